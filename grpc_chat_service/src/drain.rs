@@ -1,0 +1,92 @@
+//! Leaving in order: everyone is told, then waited for.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio_stream::Stream;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+/// Tells, once, that the server is leaving. Clones tell the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Drain {
+    begun: CancellationToken,
+}
+
+impl Drain {
+    /// From here on everyone who watches knows.
+    pub(crate) fn begin(&self) {
+        self.begun.cancel();
+    }
+
+    /// Resolves once the server is leaving.
+    pub(crate) fn begun(&self) -> WaitForCancellationFutureOwned {
+        self.begun.clone().cancelled_owned()
+    }
+
+    /// The same stream, except that `farewell` is its last item if the server leaves first. What is
+    /// ready is always passed on before: the farewell comes when the stream has nothing to give.
+    pub(crate) fn end<S: Stream + Unpin>(&self, stream: S, farewell: fn() -> S::Item) -> UntilDrained<S> {
+        UntilDrained { stream: Some(stream), begun: Box::pin(self.begun()), farewell }
+    }
+}
+
+/// See [`Drain::end`].
+pub(crate) struct UntilDrained<S: Stream> {
+    /// `None` once it has ended.
+    stream: Option<S>,
+    begun: Pin<Box<WaitForCancellationFutureOwned>>,
+    farewell: fn() -> S::Item,
+}
+
+impl<S: Stream + Unpin> Stream for UntilDrained<S> {
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(None);
+        };
+        if let Poll::Ready(item) = Pin::new(stream).poll_next(cx) {
+            return Poll::Ready(item);
+        }
+        if self.begun.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.stream = None;
+        Poll::Ready(Some((self.farewell)()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_stream::StreamExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_ready_comes_before_the_farewell_and_nothing_after() {
+        let drain = Drain::default();
+        let numbers = tokio_stream::iter([1, 2]).chain(tokio_stream::pending());
+        let mut stream = drain.end(numbers, || -1);
+        assert_eq!(stream.next().await, Some(1));
+        drain.begin();
+        assert_eq!(stream.next().await, Some(2));
+        assert_eq!(stream.next().await, Some(-1));
+        assert_eq!(stream.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_ends_first_has_no_farewell() {
+        let drain = Drain::default();
+        let mut stream = drain.end(tokio_stream::iter([1]), || -1);
+        assert_eq!(stream.next().await, Some(1));
+        assert_eq!(stream.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_waiting_stream_is_woken_by_the_drain() {
+        let drain = Drain::default();
+        let mut stream = drain.end(tokio_stream::pending::<i32>(), || -1);
+        let (last, ()) = tokio::join!(stream.next(), async { drain.begin() });
+        assert_eq!(last, Some(-1));
+    }
+}

@@ -1,0 +1,94 @@
+//! The edge: everything that knows gRPC. Nothing outside this folder imports `tonic` or `stubs`.
+
+mod call;
+mod example;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tonic::transport::server::TcpConnectInfo;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::drain::Drain;
+use crate::limits::Limits;
+
+/// The services for which health is told, beside `""`, which stands for the whole server.
+const SERVICES: [&str; 1] = ["Chat"];
+
+/// Every service on the port, and the hand that turns its health.
+pub(crate) async fn service(limits: &Limits, drain: &Drain) -> (Service, Health) {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    for name in SERVICES {
+        reporter.set_service_status(name, ServingStatus::Serving).await;
+    }
+
+    let mut routes = Routes::builder();
+    routes.add_service(example::server(limits, drain.clone()));
+    routes.add_service(health);
+    match (reflection().build_v1(), reflection().build_v1alpha()) {
+        (Ok(v1), Ok(v1alpha)) => {
+            routes.add_service(v1).add_service(v1alpha);
+        }
+        // The descriptor set is part of the binary and a test reads it, so this is not seen in the field.
+        (Err(error), _) | (_, Err(error)) => tracing::error!(%error, "no reflection"),
+    }
+    (Service { routes: routes.routes().prepare() }, Health { reporter })
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(stubs::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}
+
+/// What `grpc.health.v1` tells.
+pub(crate) struct Health {
+    reporter: HealthReporter,
+}
+
+impl Health {
+    /// Tells those who watch that the server is leaving, and ends their streams, which would otherwise
+    /// stay open until the grace is over.
+    pub(crate) async fn leaving(mut self) {
+        for name in SERVICES.into_iter().chain([""]) {
+            self.reporter.set_service_status(name, ServingStatus::NotServing).await;
+            self.reporter.clear_service_status(name).await;
+        }
+    }
+}
+
+/// The routes, to be given to connections.
+pub(crate) struct Service {
+    routes: Routes,
+}
+
+impl Service {
+    /// The routes for one connection; handlers learn its addresses from the request.
+    pub(crate) fn called_by(&self, peer: SocketAddr, local: SocketAddr) -> Connected {
+        let addresses = TcpConnectInfo { local_addr: Some(local), remote_addr: Some(peer) };
+        Connected { routes: self.routes.clone(), addresses }
+    }
+}
+
+/// The routes for one connection.
+pub(crate) struct Connected {
+    routes: Routes,
+    addresses: TcpConnectInfo,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Connected {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = <Routes as tonic::codegen::Service<Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.addresses.clone());
+        // The router is always ready; a clone of it is one reference more.
+        tonic::codegen::Service::call(&mut self.routes.clone(), request)
+    }
+}

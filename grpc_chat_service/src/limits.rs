@@ -1,0 +1,68 @@
+//! Bounds on what peers may take, in one place.
+
+use std::time::Duration;
+
+/// Bounds on what peers may take. The defaults are safe for a service that strangers can reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections open at once. At the limit new ones wait unaccepted in the kernel's queue.
+    pub connections: usize,
+
+    /// Connections open at once from one IP address. One more is closed as soon as it is accepted.
+    pub connections_per_address: usize,
+
+    /// How long a new connection has to show that it speaks HTTP/2.
+    pub handshake: Duration,
+
+    /// Calls open at once on one connection; the client library queues more by itself.
+    pub streams_per_connection: u32,
+
+    /// Bytes of one encoded message: 64 KiB of text, and room for the name and the field headers.
+    pub message_bytes: usize,
+
+    /// Bytes a peer may send on one call ahead of our reading it. HTTP/2 flow control, per stream.
+    pub stream_window_bytes: u32,
+
+    /// Bytes of answers held for one call whose caller does not read. hyper's own default is 400 KiB.
+    pub send_buffer_bytes: usize,
+
+    /// Bytes of one request's header block.
+    pub header_bytes: u32,
+
+    /// Streams a peer may make *us* reset before the connection is ended (CVE-2025-8671, "MadeYouReset").
+    /// tonic's own server switches this off; much lower would hit honest peers whose calls fail.
+    pub local_resets: usize,
+
+    /// How long a connection may be silent before it is asked, by an HTTP/2 PING, whether it is there.
+    pub ping_after: Duration,
+
+    /// How long the answer to that PING may take before the connection is closed.
+    pub ping_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 16_384,
+            connections_per_address: 4_096,
+            handshake: Duration::from_secs(5),
+            streams_per_connection: 128,
+            message_bytes: 65 * 1024,
+            stream_window_bytes: 64 * 1024,
+            send_buffer_bytes: 64 * 1024,
+            header_bytes: 16 * 1024,
+            local_resets: 1024,
+            ping_after: Duration::from_secs(30),
+            ping_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Limits {
+    /// The connection's window lets every stream fill its own, so that one caller whose answers are not
+    /// read cannot hold up the others. It also sizes h2's budget for small unread frames (half of it):
+    /// with a smaller one, a caller that only reads slowly would have its connection cut.
+    pub(crate) fn connection_window_bytes(&self) -> u32 {
+        self.stream_window_bytes.saturating_mul(self.streams_per_connection)
+    }
+}

@@ -1,0 +1,115 @@
+//! The composition root: the only place that knows every part and puts them together.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+use crate::config::Config;
+use crate::drain::Drain;
+use crate::listener::{Accepted, Listener};
+use crate::{connection, grpc};
+
+/// A server that listens and does not serve yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: Listener,
+    config: Config,
+}
+
+/// Why the server cannot listen. Its text is a sentence that says what to do.
+#[derive(Debug)]
+pub struct BindError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// Starts listening. Connections wait in the kernel's queue until [`Server::run`].
+///
+/// # Errors
+///
+/// [`BindError`] if the address is taken, not this machine's, or not allowed.
+pub async fn bind(config: Config) -> Result<Server, BindError> {
+    let listener = Listener::bind(config.listen, &config.limits)
+        .await
+        .map_err(|source| BindError { address: config.listen, source })?;
+    Ok(Server { listener, config })
+}
+
+impl Server {
+    /// Where the server listens, with the port it was given if it asked for a free one.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `shutdown` resolves, then leaves in order: accepts nothing more, says so to health
+    /// checks, lets open calls answer what they have received and end with `UNAVAILABLE`, and closes what
+    /// is still open when the grace is over.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self { listener, config } = self;
+        let drain = Drain::default();
+        let cut = CancellationToken::new();
+        let connections = TaskTracker::new();
+        let (service, health) = grpc::service(&config.limits, &drain).await;
+        let limits = Arc::new(config.limits);
+
+        let accepting = async {
+            loop {
+                let Accepted { socket, peer, place } = listener.accept().await;
+                let service = service.called_by(peer, listener.local_addr());
+                let (limits, drain, cut) = (Arc::clone(&limits), drain.clone(), cut.clone());
+                let serving = async move {
+                    let served = connection::serve(socket, service, &limits, &drain);
+                    let _uncut = cut.run_until_cancelled(served).await;
+                    drop(place);
+                };
+                connections.spawn(serving.instrument(tracing::info_span!("connection", %peer)));
+            }
+        };
+        tokio::select! {
+            () = accepting => {}
+            () = shutdown => {}
+        }
+
+        tracing::info!(connections = connections.len(), "leaving");
+        drop(listener);
+        health.leaving().await;
+        drain.begin();
+        connections.close();
+        if tokio::time::timeout(config.grace, connections.wait()).await.is_err() {
+            tracing::warn!(connections = connections.len(), "the grace is over: closing what is still open");
+            cut.cancel();
+            connections.wait().await;
+        }
+        tracing::info!("left");
+    }
+}
+
+impl std::fmt::Display for BindError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { address, source } = self;
+        match source.kind() {
+            io::ErrorKind::AddrInUse => write!(
+                f,
+                "cannot listen on {address}: another process does; stop it, or choose another address with --listen"
+            ),
+            io::ErrorKind::AddrNotAvailable => {
+                write!(f, "cannot listen on {address}: this machine does not have that address")
+            }
+            io::ErrorKind::PermissionDenied => {
+                write!(f, "cannot listen on {address}: not allowed; choose a port above 1023 with --listen")
+            }
+            _ => write!(f, "cannot listen on {address}: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}

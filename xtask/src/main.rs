@@ -1,0 +1,54 @@
+//! The project's own commands. Run `cargo xtask` to list them.
+
+mod ci;
+mod codegen;
+mod demo;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  gen          write stubs/src/generated from proto/
+  gen --check  compare it with proto/ and write nothing
+  demo         start the service, run the client against it, show both, stop
+  ci           everything that guards the project, as CI runs it
+  ci --quick   the same without the foreign clients (no Python, Node or Go needed)
+";
+
+/// What a command answers: nothing, or a sentence for a person.
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match words[..] {
+        ["gen"] => codegen::write(),
+        ["gen", "--check"] => codegen::check(),
+        ["demo"] => demo::run(),
+        ["ci"] => ci::run(ci::Extent::Whole),
+        ["ci", "--quick"] => ci::run(ci::Extent::Quick),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("xtask: no such command: {}\n\n{USAGE}", args.join(" "));
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's top folder.
+fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
