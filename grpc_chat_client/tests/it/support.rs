@@ -1,0 +1,99 @@
+//! A service in this process, and the client as a process.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use grpc_chat_service::config::Config;
+use grpc_chat_service::server;
+use tokio::net::TcpSocket;
+use tokio::sync::oneshot;
+
+/// A service on a free port, on a thread of its own. Stops when dropped.
+pub(crate) struct Service {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Service {
+    pub(crate) fn start() -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let (bound, address) = std::sync::mpsc::channel();
+        let thread = thread::spawn(move || {
+            tokio::runtime::Runtime::new().unwrap().block_on(async {
+                let server = server::bind(Config::default()).await.unwrap();
+                bound.send(server.local_addr()).unwrap();
+                server.run(async { drop(stopped.await) }).await;
+            });
+        });
+        Self { address: address.recv().unwrap(), stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Asks it to leave and waits until it has.
+    pub(crate) fn stop(mut self) {
+        self.leave();
+    }
+
+    fn leave(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// What a finished client left behind.
+pub(crate) struct Output {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) code: i32,
+}
+
+/// The client, without arguments and without anything from this process's environment.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_grpc_chat_client"));
+    command.env_remove("RUST_LOG").env_remove("CHAT_SERVER").stdin(Stdio::piped());
+    command
+}
+
+/// The client, told where the service is.
+pub(crate) fn client(service: &Service) -> Command {
+    let mut command = command();
+    command.args(["--server", &format!("http://{}", service.address)]);
+    command
+}
+
+/// Runs it to its end with `input` on standard input.
+pub(crate) fn run(command: &mut Command, input: &[u8]) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let typing = child.stdin.take().map(|mut stdin| {
+        let input = input.to_vec();
+        // A client that fails early does not read it all.
+        thread::spawn(move || drop(stdin.write_all(&input)))
+    });
+    let output = child.wait_with_output().unwrap();
+    if let Some(typing) = typing {
+        typing.join().unwrap();
+    }
+    Output {
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+        code: output.status.code().unwrap(),
+    }
+}
+
+/// An address where nobody listens, as long as the socket is held: it is bound, and does not listen.
+pub(crate) fn nobody() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
+    (socket, url)
+}
