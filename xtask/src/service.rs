@@ -1,0 +1,98 @@
+//! The service as a child process: on a free port, stopped in order, never left behind.
+
+use std::error::Error;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::{Outcome, cargo, root};
+
+/// How long the service may take to say where it listens. It does nothing slow before that.
+const START: Duration = Duration::from_secs(30);
+
+/// How long it may take to leave: its own grace (10 s by default), and some.
+const LEAVE: Duration = Duration::from_secs(15);
+
+/// A running service. Dropped without [`Service::stop`], it is killed.
+pub(crate) struct Service {
+    process: Child,
+    address: String,
+}
+
+/// Builds the service, in the profile and the target folder that [`start`] takes it from.
+pub(crate) fn build() -> Outcome {
+    let status = cargo().args(["build", "--package", "grpc_chat_service"]).status()?;
+    if status.success() { Ok(()) } else { Err("the service does not build; see above".into()) }
+}
+
+/// Starts the service that [`build`] built and waits until it listens. Its log goes to standard error.
+pub(crate) fn start() -> Result<Service, Box<dyn Error>> {
+    // Cargo has put the service beside this program.
+    let program = std::env::current_exe()?.with_file_name(format!("grpc_chat_service{}", std::env::consts::EXE_SUFFIX));
+    let mut process = Command::new(&program)
+        .args(["--listen", "127.0.0.1:0"])
+        .current_dir(root())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("cannot start {}: {error}", program.display()))?;
+    let stdout = process.stdout.take();
+    // From here on an early return drops it, and that kills the process.
+    let mut service = Service { process, address: String::new() };
+    let line = stdout.and_then(first_line).ok_or("the service did not say where it listens; its log is above")?;
+    service.address = line
+        .trim_end()
+        .strip_prefix("listening on http://")
+        .ok_or_else(|| format!("the service's first line should say where it listens, and is: {line}"))?
+        .to_owned();
+    Ok(service)
+}
+
+impl Service {
+    /// Where it listens, as `127.0.0.1:PORT`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Asks it to leave, as an operator would, and waits until it has.
+    pub(crate) fn stop(mut self) -> Result<ExitStatus, Box<dyn Error>> {
+        // The standard library can kill but not ask, and `unsafe` is not worth a signal.
+        let asked = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status()?;
+        if !asked.success() {
+            return Err("the service could not be asked to stop: was it still running?".into());
+        }
+        let deadline = Instant::now() + LEAVE;
+        loop {
+            if let Some(status) = self.process.try_wait()? {
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                return Err(format!("the service was still there {} s after SIGTERM", LEAVE.as_secs()).into());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already, which is what they are for.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The first line, or nothing if the stream ends or [`START`] is over before there is one.
+fn first_line(stdout: ChildStdout) -> Option<String> {
+    let (sender, receiver) = mpsc::channel();
+    // A read from a pipe has no timeout, so it gets a thread. The thread reads on to the end, because a
+    // service that prints to a closed pipe would be a different one.
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    receiver.recv_timeout(START).ok()
+}
