@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -21,16 +22,20 @@ pub(crate) struct Service {
     address: String,
 }
 
-/// Builds the service, in the profile and the target folder that [`start`] takes it from.
+/// Builds the service and the client, in the profile and the target folder that they are started from.
 pub(crate) fn build() -> Outcome {
-    let status = cargo().args(["build", "--package", "grpc_chat_service"]).status()?;
-    if status.success() { Ok(()) } else { Err("the service does not build; see above".into()) }
+    let status = cargo().args(["build", "--package", "grpc_chat_service", "--package", "grpc_chat_client"]).status()?;
+    if status.success() { Ok(()) } else { Err("the service and the client do not build; see above".into()) }
+}
+
+/// Where cargo has put a program of this workspace: beside this one.
+pub(crate) fn program(name: &str) -> std::io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
 }
 
 /// Starts the service that [`build`] built and waits until it listens. Its log goes to standard error.
 pub(crate) fn start() -> Result<Service, Box<dyn Error>> {
-    // Cargo has put the service beside this program.
-    let program = std::env::current_exe()?.with_file_name(format!("grpc_chat_service{}", std::env::consts::EXE_SUFFIX));
+    let program = program("grpc_chat_service")?;
     let mut process = Command::new(&program)
         .args(["--listen", "127.0.0.1:0"])
         .current_dir(root())
