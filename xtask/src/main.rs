@@ -3,6 +3,8 @@
 mod ci;
 mod codegen;
 mod demo;
+#[cfg(test)]
+mod readme;
 mod service;
 
 use std::path::Path;
