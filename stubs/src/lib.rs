@@ -8,6 +8,19 @@
 #[path = "generated/grpc_bidirectional_streaming.rs"]
 mod example;
 
+#[rustfmt::skip]
+#[allow(clippy::all, clippy::unwrap_used, missing_docs, unreachable_pub, reason = "generated code")]
+#[path = "generated/chat.v1.rs"]
+mod chat_v1;
+
+/// The chat's contract, by package.
+pub mod chat {
+    /// Rooms with a durable, resumable history, on one bidirectional stream.
+    pub mod v1 {
+        pub use crate::chat_v1::*;
+    }
+}
+
 pub use example::{ChatMessage, chat_client, chat_server};
 
 /// Every file of `proto/`, with what it imports, as an encoded `google.protobuf.FileDescriptorSet`.

@@ -7,12 +7,15 @@ use std::path::PathBuf;
 use std::{fs, io};
 
 use prost::Message;
-use prost_build::Module;
+use prost_build::{Module, Service, ServiceGenerator};
 
 use crate::{Outcome, root};
 
 /// The example's file has no package to take a name from.
 const NAME_WITHOUT_PACKAGE: &str = "grpc_bidirectional_streaming";
+
+/// The package whose `Session` is answered with bytes.
+const CHAT: &str = "chat.v1";
 
 /// File name to content, for everything that belongs in `stubs/src/generated`.
 type Generated = BTreeMap<String, Vec<u8>>;
@@ -84,8 +87,11 @@ fn generate() -> Result<Generated, Box<dyn std::error::Error>> {
     let mut generated = Generated::new();
     let requests =
         set.file.iter().map(|file| (Module::from_protobuf_package_name(file.package()), file.clone())).collect();
-    let services = tonic_prost_build::configure().service_generator();
-    let modules = prost_build::Config::new().service_generator(services).bytes(["."]).generate(requests)?;
+    let modules = prost_build::Config::new()
+        .service_generator(Box::new(Services::default()))
+        .extern_path(".google.rpc", "::tonic_types::pb")
+        .bytes(["."])
+        .generate(requests)?;
     for (module, code) in modules {
         let name = module.to_file_name_or(NAME_WITHOUT_PACKAGE);
         let code = prettyplease::unparse(&syn::parse_file(&code)?);
@@ -99,6 +105,34 @@ fn generate() -> Result<Generated, Box<dyn std::error::Error>> {
     }
     generated.insert("file_descriptor_set.binpb".to_owned(), set.encode_to_vec());
     Ok(generated)
+}
+
+/// tonic's generator, told apart by package. The chat's service answers `Session` with bytes that are encoded once
+/// for all readers, by a route of its own; with default stubs its trait asks only for the other methods.
+struct Services {
+    example: Box<dyn ServiceGenerator>,
+    chat: Box<dyn ServiceGenerator>,
+}
+
+impl Default for Services {
+    fn default() -> Self {
+        let configure = tonic_prost_build::configure;
+        Self {
+            example: configure().service_generator(),
+            chat: configure().generate_default_stubs(true).service_generator(),
+        }
+    }
+}
+
+impl ServiceGenerator for Services {
+    fn generate(&mut self, service: Service, code: &mut String) {
+        if service.package == CHAT { self.chat.generate(service, code) } else { self.example.generate(service, code) }
+    }
+
+    fn finalize(&mut self, code: &mut String) {
+        self.example.finalize(code);
+        self.chat.finalize(code);
+    }
 }
 
 fn proto_files(folder: &std::path::Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
