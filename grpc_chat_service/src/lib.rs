@@ -12,6 +12,8 @@
 //! reading order.
 
 pub mod config;
+pub mod history;
+pub mod model;
 pub mod server;
 
 mod connection;
