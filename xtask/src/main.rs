@@ -1,11 +1,15 @@
 //! The project's own commands. Run `cargo xtask` to list them.
 
+mod boundaries;
 mod ci;
 mod codegen;
 mod demo;
+mod foreign;
 #[cfg(test)]
 mod readme;
 mod service;
+mod shell;
+mod tools;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -17,7 +21,7 @@ usage: cargo xtask COMMAND
   gen --check  compare it with proto/ and write nothing
   demo         start the service, run the client against it, show both, stop
   ci           everything that guards the project, as CI runs it
-  ci --quick   the same without the foreign clients (no Python, Node or Go needed)
+  ci --quick   the same as far as it needs no Python, Node or Go
 ";
 
 /// What a command answers: nothing, or a sentence for a person.

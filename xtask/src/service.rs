@@ -22,10 +22,11 @@ pub(crate) struct Service {
     address: String,
 }
 
-/// Builds the service and the client, in the profile and the target folder that they are started from.
+/// Builds the service and the client, in the profile and the target folder that they are started from. It builds the
+/// whole workspace, as `cargo test` does: for some packages alone, cargo would choose other features and build again.
 pub(crate) fn build() -> Outcome {
-    let status = cargo().args(["build", "--package", "grpc_chat_service", "--package", "grpc_chat_client"]).status()?;
-    if status.success() { Ok(()) } else { Err("the service and the client do not build; see above".into()) }
+    let status = cargo().args(["build", "--workspace", "--bins"]).status()?;
+    if status.success() { Ok(()) } else { Err("the workspace does not build; see above".into()) }
 }
 
 /// Where cargo has put a program of this workspace: beside this one.

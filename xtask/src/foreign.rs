@@ -1,0 +1,47 @@
+//! Clients that share no code with the service, run against it: grpcio, grpc-js and grpcurl (grpc-go).
+
+use std::process::Command;
+
+use crate::{Outcome, root, service, shell, tools};
+
+/// Starts the service, lets each client check it, and holds the service to leaving in order.
+pub(crate) fn run() -> Outcome {
+    let clients = root().join("grpc_chat_service/tests/foreign");
+    service::build()?;
+    let service = service::start()?;
+    let address = service.address();
+
+    shell::run(Command::new(tools::python("python")).arg(clients.join("python/client.py")).arg(address))?;
+    shell::run(
+        Command::new("node").arg(clients.join("node/client.js")).arg(address).env("NODE_PATH", tools::node_modules()),
+    )?;
+    grpcurl(address)?;
+
+    let status = service.stop()?;
+    if status.success() { Ok(()) } else { Err(format!("the service was asked to stop and ended with {status}").into()) }
+}
+
+/// What a person with grpcurl and no proto file sees: everything comes by reflection.
+fn grpcurl(address: &str) -> Outcome {
+    let call = |words: &[&str], input: &str| {
+        let mut command = Command::new(tools::grpcurl());
+        shell::ask(command.args(["-plaintext", "-max-time", "30"]).args(words), input)
+    };
+    let listed = call(&[address, "list"], "")?;
+    for service in ["Chat", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"] {
+        expect(&listed, |listed| listed.lines().any(|line| line == service), &format!("a line `{service}`"))?;
+    }
+    let method = "rpc chat ( stream .ChatMessage ) returns ( stream .google.protobuf.StringValue );";
+    expect(&call(&[address, "describe", "Chat"], "")?, |described| described.contains(method), method)?;
+
+    let said = r#"{"name": "Sam", "message": "Hi"} {"name": "Ann", "message": "Hey"}"#;
+    let answers = "\"Sam: Hi\"\n\"Ann: Hey\"\n";
+    expect(&call(&["-d", "@", address, "Chat/chat"], said)?, |heard| heard == answers, answers)?;
+
+    let serving = r#""status": "SERVING""#;
+    expect(&call(&[address, "grpc.health.v1.Health/Check"], "")?, |health| health.contains(serving), serving)
+}
+
+fn expect(output: &str, right: impl FnOnce(&str) -> bool, wanted: &str) -> Outcome {
+    if right(output) { Ok(()) } else { Err(format!("grpcurl: expected {wanted}, got {output}").into()) }
+}

@@ -1,0 +1,65 @@
+//! Running other programs where a person can follow it.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::{fmt, thread};
+
+use crate::Outcome;
+
+/// Shows the command, runs it and fails in a sentence if it does.
+pub(crate) fn run(command: &mut Command) -> Outcome {
+    println!("$ {}", Shown(command));
+    let status = command.stdin(Stdio::null()).status().map_err(|error| cannot_run(command, &error))?;
+    if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", Shown(command)).into()) }
+}
+
+/// Shows the command, runs it with this standard input and answers its standard output.
+pub(crate) fn ask(command: &mut Command, input: &str) -> Result<String, Box<dyn std::error::Error>> {
+    println!("$ {}", Shown(command));
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(|error| cannot_run(command, &error))?;
+    // Written beside reading, because both pipes are bounded. A program that does not read its input says in
+    // its status whether that matters.
+    let stdin = child.stdin.take();
+    let input = input.to_owned();
+    let writing = thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(input.as_bytes())));
+    let output = child.wait_with_output()?;
+    let _ = writing.join();
+    if !output.status.success() {
+        return Err(format!("`{}` failed ({})", Shown(command), output.status).into());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn cannot_run(command: &Command, error: &std::io::Error) -> String {
+    format!("cannot run `{}`: {error}", command.get_program().display())
+}
+
+/// A command as a person would type it in the workspace's top folder.
+struct Shown<'a>(&'a Command);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (key, value) in self.0.get_envs() {
+            if let Some(value) = value {
+                write!(f, "{}='{}' ", key.display(), here(value))?;
+            }
+        }
+        // Cargo is given by its path, so that it is the one that runs us.
+        let program = self.0.get_program();
+        if std::env::var_os("CARGO").is_some_and(|cargo| cargo == program) {
+            write!(f, "cargo")?;
+        } else {
+            write!(f, "{}", here(program))?;
+        }
+        for argument in self.0.get_args() {
+            write!(f, " {}", here(argument))?;
+        }
+        Ok(())
+    }
+}
+
+/// Paths inside the workspace, seen from its top.
+fn here(word: &std::ffi::OsStr) -> String {
+    word.to_string_lossy().replace(&format!("{}/", crate::root().display()), "")
+}
