@@ -185,8 +185,12 @@ def main():
     for check in CHECKS:
         try:
             check(chat)
-        except (Unexpected, grpc.RpcError, StopIteration) as error:
-            sys.exit(f"python: {check.__name__}: {error!r}")
+        except grpc.RpcError as error:
+            sys.exit(f"python: {check.__name__}: the call ended with {error.code().name}: {error.details()}")
+        except StopIteration:
+            sys.exit(f"python: {check.__name__}: the call ended before all was answered")
+        except Unexpected as error:
+            sys.exit(f"python: {check.__name__}: {error}")
         print(f"python: {check.__name__}: ok")
     chat.channel.close()
 
