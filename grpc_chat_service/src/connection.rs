@@ -32,7 +32,9 @@ content-type: text/plain\r\nconnection: close\r\ncontent-length: 76\r\n\r\n\
 This port speaks gRPC over HTTP/2. Call it with a gRPC client, or grpcurl.\r\n";
 
 /// Serves one connection until the peer leaves, or until the server does and the open calls have ended.
-pub(crate) async fn serve<S, B>(mut socket: TcpStream, service: S, limits: &Limits, drain: &Drain)
+///
+/// `service` is given the hand with which a call starts what has to run beside its answers.
+pub(crate) async fn serve<S, B>(mut socket: TcpStream, service: impl FnOnce(Calls) -> S, limits: &Limits, drain: &Drain)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S::Future: Send + 'static,
@@ -64,6 +66,7 @@ where
     }
 
     let calls = Calls::default();
+    let service = service(calls.clone());
     let connection = http2::Builder::new(calls.clone())
         .timer(TokioTimer::new())
         .initial_stream_window_size(limits.stream_window_bytes)
@@ -179,7 +182,7 @@ impl AsyncWrite for Rewound {
 /// The calls of one connection, run by the connection's own task instead of a task each: all that are ready
 /// put their frames into the connection's buffer, and then it writes once. No call outlives its connection.
 #[derive(Clone, Default)]
-struct Calls {
+pub(crate) struct Calls {
     /// What hyper has started since the task last looked. Short lock, no await under it; only ever taken by
     /// the connection's own task.
     started: Arc<Mutex<Vec<Call>>>,
@@ -189,11 +192,16 @@ type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Calls {
     fn execute(&self, call: F) {
-        self.started.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(call));
+        self.start(call);
     }
 }
 
 impl Calls {
+    /// Runs it on the connection's task, until it is done or the connection is gone.
+    pub(crate) fn start(&self, call: impl Future<Output = ()> + Send + 'static) {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(call));
+    }
+
     fn drive<C>(self, connection: C) -> Driver<C> {
         Driver { calls: self, running: FuturesUnordered::new(), connection: Box::pin(connection) }
     }
@@ -209,6 +217,14 @@ struct Driver<C> {
 impl<C> Driver<C> {
     fn connection(self: Pin<&mut Self>) -> Pin<&mut C> {
         self.get_mut().connection.as_mut()
+    }
+}
+
+impl<C> Drop for Driver<C> {
+    /// A call that was started and not run yet may hold the list it is on; neither would ever go.
+    fn drop(&mut self) {
+        let unstarted = mem::take(&mut *self.calls.started.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(unstarted);
     }
 }
 

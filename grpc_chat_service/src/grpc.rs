@@ -1,34 +1,42 @@
 //! The edge: everything that knows gRPC. Nothing outside this folder imports `tonic` or `stubs`.
 
 mod call;
+mod chat;
+mod convert;
 mod example;
+mod lines;
+mod status;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
+use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::transport::server::TcpConnectInfo;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::drain::Drain;
-use crate::limits::Limits;
+use crate::connection::Calls;
+use crate::session::Shared;
+
+pub(crate) use convert::ENCODE;
 
 /// The services for which health is told, beside `""`, which stands for the whole server.
-const SERVICES: [&str; 1] = ["Chat"];
+const SERVICES: [&str; 2] = ["Chat", "chat.v1.ChatService"];
 
 /// Every service on the port, and the hand that turns its health.
-pub(crate) async fn service(limits: &Limits, drain: &Drain) -> (Service, Health) {
+pub(crate) async fn service(shared: Shared) -> (Service, Health) {
     let (reporter, health) = tonic_health::server::health_reporter();
     for name in SERVICES {
         reporter.set_service_status(name, ServingStatus::Serving).await;
     }
 
     let mut routes = Routes::builder();
-    routes.add_service(example::server(limits, drain.clone()));
+    routes.add_service(example::server(&shared));
+    routes.add_service(chat::pages(&shared));
     routes.add_service(health);
     match (reflection().build_v1(), reflection().build_v1alpha()) {
         (Ok(v1), Ok(v1alpha)) => {
@@ -37,7 +45,9 @@ pub(crate) async fn service(limits: &Limits, drain: &Drain) -> (Service, Health)
         // The descriptor set is part of the binary and a test reads it, so this is not seen in the field.
         (Err(error), _) | (_, Err(error)) => tracing::error!(%error, "no reflection"),
     }
-    (Service { routes: routes.routes().prepare() }, Health { reporter })
+    let routes: Routes =
+        routes.routes().into_axum_router().route_service(chat::SESSION, chat::Sessions::new(shared)).into();
+    (Service { routes: routes.prepare() }, Health { reporter })
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {
@@ -52,6 +62,20 @@ pub(crate) struct Health {
 }
 
 impl Health {
+    /// Tells, for ever, whether the chat can store what it is sent. The example needs no store.
+    pub(crate) async fn follow(&self, mut healthy: watch::Receiver<bool>) {
+        loop {
+            let status = if *healthy.borrow_and_update() { ServingStatus::Serving } else { ServingStatus::NotServing };
+            for name in ["chat.v1.ChatService", ""] {
+                self.reporter.set_service_status(name, status).await;
+            }
+            if healthy.changed().await.is_err() {
+                // The history is closed: the server is leaving, which is told elsewhere.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// Tells those who watch that the server is leaving, and ends their streams, which would otherwise
     /// stay open until the grace is over.
     pub(crate) async fn leaving(mut self) {
@@ -68,10 +92,11 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// The routes for one connection; handlers learn its addresses from the request.
-    pub(crate) fn called_by(&self, peer: SocketAddr, local: SocketAddr) -> Connected {
+    /// The routes for one connection; handlers learn its addresses from the request, and start there what runs beside
+    /// their answers.
+    pub(crate) fn called_by(&self, peer: SocketAddr, local: SocketAddr, calls: Calls) -> Connected {
         let addresses = TcpConnectInfo { local_addr: Some(local), remote_addr: Some(peer) };
-        Connected { routes: self.routes.clone(), addresses }
+        Connected { routes: self.routes.clone(), addresses, calls }
     }
 }
 
@@ -79,6 +104,7 @@ impl Service {
 pub(crate) struct Connected {
     routes: Routes,
     addresses: TcpConnectInfo,
+    calls: Calls,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Connected {
@@ -88,6 +114,7 @@ impl hyper::service::Service<Request<Incoming>> for Connected {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.addresses.clone());
+        request.extensions_mut().insert(self.calls.clone());
         // The router is always ready; a clone of it is one reference more.
         tonic::codegen::Service::call(&mut self.routes.clone(), request)
     }

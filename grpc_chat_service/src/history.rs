@@ -48,10 +48,10 @@ pub trait History: Send + Sync + fmt::Debug + 'static {
     /// Asks for a draft to be stored. The request is in order with the caller's others when this returns.
     fn append(&self, draft: Draft) -> Appending;
 
-    /// Where a room stands, and how far `user` has read it. An unknown room has head 0.
+    /// Where a room stands, and how far `user`, if given, has read it. An unknown room has head 0.
     ///
     /// Everything told to [`Committed`] before this is called is included.
-    fn look<'a>(&'a self, room: &'a RoomId, user: &'a UserId) -> Answer<'a, Result<Look, ReadError>>;
+    fn look<'a>(&'a self, room: &'a RoomId, user: Option<&'a UserId>) -> Answer<'a, Result<Look, ReadError>>;
 
     /// The first events after `after`, at most `page.events` of them and about `page.bytes` of text, but at least one if
     /// there is any. An empty page means that there is nothing after `after` yet.
@@ -193,5 +193,37 @@ impl Future for Marking {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(cx).map(|answer| answer.unwrap_or(Err(AppendError::Unknown)))
+    }
+}
+
+mod rules;
+
+/// Drafts in one batch at most.
+pub(crate) const MAX_BATCH: usize = 4096;
+
+pub(crate) fn now() -> UnixMillis {
+    crate::session::now()
+}
+
+pub(crate) fn new_epoch() -> Epoch {
+    (uuid::Uuid::now_v7().as_u64_pair().1 >> 11).max(1)
+}
+
+impl Page {
+    pub(crate) fn fill<'a>(self, events: impl Iterator<Item = &'a Event>) -> Vec<Event> {
+        let mut bytes = 0;
+        let mut page = Vec::new();
+        for event in events.take(self.events) {
+            if let crate::model::Change::Post { text, .. } | crate::model::Change::Edit { text, .. } =
+                &event.draft.change
+            {
+                bytes += text.len();
+            }
+            page.push(event.clone());
+            if bytes >= self.bytes {
+                break;
+            }
+        }
+        page
     }
 }

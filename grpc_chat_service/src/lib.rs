@@ -21,5 +21,8 @@ mod drain;
 mod grpc;
 mod limits;
 mod listener;
+mod room;
+mod rooms;
+mod session;
 
 pub use limits::Limits;

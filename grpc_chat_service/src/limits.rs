@@ -38,6 +38,33 @@ pub struct Limits {
 
     /// How long the answer to that PING may take before the connection is closed.
     pub ping_timeout: Duration,
+
+    /// How long a session has to say Hello.
+    pub hello: Duration,
+
+    /// How long a session's client may be silent before it is asked, in the stream, whether it is there; after two and
+    /// a half times as long it is taken for gone. Proxies cut streams that are silent for a minute, and do not pass
+    /// HTTP/2's own pings on.
+    pub heartbeat: Duration,
+
+    /// How old a session may become before it is told to connect again.
+    pub session_age: Duration,
+
+    /// Rooms that one session may have joined.
+    pub rooms: usize,
+
+    /// Sends, edits, deletes, reactions, joins and read marks of one session that are not yet answered.
+    pub in_flight: usize,
+
+    /// Bytes of one message's text.
+    pub text_bytes: usize,
+
+    /// Bytes of replies kept for a session whose client does not read them. Over it the session ends: events can be
+    /// read again from the history, replies cannot, and a client that asks on and on without listening is broken.
+    pub unread_reply_bytes: usize,
+
+    /// Bytes of a room's newest events kept in memory for its readers. A reader further behind reads the history.
+    pub tail_bytes: usize,
 }
 
 impl Default for Limits {
@@ -52,8 +79,16 @@ impl Default for Limits {
             send_buffer_bytes: 64 * 1024,
             header_bytes: 16 * 1024,
             local_resets: 1024,
-            ping_after: Duration::from_secs(30),
-            ping_timeout: Duration::from_secs(20),
+            ping_after: Duration::from_secs(10),
+            ping_timeout: Duration::from_secs(10),
+            hello: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(10),
+            session_age: Duration::from_secs(24 * 60 * 60),
+            rooms: 256,
+            in_flight: 1024,
+            text_bytes: 8 * 1024,
+            unread_reply_bytes: 256 * 1024,
+            tail_bytes: 1024 * 1024,
         }
     }
 }

@@ -166,6 +166,16 @@ impl Change {
     }
 }
 
+impl Event {
+    /// Takes its text away, as when the message it posted or edited is deleted.
+    pub fn erase(&mut self) {
+        self.erased = true;
+        if let Change::Post { text, .. } | Change::Edit { text, .. } = &mut self.draft.change {
+            *text = String::new();
+        }
+    }
+}
+
 /// Text that people say: not empty, at most `max_bytes` long, and without control characters other than newline
 /// and tab, so that it cannot steer a terminal it is shown on.
 ///

@@ -4,20 +4,31 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::config::Config;
 use crate::drain::Drain;
+use crate::history::History;
+use crate::history::memory::Memory;
 use crate::listener::{Accepted, Listener};
+use crate::model::Event;
+use crate::rooms::Rooms;
+use crate::session::Shared;
 use crate::{connection, grpc};
+
+/// Batches that the history has stored and that have not gone out to the rooms yet. When it is full the history waits.
+const COMMITTED: usize = 64;
 
 /// A server that listens and does not serve yet.
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
     config: Config,
+    history: Arc<dyn History>,
+    committed: mpsc::Receiver<Vec<Event>>,
 }
 
 /// Why the server cannot listen. Its text is a sentence that says what to do.
@@ -36,7 +47,9 @@ pub async fn bind(config: Config) -> Result<Server, BindError> {
     let listener = Listener::bind(config.listen, &config.limits)
         .await
         .map_err(|source| BindError { address: config.listen, source })?;
-    Ok(Server { listener, config })
+    let (committing, committed) = mpsc::channel(COMMITTED);
+    let history: Arc<dyn History> = Arc::new(Memory::open(committing));
+    Ok(Server { listener, config, history, committed })
 }
 
 impl Server {
@@ -50,19 +63,32 @@ impl Server {
     /// checks, lets open calls answer what they have received and end with `UNAVAILABLE`, and closes what
     /// is still open when the grace is over.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, config } = self;
+        let Self { listener, config, history, committed } = self;
         let drain = Drain::default();
         let cut = CancellationToken::new();
         let connections = TaskTracker::new();
-        let (service, health) = grpc::service(&config.limits, &drain).await;
+        let rooms = Rooms::new(grpc::ENCODE.event, config.limits.tail_bytes);
+        let publishing = tokio::spawn(Arc::clone(&rooms).publish(committed));
+        let announcing = tokio::spawn(Arc::clone(&rooms).announce());
+        let shared = Shared {
+            rooms,
+            history: Arc::clone(&history),
+            limits: config.limits,
+            encode: grpc::ENCODE,
+            drain: drain.clone(),
+            grace: config.grace,
+        };
+        let (service, health) = grpc::service(shared).await;
+        let service = Arc::new(service);
         let limits = Arc::new(config.limits);
 
         let accepting = async {
             loop {
                 let Accepted { socket, peer, place } = listener.accept().await;
-                let service = service.called_by(peer, listener.local_addr());
+                let (service, local) = (Arc::clone(&service), listener.local_addr());
                 let (limits, drain, cut) = (Arc::clone(&limits), drain.clone(), cut.clone());
                 let serving = async move {
+                    let service = |calls| service.called_by(peer, local, calls);
                     let served = connection::serve(socket, service, &limits, &drain);
                     let _uncut = cut.run_until_cancelled(served).await;
                     drop(place);
@@ -70,8 +96,10 @@ impl Server {
                 connections.spawn(serving.instrument(tracing::info_span!("connection", %peer)));
             }
         };
+        let unhealthy = health.follow(history.healthy());
         tokio::select! {
             () = accepting => {}
+            () = unhealthy => {}
             () = shutdown => {}
         }
 
@@ -85,6 +113,12 @@ impl Server {
             cut.cancel();
             connections.wait().await;
         }
+        // Nobody appends any more. What was accepted is stored before the process ends.
+        history.close().await;
+        drop(history);
+        announcing.abort();
+        drop(service);
+        let _ended = publishing.await;
         tracing::info!("left");
     }
 }

@@ -1,4 +1,6 @@
 //! The example, to the letter: each message is answered with `"{name}: {message}"`, in order and at once.
+//!
+//! A caller that names a room in its metadata is in that room instead: see `lines`.
 
 use stubs::ChatMessage;
 use stubs::chat_server::{Chat, ChatServer};
@@ -6,17 +8,17 @@ use tokio_stream::StreamExt;
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::drain::Drain;
 use crate::grpc::call::Call;
-use crate::limits::Limits;
+use crate::grpc::lines;
+use crate::session::Shared;
 
-pub(crate) fn server(limits: &Limits, drain: Drain) -> ChatServer<Example> {
-    ChatServer::new(Example { drain }).max_decoding_message_size(limits.message_bytes)
+pub(crate) fn server(shared: &Shared) -> ChatServer<Example> {
+    ChatServer::new(Example { shared: shared.clone() }).max_decoding_message_size(shared.limits.message_bytes)
 }
 
 /// The handler. It keeps nothing: callers do not see each other.
 pub(crate) struct Example {
-    drain: Drain,
+    shared: Shared,
 }
 
 #[tonic::async_trait]
@@ -29,8 +31,13 @@ impl Chat for Example {
     /// own flow control.
     async fn chat(&self, request: Request<Streaming<ChatMessage>>) -> Result<Response<BoxStream<String>>, Status> {
         let caller = request.remote_addr();
+        if let Some(room) = lines::room(&request)? {
+            let lines = lines::join(&self.shared, room, request).await?;
+            return Ok(Response::new(Box::pin(Call::new(lines, caller))));
+        }
         let answers = request.into_inner().map(|received| received.map(answer));
-        let answers = self.drain.end(answers, || Err(Status::unavailable("the server is leaving; call again soon")));
+        let leaving = || Err(Status::unavailable("the server is leaving; call again soon"));
+        let answers = self.shared.drain.end(answers, leaving);
         Ok(Response::new(Box::pin(Call::new(answers, caller))))
     }
 }

@@ -538,12 +538,12 @@ pub struct ListMessagesRequest {
     /// The room's id.
     #[prost(string, tag = "1")]
     pub room: ::prost::alloc::string::String,
-    /// Only events after this one. With neither this nor before_seq the newest are returned.
-    #[prost(uint64, tag = "2")]
-    pub after_seq: u64,
+    /// Only events after this one; 0 is the beginning. With neither this nor before_seq the newest are returned.
+    #[prost(uint64, optional, tag = "2")]
+    pub after_seq: ::core::option::Option<u64>,
     /// Only events before this one; the page ends right before it. Not together with after_seq.
-    #[prost(uint64, tag = "3")]
-    pub before_seq: u64,
+    #[prost(uint64, optional, tag = "3")]
+    pub before_seq: ::core::option::Option<u64>,
     /// At most so many events, up to 1,000; 0 means 100. A page may also be shorter because it is large.
     #[prost(uint32, tag = "4")]
     pub page_size: u32,

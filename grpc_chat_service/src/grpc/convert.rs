@@ -1,0 +1,298 @@
+//! Between the wire's words and ours: `from_wire` validates, `to_wire` encodes.
+
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use prost::Message;
+use stubs::chat::v1 as pb;
+
+use crate::history::Appended;
+use crate::limits::Limits;
+use crate::model::{self, Change, ClientMsgId, Durability, Event, Invalid, RoomId, Seq, UnixMillis, UserId};
+use crate::session::frame::{Body, Encode, Hello, Inbound, Joined, Leaving, Refusal, Request, Start, Verdict};
+
+/// The bytes before every message on the wire: not compressed, and its length.
+/// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>, "Length-Prefixed-Message".
+pub(crate) const PREFIX: usize = 5;
+
+/// The most events that a Join may ask to see before live ones.
+const MAX_LAST: u32 = 1000;
+
+/// The longest name or version of a client program.
+const MAX_CLIENT_BYTES: usize = 64;
+
+/// How a session's frames are encoded.
+pub(crate) const ENCODE: Encode = Encode {
+    event: |event, out| server_frame(0, pb::server_frame::Body::Event(event_to_wire(event)), out),
+    frame: |reply_to, body, out| server_frame(reply_to, body_to_wire(body), out),
+};
+
+/// A frame as it came, without its prefix.
+pub(crate) fn frame_from_wire(bytes: Bytes, limits: &Limits) -> Inbound {
+    match pb::ClientFrame::decode(bytes.clone()) {
+        Ok(pb::ClientFrame { id, body }) => {
+            let request = body.ok_or(Refusal::UnknownBody).and_then(|body| request_from_wire(body, limits));
+            Inbound { id, request }
+        }
+        Err(_) => Inbound { id: id_of(bytes), request: Err(Refusal::Undecodable) },
+    }
+}
+
+/// The id of a frame that cannot be decoded as a whole, say for a text that is not UTF-8; 0 if not even that can.
+fn id_of(bytes: Bytes) -> u64 {
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct OnlyId {
+        #[prost(uint64, tag = "1")]
+        id: u64,
+    }
+    OnlyId::decode(bytes).map(|frame| frame.id).unwrap_or_default()
+}
+
+fn request_from_wire(body: pb::client_frame::Body, limits: &Limits) -> Result<Request, Refusal> {
+    use pb::client_frame::Body;
+    Ok(match body {
+        Body::Hello(hello) => Request::Hello(hello_from_wire(hello)?),
+        Body::Join(pb::Join { room, start }) => Request::Join {
+            room: room_from_wire(&room)?,
+            start: match start {
+                None => Start::Last(0),
+                Some(pb::join::Start::Last(count)) if count > MAX_LAST => {
+                    return Err(field("last", Invalid("must be at most 1,000; page the history for more")));
+                }
+                Some(pb::join::Start::Last(count)) => Start::Last(count),
+                Some(pb::join::Start::After(pb::Cursor { epoch, seq })) => Start::After { epoch, seq },
+            },
+        },
+        Body::Leave(pb::Leave { room }) => Request::Leave { room: room_from_wire(&room)? },
+        Body::Send(pb::Send { room, text, client_msg_id, reply_to_seq }) => {
+            let text = text_from_wire(text, limits)?;
+            let reply_to = if reply_to_seq == 0 { None } else { Some(seq_from_wire("reply_to_seq", reply_to_seq)?) };
+            change(&room, &client_msg_id, Change::Post { text, reply_to })?
+        }
+        Body::Edit(pb::Edit { room, seq, text, client_msg_id }) => {
+            let text = text_from_wire(text, limits)?;
+            change(&room, &client_msg_id, Change::Edit { seq: seq_from_wire("seq", seq)?, text })?
+        }
+        Body::Delete(pb::Delete { room, seq, client_msg_id }) => {
+            change(&room, &client_msg_id, Change::Delete { seq: seq_from_wire("seq", seq)? })?
+        }
+        Body::React(pb::React { room, seq, reaction, remove, client_msg_id }) => {
+            model::check_text(&reaction, model::MAX_REACTION_BYTES)
+                .map_err(|_| field("reaction", Invalid("must be 1 to 64 bytes without control characters")))?;
+            change(&room, &client_msg_id, Change::React { seq: seq_from_wire("seq", seq)?, reaction, remove })?
+        }
+        Body::MarkRead(pb::MarkRead { room, seq }) => {
+            Request::MarkRead { room: room_from_wire(&room)?, seq: seq_from_wire("seq", seq)? }
+        }
+        Body::Typing(pb::Typing { room }) => Request::Typing { room: room_from_wire(&room)? },
+        Body::Ping(pb::Ping {}) => Request::Ping,
+        Body::Pong(pb::Pong {}) => Request::Pong,
+        Body::RefreshToken(_) => Request::RefreshToken,
+    })
+}
+
+fn hello_from_wire(hello: pb::Hello) -> Result<Hello, Refusal> {
+    let pb::Hello { client_name, client_version, user, token: _, device } = hello;
+    for (name, value) in [("client_name", &client_name), ("client_version", &client_version)] {
+        if value.len() > MAX_CLIENT_BYTES || value.chars().any(char::is_control) {
+            return Err(field(name, Invalid("must be at most 64 bytes without control characters")));
+        }
+    }
+    let device = if device.is_empty() { None } else { Some(UserId::new(&device).map_err(|why| field("device", why))?) };
+    Ok(Hello {
+        user: UserId::new(&user).map_err(|why| field("user", why))?,
+        device,
+        client: format!("{client_name} {client_version}").trim().to_owned(),
+    })
+}
+
+fn change(room: &str, client_msg_id: &[u8], change: Change) -> Result<Request, Refusal> {
+    Ok(Request::Change {
+        room: room_from_wire(room)?,
+        client_msg_id: ClientMsgId::new(client_msg_id).map_err(|why| field("client_msg_id", why))?,
+        change,
+        sender: None,
+    })
+}
+
+/// A room's id, named `room` where it stands.
+pub(crate) fn room_from_wire(room: &str) -> Result<RoomId, Refusal> {
+    RoomId::new(room).map_err(|why| field("room", why))
+}
+
+fn text_from_wire(text: String, limits: &Limits) -> Result<String, Refusal> {
+    model::check_text(&text, limits.text_bytes).map_err(|why| field("text", why))?;
+    Ok(text)
+}
+
+fn seq_from_wire(name: &'static str, seq: Seq) -> Result<Seq, Refusal> {
+    // What a store can count to; above it there is nothing anyway.
+    if seq == 0 || i64::try_from(seq).is_err() {
+        return Err(field(name, Invalid("must be the seq of an event of the room")));
+    }
+    Ok(seq)
+}
+
+pub(crate) fn field(name: &'static str, why: Invalid) -> Refusal {
+    Refusal::Field { name, why }
+}
+
+fn server_frame(reply_to: u64, body: pb::server_frame::Body, out: &mut BytesMut) {
+    let frame = pb::ServerFrame { reply_to, body: Some(body) };
+    let length = frame.encoded_len();
+    out.reserve(PREFIX + length);
+    out.put_u8(0);
+    // A frame is bounded by what a client may send; far below 4 GiB.
+    out.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    // Fails only without room, and room was made.
+    let _ = frame.encode(out);
+}
+
+/// The next message in front, if it is there whole.
+pub(crate) fn split_frame(bytes: &mut Bytes) -> Option<Bytes> {
+    let length = bytes.get(1..PREFIX)?.iter().fold(0, |length, &byte| length << 8 | usize::from(byte));
+    if bytes.len() - PREFIX < length {
+        return None;
+    }
+    bytes.advance(PREFIX);
+    Some(bytes.split_to(length))
+}
+
+pub(crate) fn event_to_wire(event: &Event) -> pb::Event {
+    let Event { seq, prev_seq, time, draft, erased } = event;
+    let body = match &draft.change {
+        Change::Post { text, reply_to } => pb::event::Body::Posted(pb::Posted {
+            text: text.clone(),
+            reply_to_seq: reply_to.unwrap_or_default(),
+            erased: *erased,
+        }),
+        Change::Edit { seq, text } => {
+            pb::event::Body::Edited(pb::Edited { seq: *seq, text: text.clone(), erased: *erased })
+        }
+        Change::Delete { seq } => pb::event::Body::Deleted(pb::Deleted { seq: *seq }),
+        Change::React { seq, reaction, remove } => {
+            pb::event::Body::Reacted(pb::Reacted { seq: *seq, reaction: reaction.clone(), removed: *remove })
+        }
+    };
+    pb::Event {
+        room: draft.room.to_string(),
+        seq: *seq,
+        prev_seq: *prev_seq,
+        time: Some(time_to_wire(*time)),
+        sender: draft.sender.to_string(),
+        device: draft.device.as_ref().map(UserId::to_string).unwrap_or_default(),
+        client_msg_id: Bytes::copy_from_slice(&draft.client_msg_id.0),
+        body: Some(body),
+    }
+}
+
+fn body_to_wire(body: &Body) -> pb::server_frame::Body {
+    use pb::server_frame::Body as Wire;
+    match body {
+        Body::Welcome { session_id, user, limits, durability, now } => Wire::Welcome(pb::Welcome {
+            session_id: session_id.clone(),
+            user: user.to_string(),
+            server_version: env!("CARGO_PKG_VERSION").to_owned(),
+            limits: Some(pb::Limits {
+                max_text_bytes: count(limits.text_bytes),
+                max_rooms: count(limits.rooms),
+                max_in_flight: count(limits.in_flight),
+                max_frame_bytes: count(limits.message_bytes),
+            }),
+            heartbeat: Some(duration_to_wire(limits.heartbeat)),
+            durability: durability_to_wire(*durability).into(),
+            server_time: Some(time_to_wire(*now)),
+        }),
+        Body::Ack { room, client_msg_id, appended: Appended { seq, time, duplicate }, durability } => {
+            Wire::Ack(pb::Ack {
+                room: room.to_string(),
+                seq: *seq,
+                time: Some(time_to_wire(*time)),
+                client_msg_id: Bytes::copy_from_slice(&client_msg_id.0),
+                duplicate: *duplicate,
+                durability: durability_to_wire(*durability).into(),
+            })
+        }
+        Body::Refused(refusal) => Wire::Error(pb::Error { status: Some(super::status::in_stream(refusal)) }),
+        Body::Joined(joined) => Wire::Joined(joined_to_wire(joined)),
+        Body::CaughtUp { room, seq } => Wire::CaughtUp(pb::CaughtUp { room: room.to_string(), seq: *seq }),
+        Body::Presence { room, came, left, snapshot, count: present } => Wire::PresenceChanged(pb::PresenceChanged {
+            room: room.to_string(),
+            came: users_to_wire(came),
+            left: users_to_wire(left),
+            snapshot: *snapshot,
+            present_count: count(*present),
+        }),
+        Body::Typing { room, users } => {
+            Wire::TypingChanged(pb::TypingChanged { room: room.to_string(), users: users_to_wire(users) })
+        }
+        Body::Read { room, seq } => Wire::ReadChanged(pb::ReadChanged { room: room.to_string(), seq: *seq }),
+        Body::Draining { reason, reconnect_after, acks_until } => Wire::Draining(pb::Draining {
+            reason: match reason {
+                Leaving::Shutdown => pb::DrainReason::Shutdown,
+                Leaving::Age => pb::DrainReason::Age,
+            }
+            .into(),
+            reconnect_after: Some(duration_to_wire(*reconnect_after)),
+            acks_until: Some(time_to_wire(*acks_until)),
+        }),
+        Body::Ping => Wire::Ping(pb::Ping {}),
+        Body::Pong => Wire::Pong(pb::Pong {}),
+        Body::Done => Wire::Done(pb::Done {}),
+    }
+}
+
+fn joined_to_wire(joined: &Joined) -> pb::Joined {
+    let Joined { room, verdict, epoch, start, head, oldest, read, present, present_count } = joined;
+    let (verdict, reset_reason) = match verdict {
+        Verdict::Live => (pb::Verdict::Live, pb::ResetReason::Unspecified),
+        Verdict::Recovered => (pb::Verdict::Recovered, pb::ResetReason::Unspecified),
+        Verdict::ResetEpoch => (pb::Verdict::Reset, pb::ResetReason::Epoch),
+        Verdict::ResetAhead => (pb::Verdict::Reset, pb::ResetReason::Ahead),
+        Verdict::ResetExpired => (pb::Verdict::Reset, pb::ResetReason::Expired),
+    };
+    pb::Joined {
+        room: room.to_string(),
+        verdict: verdict.into(),
+        reset_reason: reset_reason.into(),
+        epoch: *epoch,
+        start_seq: *start,
+        head_seq: *head,
+        oldest_seq: *oldest,
+        read_seq: *read,
+        present: users_to_wire(present),
+        present_count: count(*present_count),
+    }
+}
+
+fn durability_to_wire(durability: Durability) -> pb::Durability {
+    match durability {
+        Durability::Memory => pb::Durability::Memory,
+        Durability::Written => pb::Durability::Written,
+        Durability::Synced => pb::Durability::Synced,
+    }
+}
+
+fn users_to_wire(users: &[UserId]) -> Vec<String> {
+    users.iter().map(UserId::to_string).collect()
+}
+
+pub(crate) fn time_to_wire(time: UnixMillis) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: i64::try_from(time / 1000).unwrap_or(i64::MAX),
+        // Below a thousand million.
+        nanos: i32::try_from(time % 1000 * 1_000_000).unwrap_or_default(),
+    }
+}
+
+fn duration_to_wire(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        // Below a thousand million.
+        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or_default(),
+    }
+}
+
+fn count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,276 @@
+//! The newest events of a room, as the bytes every reader gets.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::model::{Change, Event, Seq};
+
+/// A room's newest events, each encoded once. Pure: it is told what was stored, in order, and asked what follows a
+/// place.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    /// What was stored together stays together: a reader that is level takes a batch as it is, without a copy.
+    batches: VecDeque<Batch>,
+    /// The place before the first event kept. Without any, the place of the last one dropped.
+    start: Seq,
+    /// The newest event told, 0 if none has been.
+    head: Seq,
+    /// Of all batches.
+    bytes: usize,
+    max_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Batch {
+    wire: Bytes,
+    /// Each event's seq, and where its bytes end.
+    ends: Vec<(Seq, usize)>,
+    last: Seq,
+}
+
+/// What follows a place.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// Nothing has been told after it.
+    Level,
+    /// More than is kept: to be read from the history.
+    Behind,
+    /// Events, put where asked; the reader's place is now this.
+    Upto(Seq),
+}
+
+impl Tail {
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        Self { batches: VecDeque::new(), start: 0, head: 0, bytes: 0, max_bytes }
+    }
+
+    /// The newest event told, 0 if none has been.
+    pub(crate) fn head(&self) -> Seq {
+        self.head
+    }
+
+    /// Adds what was stored, in order. Events that a delete among them has erased go out without their text, and
+    /// nothing from before a delete is kept: a reader who still needs it gets it from the history, erased.
+    pub(crate) fn extend(&mut self, mut events: Vec<Event>, encode: fn(&Event, &mut BytesMut)) {
+        let Some((first, last)) = events.first().zip(events.last()).map(|(first, last)| (first.prev_seq, last.seq))
+        else {
+            return;
+        };
+        let deleted = erase_deleted(&mut events);
+        if deleted || first != self.head {
+            // Where the first batch begins is the start; anything else would leave a gap.
+            self.batches.clear();
+            self.bytes = 0;
+        }
+        if self.batches.is_empty() {
+            self.start = first;
+        }
+        let mut wire = BytesMut::new();
+        let ends = events
+            .iter()
+            .map(|event| {
+                encode(event, &mut wire);
+                (event.seq, wire.len())
+            })
+            .collect();
+        self.bytes += wire.len();
+        self.head = last;
+        self.batches.push_back(Batch { wire: wire.freeze(), ends, last });
+        while self.bytes > self.max_bytes && self.batches.len() > 1 {
+            self.drop_oldest();
+        }
+    }
+
+    /// Puts what follows `after` to `into`, about `max_bytes` of it and at least one event.
+    pub(crate) fn take(&self, after: Seq, max_bytes: usize, into: &mut Vec<Bytes>) -> Taken {
+        if after >= self.head {
+            return Taken::Level;
+        }
+        if after < self.start || self.batches.is_empty() {
+            return Taken::Behind;
+        }
+        let mut upto = after;
+        let mut taken = 0;
+        let first = self.batches.partition_point(|batch| batch.last <= after);
+        for batch in self.batches.range(first..) {
+            let skipped = batch.ends.partition_point(|&(seq, _)| seq <= upto);
+            let begin = if skipped == 0 { 0 } else { batch.ends[skipped - 1].1 };
+            let room = begin + (max_bytes - taken);
+            // At least one event, then as many as fit.
+            let fit = batch.ends.partition_point(|&(_, end)| end <= room).max(if taken == 0 { skipped + 1 } else { 0 });
+            if fit <= skipped {
+                break;
+            }
+            let (seq, end) = batch.ends[fit - 1];
+            into.push(batch.wire.slice(begin..end));
+            upto = seq;
+            taken += end - begin;
+            if fit < batch.ends.len() || taken >= max_bytes {
+                break;
+            }
+        }
+        Taken::Upto(upto)
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.batches.pop_front() {
+            self.bytes -= oldest.wire.len();
+            self.start = oldest.last;
+        }
+    }
+}
+
+/// Takes the text from messages (and edits of them) that are deleted later in the same batch. Whether there was any
+/// delete at all.
+fn erase_deleted(events: &mut [Event]) -> bool {
+    let deleted: Vec<Seq> = events
+        .iter()
+        .filter_map(|event| match event.draft.change {
+            Change::Delete { seq } => Some(seq),
+            _ => None,
+        })
+        .collect();
+    if deleted.is_empty() {
+        return false;
+    }
+    for event in events {
+        let message = match event.draft.change {
+            Change::Post { .. } => event.seq,
+            Change::Edit { seq, .. } => seq,
+            Change::Delete { .. } | Change::React { .. } => continue,
+        };
+        if deleted.contains(&message) {
+            event.erase();
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::{ClientMsgId, Draft, RoomId, UserId};
+
+    fn event(seq: Seq, change: Change) -> Event {
+        let draft = Draft {
+            room: RoomId::new("r").unwrap(),
+            sender: UserId::new("u").unwrap(),
+            device: None,
+            client_msg_id: ClientMsgId([0; 16]),
+            change,
+        };
+        Event { seq, prev_seq: seq - 1, time: 0, draft, erased: false }
+    }
+
+    fn posts(seqs: std::ops::RangeInclusive<Seq>) -> Vec<Event> {
+        seqs.map(|seq| event(seq, Change::Post { text: "x".repeat(seq as usize % 7), reply_to: None })).collect()
+    }
+
+    /// `seq:text;`, so that what is taken can be read.
+    fn encode(event: &Event, out: &mut BytesMut) {
+        let text = match &event.draft.change {
+            Change::Post { text, .. } | Change::Edit { text, .. } => text.as_str(),
+            Change::Delete { .. } => "deleted",
+            Change::React { .. } => "reacted",
+        };
+        out.extend_from_slice(format!("{}:{text};", event.seq).as_bytes());
+    }
+
+    fn text(parts: &[Bytes]) -> String {
+        parts.iter().map(|part| std::str::from_utf8(part).unwrap()).collect()
+    }
+
+    fn seqs(parts: &[Bytes]) -> Vec<Seq> {
+        text(parts).split_terminator(';').map(|one| one.split(':').next().unwrap().parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn nothing_told_is_level_whatever_the_place() {
+        let tail = Tail::new(100);
+        for place in [0, 1, 99] {
+            assert_eq!(tail.take(place, 100, &mut Vec::new()), Taken::Level);
+        }
+    }
+
+    #[test]
+    fn a_reader_from_before_the_tail_is_behind_one_inside_gets_the_rest() {
+        let mut tail = Tail::new(1000);
+        tail.extend(posts(10..=12), encode);
+        tail.extend(posts(13..=13), encode);
+        assert_eq!(tail.take(8, 1000, &mut Vec::new()), Taken::Behind);
+        for (after, rest) in [(9, vec![10, 11, 12, 13]), (10, vec![11, 12, 13]), (12, vec![13])] {
+            let mut parts = Vec::new();
+            assert_eq!(tail.take(after, 1000, &mut parts), Taken::Upto(13));
+            assert_eq!(seqs(&parts), rest);
+        }
+        assert_eq!(tail.take(13, 1000, &mut Vec::new()), Taken::Level);
+        assert_eq!(tail.take(99, 1000, &mut Vec::new()), Taken::Level);
+    }
+
+    #[test]
+    fn a_gap_in_what_is_told_empties_the_tail_before_it() {
+        let mut tail = Tail::new(1000);
+        tail.extend(posts(1..=3), encode);
+        tail.extend(posts(7..=8), encode);
+        assert_eq!(tail.take(3, 1000, &mut Vec::new()), Taken::Behind);
+        let mut parts = Vec::new();
+        assert_eq!(tail.take(6, 1000, &mut parts), Taken::Upto(8));
+        assert_eq!(seqs(&parts), [7, 8]);
+    }
+
+    #[test]
+    fn a_delete_leaves_no_text_behind() {
+        let mut tail = Tail::new(1000);
+        let secret = |seq| event(seq, Change::Post { text: "secret".to_owned(), reply_to: None });
+        tail.extend(vec![secret(1)], encode);
+        let edit = event(3, Change::Edit { seq: 2, text: "secret too".to_owned() });
+        let kept = event(4, Change::Post { text: "kept".to_owned(), reply_to: None });
+        tail.extend(vec![secret(2), edit, kept, event(5, Change::Delete { seq: 2 })], encode);
+        assert_eq!(tail.take(0, 1000, &mut Vec::new()), Taken::Behind);
+        let mut parts = Vec::new();
+        tail.take(1, 1000, &mut parts);
+        assert_eq!(text(&parts), "2:;3:;4:kept;5:deleted;");
+    }
+
+    proptest! {
+        /// However events are batched and however much is taken at a time: a reader that starts anywhere and reads on,
+        /// from the tail or from the history where it is behind, sees every event after its place once, in order.
+        #[test]
+        fn every_reader_sees_every_event_once_in_order(
+            batches in prop::collection::vec(1u64..6, 0..12),
+            max_bytes in 1usize..200,
+            start in 0u64..20,
+            take in 1usize..60,
+        ) {
+            let mut tail = Tail::new(max_bytes);
+            let mut head = 0;
+            let mut place = start.min(batches.iter().sum());
+            let mut seen = Vec::new();
+            let first = place + 1;
+            for batch in batches {
+                tail.extend(posts(head + 1..=head + batch), encode);
+                head += batch;
+                loop {
+                    let mut parts = Vec::new();
+                    match tail.take(place, take, &mut parts) {
+                        Taken::Level => break,
+                        Taken::Behind => { place += 1; seen.push(place); }
+                        Taken::Upto(upto) => {
+                            let got = seqs(&parts);
+                            prop_assert!(!got.is_empty());
+                            prop_assert_eq!(*got.last().unwrap(), upto);
+                            prop_assert!(got.len() == 1 || text(&parts).len() <= take);
+                            seen.extend(got);
+                            place = upto;
+                        }
+                    }
+                }
+                prop_assert!(tail.batches.len() == 1 || tail.bytes <= max_bytes);
+            }
+            prop_assert_eq!(seen, (first..=head.max(first - 1)).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! One session, from Hello to its end: the task that feeds the protocol and carries out what it decides.
+
+pub(crate) mod frame;
+pub(crate) mod outbox;
+mod protocol;
+
+use std::collections::HashMap;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
+use tokio_stream::{Stream, StreamExt};
+
+use crate::drain::Drain;
+use crate::history::{Answer, AppendError, Appended, Appending, History, Look, Marking, ReadError};
+use crate::limits::Limits;
+use crate::model::{ClientMsgId, RoomId, Seq, UnixMillis, UserId};
+use crate::room::Room;
+use crate::rooms::Rooms;
+use crate::session::frame::{Body, Encode, End, Inbound};
+use crate::session::outbox::{Outbound, Outbox, Start};
+use crate::session::protocol::{Action, Protocol};
+
+/// The longest time that a client is asked to wait before it connects again.
+const RECONNECT_SPREAD: Duration = Duration::from_secs(5);
+
+/// What every session works with.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    pub(crate) rooms: Arc<Rooms>,
+    pub(crate) history: Arc<dyn History>,
+    pub(crate) limits: Limits,
+    pub(crate) encode: Encode,
+    pub(crate) drain: Drain,
+    /// How long the server waits for sessions when it leaves.
+    pub(crate) grace: Duration,
+}
+
+/// One session's receiving side.
+#[derive(Debug)]
+pub(crate) struct Session {
+    shared: Shared,
+    outbox: Arc<Outbox>,
+    protocol: Protocol,
+    id: String,
+    user: Option<UserId>,
+    working: FuturesUnordered<Work>,
+    /// The newest event acked in each room: what the client may expect to be delivered before the end.
+    stored: HashMap<RoomId, Seq>,
+    actions: Vec<Action>,
+}
+
+/// What a caller's stream yields: a frame, or why there will be none any more.
+pub(crate) type Heard = Result<Inbound, End>;
+
+/// A session, and the stream of what it says.
+pub(crate) fn open(shared: Shared) -> (Session, Outbound) {
+    let outbox = Outbox::new(shared.encode, shared.limits.unread_reply_bytes);
+    let outbound = Outbound::new(Arc::clone(&outbox), Arc::clone(&shared.history));
+    let protocol = Protocol::new(shared.limits, shared.history.epoch(), shared.history.durability(), Instant::now());
+    let session = Session {
+        shared,
+        outbox,
+        protocol,
+        id: uuid::Uuid::now_v7().to_string(),
+        user: None,
+        working: FuturesUnordered::new(),
+        stored: HashMap::new(),
+        actions: Vec::new(),
+    };
+    (session, outbound)
+}
+
+impl Session {
+    /// Runs until the stream of what it says has ended or is gone. `heard` is read as fast as it comes, whatever the
+    /// client does about what is said to it: an unread stream would hold up its whole connection.
+    pub(crate) async fn run(mut self, heard: impl Stream<Item = Heard>) {
+        let mut heard = pin!(heard);
+        let mut closed = false;
+        let mut gone = pin!(self.outbox.gone());
+        let mut drained = pin!(self.shared.drain.begun());
+        let mut draining = false;
+        let mut timer = pin!(tokio::time::sleep_until(Instant::now()));
+        loop {
+            let deadline = self.protocol.deadline();
+            if let Some(deadline) = deadline
+                && timer.deadline() != deadline
+            {
+                timer.as_mut().reset(deadline);
+            }
+            tokio::select! {
+                biased;
+                () = &mut gone => break,
+                frame = heard.next(), if !closed => match frame {
+                    Some(Ok(frame)) => self.protocol.frame(frame, Instant::now(), &mut self.actions),
+                    Some(Err(end)) => {
+                        closed = true;
+                        self.protocol.end(end, &mut self.actions);
+                    }
+                    None => {
+                        closed = true;
+                        self.protocol.half_closed(&mut self.actions);
+                    }
+                },
+                Some(done) = self.working.next() => self.done(done),
+                () = &mut drained, if !draining => {
+                    draining = true;
+                    self.protocol.drain(&mut self.actions);
+                }
+                () = &mut timer, if deadline.is_some() => {
+                    self.protocol.tick(Instant::now(), self.outbox.blocked(), &mut self.actions);
+                }
+            }
+            self.act();
+        }
+        if let Some(user) = &self.user {
+            tracing::info!(session = self.id, %user, "session ended");
+        }
+    }
+
+    fn act(&mut self) {
+        // Carrying one out may decide another.
+        let mut actions = std::mem::take(&mut self.actions);
+        for action in actions.drain(..) {
+            self.carry_out(action);
+        }
+        let decided = std::mem::replace(&mut self.actions, actions);
+        if !decided.is_empty() {
+            self.actions.extend(decided);
+            self.act();
+        }
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Welcome { reply_to, user, client } => {
+                tracing::info!(session = self.id, %user, client, "session opened");
+                self.user = Some(user.clone());
+                let welcome = Body::Welcome {
+                    session_id: self.id.clone(),
+                    user,
+                    limits: self.shared.limits,
+                    durability: self.shared.history.durability(),
+                    now: now(),
+                };
+                self.say(reply_to, &welcome);
+            }
+            Action::Say { reply_to, body } => self.say(reply_to, &body),
+            Action::Append { id, draft } => {
+                let (room, client_msg_id) = (draft.room.clone(), draft.client_msg_id);
+                let answer = self.shared.history.append(draft);
+                self.working.push(Work::Append { id, room, client_msg_id, answer });
+            }
+            Action::Look { id, room } => {
+                let Some(user) = self.user.clone() else { return };
+                // Held from before the history is looked at: what is stored from here on will be in its tail.
+                let open = self.shared.rooms.open(&room);
+                let history = Arc::clone(&self.shared.history);
+                let answer = Box::pin(async move { history.look(&room, Some(&user)).await });
+                self.working.push(Work::Look { id, room: open, answer });
+            }
+            Action::Seat { reply_to, mut joined } => {
+                let Some(user) = self.user.clone() else { return };
+                let room = self.shared.rooms.open(&joined.room);
+                let seen = room.enter(&user);
+                (joined.present, joined.present_count) = room.present();
+                // What follows a reset begins at the head; nothing before it is known to be missed.
+                let start = Start { user, cursor: joined.start, known: joined.head, seen };
+                self.outbox.join(reply_to, &Body::Joined(joined), &room, start);
+            }
+            Action::Leave { room } => self.outbox.leave(&room),
+            Action::Mark { id, room, seq } => {
+                let Some(user) = self.user.clone() else { return };
+                let answer = self.shared.history.mark_read(room.clone(), user, seq);
+                self.working.push(Work::Mark { id, room, answer });
+            }
+            Action::Typing { room } => {
+                if let (Some(user), Some(room)) = (&self.user, self.shared.rooms.get(&room)) {
+                    room.typing(user);
+                }
+            }
+            Action::Farewell { reason } => {
+                let spread = RECONNECT_SPREAD.mul_f64(fastrand::f64());
+                let grace = u64::try_from(self.shared.grace.as_millis()).unwrap_or(u64::MAX);
+                let farewell =
+                    Body::Draining { reason, reconnect_after: spread, acks_until: now().saturating_add(grace) };
+                self.say(0, &farewell);
+            }
+            Action::Finish => self.outbox.finish(&self.stored),
+            Action::End(end) => self.outbox.end(end),
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Append { id, room, client_msg_id, answer } => {
+                if let Ok(Appended { seq, .. }) = answer {
+                    let newest = self.stored.entry(room.clone()).or_default();
+                    *newest = seq.max(*newest);
+                }
+                self.protocol.appended(id, room, client_msg_id, answer, &mut self.actions);
+            }
+            Done::Look { id, room, answer } => {
+                self.protocol.looked(id, room.id().clone(), answer, &mut self.actions);
+                // Seated, if it is to be, before this holder of the room lets go.
+                self.act();
+                drop(room);
+            }
+            Done::Mark { id, room, answer } => {
+                if let (Ok(seq), Some(user), Some(open)) = (answer, &self.user, self.shared.rooms.get(&room)) {
+                    open.read(user, seq);
+                }
+                self.protocol.marked(id, &room, answer, &mut self.actions);
+            }
+        }
+    }
+
+    fn say(&mut self, reply_to: u64, body: &Body) {
+        if !self.outbox.say(reply_to, body) {
+            self.protocol.end(End::RepliesUnread, &mut self.actions);
+        }
+    }
+}
+
+/// What a session waits for, apart from its client.
+enum Work {
+    Append { id: u64, room: RoomId, client_msg_id: ClientMsgId, answer: Appending },
+    Look { id: u64, room: Arc<Room>, answer: Answer<'static, Result<Look, ReadError>> },
+    Mark { id: u64, room: RoomId, answer: Marking },
+}
+
+/// What came of it.
+enum Done {
+    Append { id: u64, room: RoomId, client_msg_id: ClientMsgId, answer: Result<Appended, AppendError> },
+    Look { id: u64, room: Arc<Room>, answer: Result<Look, ReadError> },
+    Mark { id: u64, room: RoomId, answer: Result<Seq, AppendError> },
+}
+
+impl Future for Work {
+    type Output = Done;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Done> {
+        match &mut *self {
+            Self::Append { id, room, client_msg_id, answer } => Pin::new(answer).poll(cx).map(|answer| Done::Append {
+                id: *id,
+                room: room.clone(),
+                client_msg_id: *client_msg_id,
+                answer,
+            }),
+            Self::Look { id, room, answer } => {
+                answer.as_mut().poll(cx).map(|answer| Done::Look { id: *id, room: Arc::clone(room), answer })
+            }
+            Self::Mark { id, room, answer } => {
+                Pin::new(answer).poll(cx).map(|answer| Done::Mark { id: *id, room: room.clone(), answer })
+            }
+        }
+    }
+}
+
+/// The wall clock. A clock before 1970 reads as 1970.
+pub(crate) fn now() -> UnixMillis {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

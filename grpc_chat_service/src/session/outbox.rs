@@ -1,0 +1,427 @@
+//! What a session has to say, until its stream has room for it: replies, and the rooms it reads by cursor.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::history::{Answer, History, Page, ReadError};
+use crate::model::{Event, RoomId, Seq, UserId};
+use crate::room::live::News;
+use crate::room::tail::Taken;
+use crate::room::{Room, Seat};
+use crate::session::frame::{Body, Encode, End, Refusal};
+
+/// How much one room puts on the stream before the next one has its turn. Also what one write carries about.
+const TURN_BYTES: usize = 32 * 1024;
+
+/// How much is read from the history at once, for a reader that is behind.
+const PAGE: Page = Page { events: 256, bytes: TURN_BYTES };
+
+/// Shared by the session, which fills it, the rooms, which say what is due, and the stream, which empties it.
+///
+/// Nothing is queued for a reader: a room is a cursor. Replies are queued, up to a bound. Short lock, no await under
+/// it. A room holds its seats while it takes this lock, and this lock is held while a room's tail or live state is
+/// looked at: seats, outbox, tail or live, always in this order.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    inner: Mutex<Inner>,
+    encode: Encode,
+    max_replies: usize,
+    /// The stream has ended or is gone; nothing will be taken any more.
+    gone: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Encoded replies.
+    replies: BytesMut,
+    readers: HashMap<u64, Reader>,
+    by_room: HashMap<RoomId, u64>,
+    /// Readers that have something to say, perhaps; in turn.
+    due: VecDeque<u64>,
+    /// Readers that go on from the history; in turn.
+    behind: VecDeque<u64>,
+    last_reader: u64,
+    /// No more replies will come: deliver what the rooms hold, then end.
+    finishing: bool,
+    /// Send the replies, then end.
+    end: Option<End>,
+    /// The stream waits for something to send. Without it, it is the stream that has not asked.
+    waiting: Option<Waker>,
+}
+
+/// One room, read by one session: a place in the room's history.
+#[derive(Debug)]
+struct Reader {
+    room: Arc<Room>,
+    seat: Arc<Seat>,
+    user: UserId,
+    /// The last event put on the stream.
+    cursor: Seq,
+    /// Known to be in the history, perhaps not in the tail.
+    known: Seq,
+    /// CaughtUp is still to be said, once level with `known`.
+    catching_up: bool,
+    /// The live state it has been told.
+    seen: u64,
+    /// To be read from the history, or being read: not to be asked for again.
+    behind: bool,
+}
+
+/// Where a new reader starts.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) user: UserId,
+    pub(crate) cursor: Seq,
+    pub(crate) known: Seq,
+    /// The live state told in Joined.
+    pub(crate) seen: u64,
+}
+
+impl Outbox {
+    pub(crate) fn new(encode: Encode, max_replies: usize) -> Arc<Self> {
+        Arc::new(Self { inner: Mutex::default(), encode, max_replies, gone: CancellationToken::new() })
+    }
+
+    /// Puts a reply on the stream. `false` if the client has left too many unread.
+    pub(crate) fn say(&self, reply_to: u64, body: &Body) -> bool {
+        let mut inner = self.lock();
+        (self.encode.frame)(reply_to, body, &mut inner.replies);
+        inner.wake();
+        inner.replies.len() <= self.max_replies
+    }
+
+    /// Says `joined`, and after it delivers the room from `start`, instead of from where it did.
+    pub(crate) fn join(self: &Arc<Self>, reply_to: u64, joined: &Body, room: &Arc<Room>, start: Start) {
+        let id = {
+            let mut inner = self.lock();
+            inner.last_reader += 1;
+            inner.last_reader
+        };
+        // Taken before the reader looks, so that nothing is missed between the two.
+        let seat = room.seat(id, self);
+        let Start { user, cursor, known, seen } = start;
+        let reader =
+            Reader { room: Arc::clone(room), seat, user, cursor, known, catching_up: true, seen, behind: false };
+        let replaced = {
+            let mut inner = self.lock();
+            (self.encode.frame)(reply_to, joined, &mut inner.replies);
+            inner.readers.insert(id, reader);
+            inner.due.push_back(id);
+            let replaced = inner.by_room.insert(room.id().clone(), id).and_then(|old| inner.readers.remove(&old));
+            inner.wake();
+            replaced
+        };
+        drop(replaced);
+    }
+
+    /// Stops delivering the room.
+    pub(crate) fn leave(&self, room: &RoomId) {
+        let mut inner = self.lock();
+        let left = inner.by_room.remove(room).and_then(|id| inner.readers.remove(&id));
+        drop(inner);
+        // Its seat is given up outside the lock.
+        drop(left);
+    }
+
+    /// Delivers what has been stored by now, then ends with [`End::Completed`]. `stored` is what this session has had
+    /// acked, which may not have reached the tails yet.
+    pub(crate) fn finish(&self, stored: &HashMap<RoomId, Seq>) {
+        let mut inner = self.lock();
+        inner.finishing = true;
+        for reader in inner.readers.values_mut() {
+            let acked = stored.get(reader.room.id()).copied().unwrap_or_default();
+            reader.known = reader.known.max(acked).max(reader.room.head());
+        }
+        let all: Vec<u64> = inner.readers.keys().copied().collect();
+        inner.due.extend(all);
+        inner.wake();
+    }
+
+    /// Sends the replies, then ends.
+    pub(crate) fn end(&self, end: End) {
+        let mut inner = self.lock();
+        inner.end.get_or_insert(end);
+        inner.wake();
+    }
+
+    /// Whether something waits to be sent and the stream does not take it: the client does not read.
+    pub(crate) fn blocked(&self) -> bool {
+        let inner = self.lock();
+        inner.waiting.is_none() && (!inner.replies.is_empty() || !inner.due.is_empty())
+    }
+
+    /// Resolves when the stream has ended or is gone.
+    pub(crate) fn gone(&self) -> WaitForCancellationFutureOwned {
+        self.gone.clone().cancelled_owned()
+    }
+
+    /// The reader's room has something. Called by the room, at most once until the reader has looked.
+    pub(crate) fn due(&self, reader: u64) {
+        let mut inner = self.lock();
+        inner.due.push_back(reader);
+        inner.wake();
+    }
+
+    /// The stream is over: no reader is needed any more.
+    fn close(&self) {
+        self.gone.cancel();
+        let readers = {
+            let mut inner = self.lock();
+            inner.waiting = None;
+            inner.by_room.clear();
+            std::mem::take(&mut inner.readers)
+        };
+        drop(readers);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.room.unseat(&self.seat);
+        self.room.exit(&self.user);
+    }
+}
+
+/// The sending side of a session's stream. Polled when the client has room for more, so a client that does not read
+/// costs what is in the outbox and no more.
+pub(crate) struct Outbound {
+    outbox: Arc<Outbox>,
+    history: Arc<dyn History>,
+    /// At most one page is being read for a session, whatever the number of rooms that are behind.
+    page: Option<Paging>,
+    /// Gathered, and not yet taken.
+    ready: VecDeque<Bytes>,
+    ended: bool,
+}
+
+struct Paging {
+    reader: u64,
+    events: Answer<'static, Result<Vec<Event>, ReadError>>,
+}
+
+/// What goes on the stream next.
+#[derive(Debug)]
+pub(crate) enum Sent {
+    /// Whole frames.
+    Frames(Bytes),
+    /// Nothing more.
+    End(End),
+}
+
+impl Outbound {
+    pub(crate) fn new(outbox: Arc<Outbox>, history: Arc<dyn History>) -> Self {
+        Self { outbox, history, page: None, ready: VecDeque::new(), ended: false }
+    }
+
+    /// The next frames, everything that is ready up to about a write's worth; `None` after the end.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Sent>> {
+        loop {
+            if let Some(frames) = self.ready.pop_front() {
+                return Poll::Ready(Some(Sent::Frames(frames)));
+            }
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            let page = self.page.as_mut().and_then(|paging| match paging.events.as_mut().poll(cx) {
+                Poll::Ready(events) => Some((paging.reader, events)),
+                Poll::Pending => None,
+            });
+            let mut parts = Vec::new();
+            let mut inner = self.outbox.lock();
+            inner.waiting = None;
+            if let Some((reader, events)) = page {
+                self.page = None;
+                inner.turn_page(reader, events, &self.outbox.encode, &mut parts);
+            }
+            inner.collect(&self.outbox.encode, &mut parts);
+            let next = if self.page.is_none() { inner.next_page() } else { None };
+            if parts.is_empty() && next.is_none() {
+                if let Some(end) = inner.over() {
+                    drop(inner);
+                    self.ended = true;
+                    self.outbox.close();
+                    return Poll::Ready(Some(Sent::End(end)));
+                }
+                inner.waiting = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            drop(inner);
+            if let Some((reader, room, after)) = next {
+                let history = Arc::clone(&self.history);
+                let events = Box::pin(async move { history.read_after(&room, after, PAGE).await });
+                self.page = Some(Paging { reader, events });
+            }
+            gather(parts, &mut self.ready);
+        }
+    }
+}
+
+impl Drop for Outbound {
+    fn drop(&mut self) {
+        self.outbox.close();
+    }
+}
+
+impl Inner {
+    /// Replies, then every room that is due, each with its turn, until there is a write's worth.
+    fn collect(&mut self, encode: &Encode, parts: &mut Vec<Bytes>) {
+        if !self.replies.is_empty() {
+            parts.push(self.replies.split().freeze());
+        }
+        if self.end.is_some() {
+            return;
+        }
+        let mut bytes = 0;
+        while bytes < TURN_BYTES
+            && let Some(id) = self.due.pop_front()
+        {
+            let Some(reader) = self.readers.get_mut(&id) else {
+                continue;
+            };
+            // Before looking: what comes while we look makes it due again.
+            reader.seat.looking();
+            let before = parts.len();
+            match reader.room.take(reader.cursor, TURN_BYTES, parts) {
+                Taken::Upto(seq) => {
+                    reader.cursor = seq;
+                    reader.say_caught_up(encode, parts);
+                    if reader.seat.due_again() {
+                        self.due.push_back(id);
+                    }
+                }
+                Taken::Level if reader.cursor >= reader.known => {
+                    reader.say_caught_up(encode, parts);
+                    reader.say_news(encode, parts);
+                }
+                Taken::Level | Taken::Behind => {
+                    if !reader.behind {
+                        reader.behind = true;
+                        self.behind.push_back(id);
+                    }
+                }
+            }
+            bytes += parts[before..].iter().map(Bytes::len).sum::<usize>();
+        }
+    }
+
+    /// What is to be read from the history next: for which reader, in which room, after which event.
+    fn next_page(&mut self) -> Option<(u64, RoomId, Seq)> {
+        while let Some(id) = self.behind.pop_front() {
+            if let Some(reader) = self.readers.get(&id) {
+                return Some((id, reader.room.id().clone(), reader.cursor));
+            }
+        }
+        None
+    }
+
+    /// Puts what the history answered on the stream. The reader is due then: perhaps the tail can go on from there.
+    fn turn_page(&mut self, id: u64, events: Result<Vec<Event>, ReadError>, encode: &Encode, parts: &mut Vec<Bytes>) {
+        let Some(reader) = self.readers.get_mut(&id) else {
+            return;
+        };
+        reader.behind = false;
+        match events {
+            Ok(events) => {
+                let mut frames = BytesMut::new();
+                match events.last() {
+                    Some(last) => reader.cursor = last.seq,
+                    // Nothing is after it, whatever was thought.
+                    None => reader.known = reader.cursor,
+                }
+                for event in &events {
+                    (encode.event)(event, &mut frames);
+                }
+                if !frames.is_empty() {
+                    parts.push(frames.freeze());
+                }
+                reader.say_caught_up(encode, parts);
+                if reader.seat.due_again() {
+                    self.due.push_back(id);
+                }
+            }
+            Err(error) => {
+                let refusal = Refusal::of_read(error, reader.room.id());
+                self.end.get_or_insert(End::Refused(refusal));
+            }
+        }
+    }
+
+    /// How the stream ends, if it does now that everything said has been taken.
+    fn over(&mut self) -> Option<End> {
+        if self.end.is_none() && self.finishing && self.readers.values().all(|reader| reader.cursor >= reader.known) {
+            self.end = Some(End::Completed);
+        }
+        self.end.clone()
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waiting.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Reader {
+    fn say_caught_up(&mut self, encode: &Encode, parts: &mut Vec<Bytes>) {
+        if self.catching_up && self.cursor >= self.known {
+            self.catching_up = false;
+            let room = self.room.id().clone();
+            say(&[Body::CaughtUp { room, seq: self.cursor }], encode, parts);
+        }
+    }
+
+    fn say_news(&mut self, encode: &Encode, parts: &mut Vec<Bytes>) {
+        let Some((news, seen)) = self.room.news(self.seen, &self.user) else {
+            return;
+        };
+        self.seen = seen;
+        let room = || self.room.id().clone();
+        let News { came, left, snapshot, count, typing, read } = news;
+        let mut bodies = Vec::new();
+        if snapshot || !came.is_empty() || !left.is_empty() {
+            bodies.push(Body::Presence { room: room(), came, left, snapshot, count });
+        }
+        bodies.extend(typing.map(|users| Body::Typing { room: room(), users }));
+        bodies.extend(read.map(|seq| Body::Read { room: room(), seq }));
+        say(&bodies, encode, parts);
+    }
+}
+
+fn say(bodies: &[Body], encode: &Encode, parts: &mut Vec<Bytes>) {
+    let mut frames = BytesMut::new();
+    for body in bodies {
+        (encode.frame)(0, body, &mut frames);
+    }
+    if !frames.is_empty() {
+        parts.push(frames.freeze());
+    }
+}
+
+/// Puts small parts together, so that they go out as one, and leaves large ones as they are, shared with all readers.
+fn gather(parts: Vec<Bytes>, ready: &mut VecDeque<Bytes>) {
+    /// Below this a copy is cheaper than a frame of HTTP/2.
+    const LARGE: usize = 4 * 1024;
+    let mut small = BytesMut::new();
+    let mut parts = parts.into_iter().peekable();
+    while let Some(part) = parts.next() {
+        if small.is_empty() && (part.len() >= LARGE || parts.peek().is_none()) {
+            ready.push_back(part);
+        } else if part.len() >= LARGE {
+            ready.push_back(small.split().freeze());
+            ready.push_back(part);
+        } else {
+            small.extend_from_slice(&part);
+        }
+    }
+    if !small.is_empty() {
+        ready.push_back(small.freeze());
+    }
+}
