@@ -1,11 +1,13 @@
 //! A caller that does not read is held back, costs a bounded amount, and misses nothing.
 
 use bytes::Bytes;
+use futures_util::future::select_all;
+use grpc_chat_service::Limits;
 use h2::RecvStream;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::support::{
-    Binary, Call, Sending, Wire, assert_alive, message, read, send_frame, soon, start, strings, waits,
+    Binary, Call, Sending, Wire, assert_alive, message, read, send_frame, soon, start, start_limited, strings, waits,
 };
 
 /// Sends `count` messages, one HTTP/2 frame each, as fast as the server takes them, then half-closes.
@@ -54,14 +56,39 @@ async fn so_it_is_with_large_messages() {
 
 /// Calls on one connection that send frames of `size` bytes and do not read.
 async fn stalled(wire: &mut Wire, calls: usize, count: usize, size: usize) -> Vec<(RecvStream, JoinHandle<bool>)> {
+    // A frame holds the message's prefix, and the tag and the length of a text unless it is empty.
+    let text = "x".repeat(size.saturating_sub(if size > 5 + 2 + 127 { 8 } else { 7 }));
+    let said = message("", &text);
+    assert_eq!(said.len(), size);
     let mut all = Vec::new();
     for _ in 0..calls {
         let (response, sending) = wire.chat().await;
         let answers = soon(response).await.unwrap().into_body();
-        let text = "x".repeat(size.saturating_sub(7));
-        all.push((answers, say_all(sending, count, move |_| message("", &text))));
+        let said = said.clone();
+        all.push((answers, say_all(sending, count, move |_| said.clone())));
     }
     all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_call_of_a_connection_may_be_held_back_at_once_with_the_smallest_messages() {
+    const COUNT: usize = 20_000;
+    let server = start_limited(Limits { streams_per_connection: 8, ..Limits::default() }).await;
+    let mut wire = Wire::connect(server.addr).await;
+    let mut calls = stalled(&mut wire, 8, COUNT, 5).await;
+    let mut anyone_done = select_all(calls.iter_mut().map(|(_, saying)| saying));
+    assert!(waits(&mut anyone_done).await, "every caller should be held back");
+    // Here h2 would have cut the connection if its budget for small frames were too small.
+    let mut readers = JoinSet::new();
+    for (mut answers, saying) in calls {
+        readers.spawn(async move {
+            assert_eq!(strings(&soon(read(&mut answers)).await.unwrap()).len(), COUNT);
+            assert!(soon(saying).await.unwrap());
+        });
+    }
+    while let Some(reader) = readers.join_next().await {
+        reader.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -96,9 +123,8 @@ async fn callers_that_never_read_cost_a_bounded_amount_of_memory() {
     let before = resident_kib(server.pid());
     let mut wire = Wire::connect(server.addr).await;
     let mut calls = stalled(&mut wire, CALLS as usize, usize::MAX, 1_000).await;
-    for (_, saying) in &mut calls {
-        assert!(waits(saying).await);
-    }
+    let mut anyone_done = select_all(calls.iter_mut().map(|(_, saying)| saying));
+    assert!(waits(&mut anyone_done).await, "every caller should be held back");
     let grown = resident_kib(server.pid()).saturating_sub(before);
     assert!(grown < CALLS * 400, "{grown} KiB for {CALLS} calls");
     assert_alive(server.addr).await;

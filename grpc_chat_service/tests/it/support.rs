@@ -195,7 +195,10 @@ impl Wire {
     pub(crate) async fn connect(addr: SocketAddr) -> Self {
         let socket = soon(TcpStream::connect(addr)).await.unwrap();
         socket.set_nodelay(true).unwrap();
-        let (send, connection) = soon(h2::client::handshake(socket)).await.unwrap();
+        // With room for all on the connection, a call that is not read is held back by its own window only.
+        let mut builder = h2::client::Builder::new();
+        builder.initial_connection_window_size(64 * 1024 * 1024);
+        let (send, connection) = soon(builder.handshake(socket)).await.unwrap();
         Self { send, ended: tokio::spawn(connection) }
     }
 
