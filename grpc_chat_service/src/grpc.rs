@@ -8,9 +8,11 @@ mod lines;
 mod status;
 
 use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::net::SocketAddr;
 
-use http::{Request, Response};
+use futures_util::future::Either;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tonic::body::Body;
@@ -110,12 +112,33 @@ pub(crate) struct Connected {
 impl hyper::service::Service<Request<Incoming>> for Connected {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = <Routes as tonic::codegen::Service<Request<Incoming>>>::Future;
+    type Future = Either<
+        Ready<Result<Self::Response, Infallible>>,
+        <Routes as tonic::codegen::Service<Request<Incoming>>>::Future,
+    >;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        if let Some(why) = not_grpc(request.method(), request.headers()) {
+            let mut refusal = Response::new(Body::empty());
+            *refusal.status_mut() = why;
+            return Either::Left(ready(Ok(refusal)));
+        }
         request.extensions_mut().insert(self.addresses.clone());
         request.extensions_mut().insert(self.calls.clone());
         // The router is always ready; a clone of it is one reference more.
-        tonic::codegen::Service::call(&mut self.routes.clone(), request)
+        Either::Right(tonic::codegen::Service::call(&mut self.routes.clone(), request))
+    }
+}
+
+/// The HTTP status for a request that is no gRPC at all, as gRPC's protocol asks for; tonic itself would take
+/// whatever comes for a call (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>, "Requests").
+fn not_grpc(method: &Method, headers: &HeaderMap) -> Option<StatusCode> {
+    if method != Method::POST {
+        return Some(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    match content_type.strip_prefix(b"application/grpc") {
+        Some([] | [b'+' | b';', ..]) => None,
+        _ => Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),
     }
 }

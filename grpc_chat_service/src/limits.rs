@@ -20,7 +20,8 @@ pub struct Limits {
     /// Bytes of one encoded message: 64 KiB of text, and room for the name and the field headers.
     pub message_bytes: usize,
 
-    /// Bytes a peer may send on one call ahead of our reading it. HTTP/2 flow control, per stream.
+    /// Bytes a peer may send on one call ahead of our reading it. HTTP/2 flow control, per stream. Small,
+    /// because the smallest messages cost fifty times their size while they wait to be read.
     pub stream_window_bytes: u32,
 
     /// Bytes of answers held for one call whose caller does not read. hyper's own default is 400 KiB.
@@ -75,7 +76,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(5),
             streams_per_connection: 128,
             message_bytes: 65 * 1024,
-            stream_window_bytes: 64 * 1024,
+            stream_window_bytes: 16 * 1024,
             send_buffer_bytes: 64 * 1024,
             header_bytes: 16 * 1024,
             local_resets: 1024,
@@ -94,10 +95,18 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The connection's window lets every stream fill its own, so that one caller whose answers are not
-    /// read cannot hold up the others. It also sizes h2's budget for small unread frames (half of it):
-    /// with a smaller one, a caller that only reads slowly would have its connection cut.
+    /// Never reached, because the streams' own windows end before: one caller whose answers are not read
+    /// cannot hold up the others. What it really sets is h2's budget for small frames that wait to be read,
+    /// which is half of it and counts for each frame what it falls short of 256 bytes. At the end of the
+    /// budget h2 cuts the connection, so there is enough for every call to fill its window with the smallest
+    /// messages there are: five bytes, a frame each. With less, a connection with several busy calls is cut
+    /// although each of its callers is within its rights.
     pub(crate) fn connection_window_bytes(&self) -> u32 {
-        self.stream_window_bytes.saturating_mul(self.streams_per_connection)
+        const SMALLEST: u64 = 5;
+        const SHORT_OF: u64 = 256;
+        let frames = u64::from(self.stream_window_bytes).div_ceil(SMALLEST);
+        let budget = u64::from(self.streams_per_connection) * frames * (SHORT_OF - SMALLEST);
+        let largest = (1 << 31) - 1; // RFC 9113, section 6.9.1
+        u32::try_from(budget.saturating_mul(2).min(largest)).unwrap_or(u32::MAX >> 1)
     }
 }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use grpc_chat_service::config::{Config, Problem};
 use grpc_chat_service::server;
 use tokio::signal;
+use tokio::sync::oneshot;
 
 fn main() -> ExitCode {
     let config = match Config::from_process() {
@@ -47,43 +48,81 @@ async fn serve(config: Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    // Whoever reads the next line may send a signal at once: it must find us listening for it.
+    let mut signals = Signals::watch();
     // Scripts read the port from this line; nothing else goes to standard output.
     let _ = writeln!(std::io::stdout(), "listening on http://{}", server.local_addr());
 
+    let (stop, stopped) = oneshot::channel();
+    let asked_twice = async {
+        signals.next().await;
+        let _ = stop.send(());
+        signals.next().await;
+    };
     tokio::select! {
-        () = server.run(asked_to_stop()) => ExitCode::SUCCESS,
-        () = async { asked_to_stop().await; asked_to_stop().await } => {
+        () = server.run(async { let _ = stopped.await; }) => ExitCode::SUCCESS,
+        () = asked_twice => {
             complain("asked to stop a second time: leaving without waiting for open calls");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Resolves on the next Ctrl-C or SIGTERM.
-async fn asked_to_stop() {
-    #[cfg(unix)]
-    let terminated = async {
-        match signal::unix::signal(signal::unix::SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                terminate.recv().await;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "SIGTERM is not watched");
-                std::future::pending::<()>().await;
-            }
-        }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
+/// Ctrl-C and SIGTERM, from the moment this exists.
+#[cfg(unix)]
+struct Signals {
+    interrupt: Option<signal::unix::Signal>,
+    terminate: Option<signal::unix::Signal>,
+}
 
-    tokio::select! {
-        interrupted = signal::ctrl_c() => {
-            if let Err(error) = interrupted {
-                tracing::warn!(%error, "Ctrl-C is not watched");
-                std::future::pending::<()>().await;
+#[cfg(unix)]
+impl Signals {
+    fn watch() -> Self {
+        let watch = |kind, name| match signal::unix::signal(kind) {
+            Ok(watched) => Some(watched),
+            Err(error) => {
+                tracing::warn!(%error, "{name} is not watched");
+                None
+            }
+        };
+        Self {
+            interrupt: watch(signal::unix::SignalKind::interrupt(), "Ctrl-C"),
+            terminate: watch(signal::unix::SignalKind::terminate(), "SIGTERM"),
+        }
+    }
+
+    /// Resolves when one of them comes.
+    async fn next(&mut self) {
+        async fn one(watched: &mut Option<signal::unix::Signal>) {
+            match watched {
+                Some(watched) => {
+                    watched.recv().await;
+                }
+                None => std::future::pending().await,
             }
         }
-        () = terminated => {}
+        tokio::select! {
+            () = one(&mut self.interrupt) => {}
+            () = one(&mut self.terminate) => {}
+        }
+    }
+}
+
+/// Ctrl-C.
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn watch() -> Self {
+        Self
+    }
+
+    async fn next(&mut self) {
+        if let Err(error) = signal::ctrl_c().await {
+            tracing::warn!(%error, "Ctrl-C is not watched");
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -11,6 +11,9 @@ pub(crate) fn start(format: LogFormat) {
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // A log that cannot be written would otherwise be reported with `eprintln!`, which panics when nobody
+        // reads standard error any more: the call being logged would go down with its connection.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     match format {
         LogFormat::Text => logs.init(),

@@ -1,1 +1,15 @@
-//! x
+//! The service seen from outside: every test starts a server of its own on a free port and talks to it
+//! over a socket, in process or as the real binary.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests: helpers fail like asserts do")]
+
+mod support;
+
+mod cli;
+mod conversation;
+mod discovery;
+mod drain;
+mod limits;
+mod logs;
+mod refusals;
+mod slow_readers;
