@@ -11,7 +11,9 @@ pub(crate) fn run() -> Outcome {
     let service = service::start()?;
     let address = service.address();
 
-    shell::run(Command::new(tools::python("python")).arg(clients.join("python/client.py")).arg(address))?;
+    for client in ["python/client.py", "python/rooms.py"] {
+        shell::run(Command::new(tools::python("python")).arg("-B").arg(clients.join(client)).arg(address))?;
+    }
     shell::run(
         Command::new("node").arg(clients.join("node/client.js")).arg(address).env("NODE_PATH", tools::node_modules()),
     )?;
@@ -28,7 +30,7 @@ fn grpcurl(address: &str) -> Outcome {
         shell::ask(command.args(["-plaintext", "-max-time", "30"]).args(words), input)
     };
     let listed = call(&[address, "list"], "")?;
-    for service in ["Chat", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"] {
+    for service in ["Chat", "chat.v1.ChatService", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"] {
         expect(&listed, |listed| listed.lines().any(|line| line == service), &format!("a line `{service}`"))?;
     }
     let method = "rpc chat ( stream .ChatMessage ) returns ( stream .google.protobuf.StringValue );";

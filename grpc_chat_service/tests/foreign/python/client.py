@@ -7,6 +7,7 @@ Needs what requirements.txt names. The stubs are made from proto/ at run time; n
 
 import importlib
 import os
+import shutil
 import sys
 import tempfile
 from threading import Semaphore
@@ -89,7 +90,7 @@ def too_long(chat):
 def health(chat):
     stub = health_pb2_grpc.HealthStub(chat.channel)
     serving = health_pb2.HealthCheckResponse.SERVING
-    for service in "", "Chat":
+    for service in "", "Chat", "chat.v1.ChatService":
         request = health_pb2.HealthCheckRequest(service=service)
         expect(stub.Check(request, timeout=DEADLINE).status, serving)
         watch = stub.Watch(request, timeout=DEADLINE)
@@ -117,7 +118,7 @@ def reflection(chat):
         ]
         listed, described = ask(iter(requests), timeout=DEADLINE)
         names = {service.name for service in listed.list_services_response.service}
-        missing = {"Chat", "grpc.health.v1.Health"} - names
+        missing = {"Chat", "chat.v1.ChatService", "grpc.health.v1.Health"} - names
         if missing:
             raise Unexpected(f"{version} does not list {sorted(missing)}, only {sorted(names)}")
         if not described.file_descriptor_response.file_descriptor_proto:
@@ -164,25 +165,34 @@ def shortened(value):
     return text if len(text) <= 200 else f"{text[:200]}… ({len(text)} characters)"
 
 
-def stubs(name):
-    """The modules that grpc_tools makes of proto/<name>.proto: the messages and the services."""
-    with tempfile.TemporaryDirectory() as folder:
+def stubs(name, *imported):
+    """The modules that grpc_tools makes of proto/<name>.proto: the messages and the services. What it imports, other
+    than the well-known types, is made with it."""
+    folder = tempfile.mkdtemp()
+    try:
         well_known = os.path.join(os.path.dirname(protoc.__file__), "_proto")
         options = [f"-I{PROTO}", f"-I{well_known}", f"--python_out={folder}", f"--grpc_python_out={folder}"]
-        if protoc.main(["protoc", *options, f"{name}.proto"]) != 0:
+        if protoc.main(["protoc", *options, f"{name}.proto", *(f"{other}.proto" for other in imported)]) != 0:
             raise Unexpected(f"protoc refuses proto/{name}.proto")
         sys.path.insert(0, folder)
-        try:
-            return importlib.import_module(f"{name}_pb2"), importlib.import_module(f"{name}_pb2_grpc")
-        finally:
-            sys.path.remove(folder)
+        # `google` is also where the well-known types are; ours are found beside them.
+        import google
+
+        google.__path__.append(os.path.join(folder, "google"))
+        for other in imported:
+            importlib.import_module(f"{other.replace('/', '.')}_pb2")
+        module = name.replace("/", ".")
+        return importlib.import_module(f"{module}_pb2"), importlib.import_module(f"{module}_pb2_grpc")
+    finally:
+        sys.path.remove(folder)
+        shutil.rmtree(folder)
 
 
-def main():
+def run(connect, checks, name):
     if len(sys.argv) != 2:
-        sys.exit("usage: client.py ADDRESS")
-    chat = Chat(sys.argv[1])
-    for check in CHECKS:
+        sys.exit(f"usage: {name} ADDRESS")
+    chat = connect(sys.argv[1])
+    for check in checks:
         try:
             check(chat)
         except grpc.RpcError as error:
@@ -196,4 +206,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run(Chat, CHECKS, "client.py")
