@@ -214,11 +214,7 @@ impl Page {
         let mut bytes = 0;
         let mut page = Vec::new();
         for event in events.take(self.events) {
-            if let crate::model::Change::Post { text, .. } | crate::model::Change::Edit { text, .. } =
-                &event.draft.change
-            {
-                bytes += text.len();
-            }
+            bytes += rules::text_bytes(&event.draft.change);
             page.push(event.clone());
             if bytes >= self.bytes {
                 break;
