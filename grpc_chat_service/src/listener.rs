@@ -6,10 +6,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::limits::Limits;
+
+/// Connections that the kernel completes for us before we accept them; Linux takes no more than
+/// `net.core.somaxconn`. The usual 128 overflows when everybody reconnects at once, and then some are reset.
+const QUEUE: u32 = 4_096;
 
 /// A bound socket that hands out connections within the limits.
 #[derive(Debug)]
@@ -43,8 +47,13 @@ impl Listener {
     /// # Errors
     ///
     /// The operating system's, if the address cannot be listened on.
-    pub(crate) async fn bind(address: SocketAddr, limits: &Limits) -> io::Result<Self> {
-        let tcp = TcpListener::bind(address).await?;
+    pub(crate) fn bind(address: SocketAddr, limits: &Limits) -> io::Result<Self> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // A restart need not wait for the old connections to be forgotten. On Windows it would mean sharing.
+        #[cfg(unix)]
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let tcp = socket.listen(QUEUE)?;
         Ok(Self {
             local_addr: tcp.local_addr()?,
             tcp,
@@ -144,7 +153,7 @@ mod tests {
     #[tokio::test]
     async fn an_address_gets_its_share_and_no_more_until_one_closes() {
         let limits = Limits { connections: 3, connections_per_address: 2, ..Limits::default() };
-        let listener = Listener::bind(([127, 0, 0, 1], 0).into(), &limits).await.unwrap();
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into(), &limits).unwrap();
         let admit = |last: u8| {
             let of_all = Arc::clone(&listener.places).try_acquire_owned().unwrap();
             listener.admit([10, 0, 0, last].into(), of_all)

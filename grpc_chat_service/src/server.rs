@@ -44,9 +44,8 @@ pub struct BindError {
 ///
 /// [`BindError`] if the address is taken, not this machine's, or not allowed.
 pub async fn bind(config: Config) -> Result<Server, BindError> {
-    let listener = Listener::bind(config.listen, &config.limits)
-        .await
-        .map_err(|source| BindError { address: config.listen, source })?;
+    let listener =
+        Listener::bind(config.listen, &config.limits).map_err(|source| BindError { address: config.listen, source })?;
     let (committing, committed) = mpsc::channel(COMMITTED);
     let history: Arc<dyn History> = Arc::new(Memory::open(committing));
     Ok(Server { listener, config, history, committed })
