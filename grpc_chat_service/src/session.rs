@@ -4,7 +4,6 @@ pub(crate) mod frame;
 pub(crate) mod outbox;
 mod protocol;
 
-use std::collections::HashMap;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -48,8 +47,6 @@ pub(crate) struct Session {
     id: String,
     user: Option<UserId>,
     working: FuturesUnordered<Work>,
-    /// The newest event acked in each room: what the client may expect to be delivered before the end.
-    stored: HashMap<RoomId, Seq>,
     actions: Vec<Action>,
 }
 
@@ -68,7 +65,6 @@ pub(crate) fn open(shared: Shared) -> (Session, Outbound) {
         id: uuid::Uuid::now_v7().to_string(),
         user: None,
         working: FuturesUnordered::new(),
-        stored: HashMap::new(),
         actions: Vec::new(),
     };
     (session, outbound)
@@ -189,7 +185,7 @@ impl Session {
                     Body::Draining { reason, reconnect_after: spread, acks_until: now().saturating_add(grace) };
                 self.say(0, &farewell);
             }
-            Action::Finish => self.outbox.finish(&self.stored),
+            Action::Finish => self.outbox.finish(),
             Action::End(end) => self.outbox.end(end),
         }
     }
@@ -198,8 +194,7 @@ impl Session {
         match done {
             Done::Append { id, room, client_msg_id, answer } => {
                 if let Ok(Appended { seq, .. }) = answer {
-                    let newest = self.stored.entry(room.clone()).or_default();
-                    *newest = seq.max(*newest);
+                    self.outbox.stored(&room, seq);
                 }
                 self.protocol.appended(id, room, client_msg_id, answer, &mut self.actions);
             }

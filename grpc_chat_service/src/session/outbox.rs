@@ -63,6 +63,8 @@ struct Reader {
     cursor: Seq,
     /// Known to be in the history, perhaps not in the tail.
     known: Seq,
+    /// The newest event of this session's own in the room; it may not have reached the tail yet.
+    stored: Seq,
     /// CaughtUp is still to be said, once level with `known`.
     catching_up: bool,
     /// The live state it has been told.
@@ -104,8 +106,17 @@ impl Outbox {
         // Taken before the reader looks, so that nothing is missed between the two.
         let seat = room.seat(id, self);
         let Start { user, cursor, known, seen } = start;
-        let reader =
-            Reader { room: Arc::clone(room), seat, user, cursor, known, catching_up: true, seen, behind: false };
+        let reader = Reader {
+            room: Arc::clone(room),
+            seat,
+            user,
+            cursor,
+            known,
+            stored: 0,
+            catching_up: true,
+            seen,
+            behind: false,
+        };
         let replaced = {
             let mut inner = self.lock();
             (self.encode.frame)(reply_to, joined, &mut inner.replies);
@@ -127,25 +138,41 @@ impl Outbox {
         drop(left);
     }
 
-    /// Delivers what has been stored by now, then ends with [`End::Completed`]. `stored` is what this session has had
-    /// acked, which may not have reached the tails yet.
-    pub(crate) fn finish(&self, stored: &HashMap<RoomId, Seq>) {
+    /// Delivers what has been stored by now, then ends with [`End::Completed`].
+    pub(crate) fn finish(&self) {
         let mut inner = self.lock();
         inner.finishing = true;
         for reader in inner.readers.values_mut() {
-            let acked = stored.get(reader.room.id()).copied().unwrap_or_default();
-            reader.known = reader.known.max(acked).max(reader.room.head());
+            reader.known = reader.known.max(reader.stored).max(reader.room.head());
         }
         let all: Vec<u64> = inner.readers.keys().copied().collect();
         inner.due.extend(all);
         inner.wake();
     }
 
-    /// Sends the replies, then ends.
+    /// Sends the replies, then ends. Rooms are left at once: a client that does not read may keep the stream open for
+    /// long, and is not present meanwhile.
     pub(crate) fn end(&self, end: End) {
+        let left = {
+            let mut inner = self.lock();
+            inner.end.get_or_insert(end);
+            inner.wake();
+            inner.by_room.clear();
+            std::mem::take(&mut inner.readers)
+        };
+        // Their seats are given up outside the lock.
+        drop(left);
+    }
+
+    /// Notes that an event of this session is stored in the room: before a stream that is finishing ends, it has to be
+    /// delivered, if the room is.
+    pub(crate) fn stored(&self, room: &RoomId, seq: Seq) {
         let mut inner = self.lock();
-        inner.end.get_or_insert(end);
-        inner.wake();
+        if let Some(id) = inner.by_room.get(room).copied()
+            && let Some(reader) = inner.readers.get_mut(&id)
+        {
+            reader.stored = reader.stored.max(seq);
+        }
     }
 
     /// Whether something waits to be sent and the stream does not take it: the client does not read.
