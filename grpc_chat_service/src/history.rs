@@ -19,10 +19,16 @@
 pub mod embedded;
 pub mod memory;
 
+mod queue;
+mod rules;
+
+use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::future::Future;
+use std::hash::BuildHasher;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -33,6 +39,9 @@ pub type Committed = mpsc::Sender<Vec<Event>>;
 
 /// Appends waiting for the writer, over all rooms and sessions. One more is [`AppendError::Overloaded`].
 pub const MAX_QUEUED: usize = 65_536;
+
+/// What a writer takes from its queue at once, to be stored and synced together.
+const MAX_BATCH: usize = 4_096;
 
 /// An answer that takes a while.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -162,6 +171,33 @@ pub struct Appending(oneshot::Receiver<Result<Appended, AppendError>>);
 #[derive(Debug)]
 pub struct Marking(oneshot::Receiver<Result<Seq, AppendError>>);
 
+impl Page {
+    /// As many of `events` as there is room for.
+    fn fill<'a>(self, events: impl Iterator<Item = &'a Event>) -> Vec<Event> {
+        let mut filling = Filling { page: self, events: 0, bytes: 0 };
+        events.take_while(|event| filling.takes(event)).cloned().collect()
+    }
+}
+
+/// A page while it fills.
+#[derive(Debug)]
+struct Filling {
+    page: Page,
+    events: usize,
+    bytes: usize,
+}
+
+impl Filling {
+    fn takes(&mut self, event: &Event) -> bool {
+        let room = self.events == 0 || (self.events < self.page.events && self.bytes < self.page.bytes);
+        if room {
+            self.events += 1;
+            self.bytes += rules::text_bytes(&event.draft.change);
+        }
+        room
+    }
+}
+
 impl Appending {
     /// An append, and the end at which it is answered. An answerer that is dropped answers [`AppendError::Unknown`].
     #[must_use]
@@ -196,30 +232,13 @@ impl Future for Marking {
     }
 }
 
-mod rules;
-
-/// Drafts in one batch at most.
-pub(crate) const MAX_BATCH: usize = 4096;
-
+/// The wall clock. One before 1970 reads as 1970.
 pub(crate) fn now() -> UnixMillis {
-    crate::session::now()
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    UnixMillis::try_from(since.as_millis()).unwrap_or(UnixMillis::MAX)
 }
 
-pub(crate) fn new_epoch() -> Epoch {
-    (uuid::Uuid::now_v7().as_u64_pair().1 >> 11).max(1)
-}
-
-impl Page {
-    pub(crate) fn fill<'a>(self, events: impl Iterator<Item = &'a Event>) -> Vec<Event> {
-        let mut bytes = 0;
-        let mut page = Vec::new();
-        for event in events.take(self.events) {
-            bytes += rules::text_bytes(&event.draft.change);
-            page.push(event.clone());
-            if bytes >= self.bytes {
-                break;
-            }
-        }
-        page
-    }
+/// Random, not 0, and fits a signed integer, so that every store and every language can hold it.
+fn new_epoch() -> Epoch {
+    (RandomState::new().hash_one(SystemTime::now()) >> 1).max(1)
 }

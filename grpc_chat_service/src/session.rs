@@ -7,16 +7,16 @@ mod protocol;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 use tokio_stream::{Stream, StreamExt};
 
 use crate::drain::Drain;
-use crate::history::{Answer, AppendError, Appended, Appending, History, Look, Marking, ReadError};
+use crate::history::{Answer, AppendError, Appended, Appending, History, Look, Marking, ReadError, now};
 use crate::limits::Limits;
-use crate::model::{ClientMsgId, RoomId, Seq, UnixMillis, UserId};
+use crate::model::{ClientMsgId, RoomId, Seq, UserId};
 use crate::room::Room;
 use crate::rooms::Rooms;
 use crate::session::frame::{Body, Encode, End, Inbound};
@@ -253,10 +253,4 @@ impl Future for Work {
             }
         }
     }
-}
-
-/// The wall clock. A clock before 1970 reads as 1970.
-pub(crate) fn now() -> UnixMillis {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::queue::{Ask, Mark, Queue, Reply};
 use super::{
     Answer, AppendError, Appended, Appending, Committed, History, Look, MAX_BATCH, MAX_QUEUED, Marking, Page,
     ReadError, RoomHead, new_epoch, now, rules,
@@ -21,15 +22,8 @@ use crate::model::{Change, ClientMsgId, Draft, Durability, Epoch, Event, RoomId,
 pub struct Memory {
     epoch: Epoch,
     rooms: Rooms,
-    /// Taken out by [`History::close`]: the writer ends when it has emptied the queue.
-    queue: Mutex<Option<mpsc::Sender<Ask>>>,
+    queue: Queue,
     healthy: watch::Receiver<bool>,
-}
-
-#[derive(Debug)]
-enum Ask {
-    Append(Draft, oneshot::Sender<Result<Appended, AppendError>>),
-    Mark(RoomId, UserId, Seq, oneshot::Sender<Result<Seq, AppendError>>),
 }
 
 /// Short locks, never held across an await.
@@ -60,22 +54,11 @@ impl Memory {
 
     /// As [`Memory::open`], with another bound than [`MAX_QUEUED`].
     pub(super) fn with_queue(committed: Committed, max_queued: usize) -> Self {
-        let (queue, queued) = mpsc::channel(max_queued);
+        let (queue, queued) = Queue::new(max_queued);
         let (health, healthy) = watch::channel(true);
         let rooms = Rooms::default();
         tokio::spawn(write(rooms.clone(), queued, committed, health));
-        Self { epoch: new_epoch(), rooms, queue: Mutex::new(Some(queue)), healthy }
-    }
-
-    #[expect(clippy::result_large_err, reason = "the draft goes back to be refused")]
-    fn ask(&self, ask: Ask) -> Result<(), (Ask, AppendError)> {
-        use mpsc::error::TrySendError::{Closed, Full};
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(queue) = &*queue else { return Err((ask, AppendError::Unavailable)) };
-        queue.try_send(ask).map_err(|refused| match refused {
-            Full(ask) => (ask, AppendError::Overloaded),
-            Closed(ask) => (ask, AppendError::Unavailable),
-        })
+        Self { epoch: new_epoch(), rooms, queue, healthy }
     }
 }
 
@@ -89,11 +72,7 @@ impl History for Memory {
     }
 
     fn append(&self, draft: Draft) -> Appending {
-        let (answerer, answer) = Appending::new();
-        if let Err((ask, error)) = self.ask(Ask::Append(draft, answerer)) {
-            ask.refuse(error);
-        }
-        answer
+        self.queue.append(draft)
     }
 
     fn look<'a>(&'a self, room: &'a RoomId, user: Option<&'a UserId>) -> Answer<'a, Result<Look, ReadError>> {
@@ -142,11 +121,7 @@ impl History for Memory {
     }
 
     fn mark_read(&self, room: RoomId, user: UserId, seq: Seq) -> Marking {
-        let (answerer, answer) = Marking::new();
-        if let Err((ask, error)) = self.ask(Ask::Mark(room, user, seq, answerer)) {
-            ask.refuse(error);
-        }
-        answer
+        self.queue.mark(Mark { room, user, seq })
     }
 
     fn healthy(&self) -> watch::Receiver<bool> {
@@ -154,7 +129,7 @@ impl History for Memory {
     }
 
     fn close(&self) -> Answer<'_, ()> {
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.queue.close();
         let mut healthy = self.healthy.clone();
         // The writer holds the other end as long as it lives.
         Box::pin(async move { while healthy.changed().await.is_ok() {} })
@@ -166,32 +141,24 @@ async fn write(rooms: Rooms, mut queued: mpsc::Receiver<Ask>, committed: Committ
     let mut asks = Vec::new();
     while queued.recv_many(&mut asks, MAX_BATCH).await > 0 {
         let mut events = Vec::new();
-        let mut answers: Vec<Box<dyn FnOnce() + Send>> = Vec::with_capacity(asks.len());
+        let mut replies = Vec::with_capacity(asks.len());
         {
             let mut rooms = rooms.lock();
             let time = clock.now();
             for ask in asks.drain(..) {
-                match ask {
+                replies.push(match ask {
                     Ask::Append(draft, answerer) => {
-                        let result = append(&mut rooms, draft, time, &mut events);
-                        answers.push(Box::new(move || {
-                            let _ = answerer.send(result);
-                        }));
+                        Reply::Append(answerer, append(&mut rooms, draft, time, &mut events))
                     }
-                    Ask::Mark(room, user, seq, answerer) => {
-                        let result = mark(&mut rooms, &room, user, seq);
-                        answers.push(Box::new(move || {
-                            let _ = answerer.send(result);
-                        }));
-                    }
-                }
+                    Ask::Mark(mark, answerer) => Reply::Mark(answerer, note(&mut rooms, mark)),
+                });
             }
         }
         if !events.is_empty() {
             // An error says that nobody listens any more; what is stored is stored.
             committed.send(events).await.ok();
         }
-        answers.into_iter().for_each(|answer| answer());
+        replies.into_iter().for_each(Reply::send);
     }
     health.send_replace(false);
 }
@@ -225,30 +192,20 @@ fn append(
     Ok(appended)
 }
 
-fn mark(rooms: &mut BTreeMap<RoomId, Room>, room: &RoomId, user: UserId, seq: Seq) -> Result<Seq, AppendError> {
-    let Some(room) = rooms.get_mut(room) else {
-        return if seq == 0 { Ok(0) } else { Err(AppendError::NoSuchMessage) };
+fn note(rooms: &mut BTreeMap<RoomId, Room>, mark: Mark) -> Result<Seq, AppendError> {
+    let Some(room) = rooms.get_mut(&mark.room) else {
+        return if mark.seq == 0 { Ok(0) } else { Err(AppendError::NoSuchMessage) };
     };
-    if seq > room.head() {
+    if mark.seq > room.head() {
         return Err(AppendError::NoSuchMessage);
     }
-    let mark = room.read.entry(user).or_default();
-    *mark = seq.max(*mark);
-    Ok(*mark)
+    let read = room.read.entry(mark.user).or_default();
+    *read = mark.seq.max(*read);
+    Ok(*read)
 }
 
 fn index(seq: Seq) -> usize {
     usize::try_from(seq).unwrap_or(usize::MAX)
-}
-
-impl Ask {
-    fn refuse(self, error: AppendError) {
-        // An error says that nobody waits for the answer any more.
-        match self {
-            Self::Append(_, answerer) => drop(answerer.send(Err(error))),
-            Self::Mark(_, _, _, answerer) => drop(answerer.send(Err(error))),
-        }
-    }
 }
 
 impl Rooms {
@@ -270,7 +227,7 @@ impl Room {
     fn erase(&mut self, message: Seq) {
         for event in self.events.iter_mut().skip(index(message.saturating_sub(1))) {
             if event.seq == message || matches!(event.draft.change, Change::Edit { seq, .. } if seq == message) {
-                rules::erase(event);
+                event.erase();
             }
         }
     }
