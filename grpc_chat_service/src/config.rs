@@ -1,9 +1,12 @@
 //! What can be set, from flags and environment, checked once.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use clap::builder::FalseyValueParser;
+use etcetera::BaseStrategy;
 
 use crate::limits::Limits;
 
@@ -18,8 +21,24 @@ pub struct Config {
     #[arg(long, value_name = "ADDR", env = "CHAT_LISTEN", default_value_t = DEFAULT_LISTEN)]
     pub listen: SocketAddr,
 
+    /// Where the rooms' history is kept; made if it does not exist [default: grpc_chat in the user's data directory]
+    #[arg(long, value_name = "DIR", env = "CHAT_DATA")]
+    pub data: Option<PathBuf>,
+
+    /// Keep the history in memory only: it is gone when the service ends
+    #[arg(long, env = "CHAT_MEMORY", value_parser = FalseyValueParser::new(), conflicts_with_all = ["data", "accept_loss"])]
+    pub memory: bool,
+
+    /// When a message is acked: once it is synced to disk, or once it is written to the operating system
+    #[arg(long, value_name = "WHEN", env = "CHAT_DURABILITY", default_value = "synced")]
+    pub durability: DiskDurability,
+
+    /// Start although acked messages are missing from the history; clients will notice that it has begun anew
+    #[arg(long)]
+    pub accept_loss: bool,
+
     /// Listen beyond this machine although callers are not authenticated
-    #[arg(long, env = "CHAT_ALLOW_ANYONE")]
+    #[arg(long, env = "CHAT_ALLOW_ANYONE", value_parser = FalseyValueParser::new())]
     pub allow_anyone: bool,
 
     /// After being asked to stop, how many seconds open calls get to end
@@ -45,6 +64,15 @@ pub enum LogFormat {
     Text,
     /// A JSON object a line.
     Json,
+}
+
+/// How safe a message on disk is when it is acked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum DiskDurability {
+    /// Survives a power cut.
+    Synced,
+    /// Survives the service, and what killed it, but not the machine.
+    Written,
 }
 
 /// Why there is no [`Config`] to run with.
@@ -83,13 +111,38 @@ impl Config {
         }
         Ok(config)
     }
+
+    /// Where the history is kept: `data`, or `grpc_chat` where this platform keeps a user's data. `None`: in memory.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, if the platform does not say where that is.
+    pub fn data_dir(&self) -> Result<Option<PathBuf>, String> {
+        if self.memory {
+            return Ok(None);
+        }
+        if let Some(dir) = &self.data {
+            return Ok(Some(dir.clone()));
+        }
+        match etcetera::choose_base_strategy() {
+            Ok(platform) => Ok(Some(platform.data_dir().join("grpc_chat"))),
+            Err(_) => Err("there is no home directory to keep the history in; say where with --data DIR, or pass \
+                           --memory to keep it in memory only"
+                .to_owned()),
+        }
+    }
 }
 
 impl Default for Config {
-    /// What the binary runs with when nothing is set, on a free port.
+    /// What the binary runs with when nothing is set, except that it listens on a free port and keeps its history in
+    /// memory.
     fn default() -> Self {
         Self {
             listen: SocketAddr::new(DEFAULT_LISTEN.ip(), 0),
+            data: None,
+            memory: true,
+            durability: DiskDurability::Synced,
+            accept_loss: false,
             allow_anyone: false,
             grace: Duration::from_secs(10),
             log_format: LogFormat::Text,
@@ -159,6 +212,15 @@ mod tests {
             assert!(sentence.contains(named), "{sentence}");
             assert!(!sentence.contains('\n'), "{sentence}");
         }
+    }
+
+    #[test]
+    fn the_history_is_on_disk_unless_told_otherwise() {
+        let default = parse(&[]).unwrap().data_dir().unwrap().unwrap();
+        assert!(default.ends_with("grpc_chat"), "{}", default.display());
+        assert_eq!(parse(&["--data", "/d"]).unwrap().data_dir().unwrap().unwrap(), PathBuf::from("/d"));
+        assert_eq!(parse(&["--memory"]).unwrap().data_dir().unwrap(), None);
+        assert!(usage(&["--memory", "--data", "/d"]).contains("cannot be used with"));
     }
 
     #[test]

@@ -19,6 +19,8 @@
 pub mod embedded;
 pub mod memory;
 
+#[cfg(test)]
+mod contract;
 mod queue;
 mod rules;
 
@@ -174,8 +176,16 @@ pub struct Marking(oneshot::Receiver<Result<Seq, AppendError>>);
 impl Page {
     /// As many of `events` as there is room for.
     fn fill<'a>(self, events: impl Iterator<Item = &'a Event>) -> Vec<Event> {
-        let mut filling = Filling { page: self, events: 0, bytes: 0 };
-        events.take_while(|event| filling.takes(event)).cloned().collect()
+        let mut filling = Filling::new(self);
+        let mut filled = Vec::new();
+        for event in events {
+            if filling.is_full() {
+                break;
+            }
+            filling.add(event);
+            filled.push(event.clone());
+        }
+        filled
     }
 }
 
@@ -188,13 +198,17 @@ struct Filling {
 }
 
 impl Filling {
-    fn takes(&mut self, event: &Event) -> bool {
-        let room = self.events == 0 || (self.events < self.page.events && self.bytes < self.page.bytes);
-        if room {
-            self.events += 1;
-            self.bytes += rules::text_bytes(&event.draft.change);
-        }
-        room
+    fn new(page: Page) -> Self {
+        Self { page, events: 0, bytes: 0 }
+    }
+
+    fn is_full(&self) -> bool {
+        self.events > 0 && (self.events >= self.page.events || self.bytes >= self.page.bytes)
+    }
+
+    fn add(&mut self, event: &Event) {
+        self.events += 1;
+        self.bytes += rules::text_bytes(&event.draft.change);
     }
 }
 
@@ -205,6 +219,13 @@ impl Appending {
         let (answerer, answer) = oneshot::channel();
         (answerer, Self(answer))
     }
+
+    /// One that is [`AppendError::Unavailable`] at once.
+    fn refused() -> Self {
+        let (answerer, answer) = Self::new();
+        _ = answerer.send(Err(AppendError::Unavailable));
+        answer
+    }
 }
 
 impl Marking {
@@ -213,6 +234,13 @@ impl Marking {
     pub fn new() -> (oneshot::Sender<Result<Seq, AppendError>>, Self) {
         let (answerer, answer) = oneshot::channel();
         (answerer, Self(answer))
+    }
+
+    /// One that is [`AppendError::Unavailable`] at once.
+    fn refused() -> Self {
+        let (answerer, answer) = Self::new();
+        _ = answerer.send(Err(AppendError::Unavailable));
+        answer
     }
 }
 

@@ -9,12 +9,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::config::Config;
+use crate::config::{Config, DiskDurability};
 use crate::drain::Drain;
 use crate::history::History;
+use crate::history::embedded::{Embedded, OpenError, Options};
 use crate::history::memory::Memory;
 use crate::listener::{Accepted, Listener};
-use crate::model::Event;
+use crate::model::{Durability, Event};
 use crate::rooms::Rooms;
 use crate::session::Shared;
 use crate::{connection, grpc};
@@ -31,23 +32,42 @@ pub struct Server {
     committed: mpsc::Receiver<Vec<Event>>,
 }
 
-/// Why the server cannot listen. Its text is a sentence that says what to do.
+/// Why the server cannot serve. Its text is a sentence that says what to do.
 #[derive(Debug)]
-pub struct BindError {
-    address: SocketAddr,
-    source: io::Error,
+pub enum BindError {
+    /// It cannot listen on the address.
+    Address {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It has nowhere to keep the history.
+    NoDataDir(String),
+    /// The history cannot be opened.
+    History(OpenError),
 }
 
-/// Starts listening. Connections wait in the kernel's queue until [`Server::run`].
+/// Starts listening and opens the history. Connections wait in the kernel's queue until [`Server::run`].
 ///
 /// # Errors
 ///
-/// [`BindError`] if the address is taken, not this machine's, or not allowed.
+/// [`BindError`] if the address is taken, not this machine's, or not allowed, or if the history cannot be used.
 pub async fn bind(config: Config) -> Result<Server, BindError> {
-    let listener =
-        Listener::bind(config.listen, &config.limits).map_err(|source| BindError { address: config.listen, source })?;
+    let listener = Listener::bind(config.listen, &config.limits)
+        .map_err(|source| BindError::Address { address: config.listen, source })?;
     let (committing, committed) = mpsc::channel(COMMITTED);
-    let history: Arc<dyn History> = Arc::new(Memory::open(committing));
+    let history: Arc<dyn History> = match config.data_dir().map_err(BindError::NoDataDir)? {
+        None => Arc::new(Memory::open(committing)),
+        Some(dir) => {
+            let durability = match config.durability {
+                DiskDurability::Synced => Durability::Synced,
+                DiskDurability::Written => Durability::Written,
+            };
+            let options = Options { durability, accept_loss: config.accept_loss };
+            Arc::new(Embedded::open(&dir, options, committing).map_err(BindError::History)?)
+        }
+    };
     Ok(Server { listener, config, history, committed })
 }
 
@@ -124,7 +144,11 @@ impl Server {
 
 impl std::fmt::Display for BindError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { address, source } = self;
+        let (address, source) = match self {
+            Self::Address { address, source } => (address, source),
+            Self::NoDataDir(sentence) => return f.write_str(sentence),
+            Self::History(error) => return error.fmt(f),
+        };
         match source.kind() {
             io::ErrorKind::AddrInUse => write!(
                 f,
@@ -143,6 +167,10 @@ impl std::fmt::Display for BindError {
 
 impl std::error::Error for BindError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
+        match self {
+            Self::Address { source, .. } => Some(source),
+            Self::NoDataDir(_) => None,
+            Self::History(error) => Some(error),
+        }
     }
 }

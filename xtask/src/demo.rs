@@ -18,7 +18,7 @@ const HEALTHY: Duration = Duration::from_secs(30);
 
 pub(crate) fn run() -> Outcome {
     service::build()?;
-    println!("$ cargo run -p grpc_chat_service -- --listen 127.0.0.1:0");
+    println!("$ cargo run -p grpc_chat_service -- --listen 127.0.0.1:0 --memory");
     let service = service::start()?;
     println!("listening on http://{}", service.address());
     wait_until_serving(service.address())?;

@@ -1,8 +1,9 @@
 //! Clients that share no code with the service, run against it: grpcio, grpc-js and grpcurl (grpc-go).
 
+use std::fs;
 use std::process::Command;
 
-use crate::{Outcome, root, service, shell, tools};
+use crate::{Outcome, readme, root, service, shell, tools};
 
 /// Starts the service, lets each client check it, and holds the service to leaving in order.
 pub(crate) fn run() -> Outcome {
@@ -19,6 +20,18 @@ pub(crate) fn run() -> Outcome {
     )?;
     grpcurl(address)?;
 
+    let status = service.stop()?;
+    if !status.success() {
+        return Err(format!("the service was asked to stop and ended with {status}").into());
+    }
+
+    // What the README shows is what a new user gets: a service with an empty history on disk.
+    let data = root().join("target/ci-tools/data");
+    if data.exists() {
+        fs::remove_dir_all(&data)?;
+    }
+    let service = service::start_with(&["--data", &data.to_string_lossy()])?;
+    readme::check_grpcurl(service.address())?;
     let status = service.stop()?;
     if status.success() { Ok(()) } else { Err(format!("the service was asked to stop and ended with {status}").into()) }
 }

@@ -5,7 +5,6 @@ mod ci;
 mod codegen;
 mod demo;
 mod foreign;
-#[cfg(test)]
 mod readme;
 mod service;
 mod shell;

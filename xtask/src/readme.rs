@@ -1,9 +1,9 @@
 //! The README's commands do what it says they do.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::fs;
+use std::process::Command;
 
-use crate::root;
+use crate::{Outcome, root, shell, tools};
 
 /// A command of the README, and what it shows below it.
 struct Shown {
@@ -11,68 +11,117 @@ struct Shown {
     output: String,
 }
 
-/// Every fenced block marked `console`: its first line is `$ COMMAND`, the rest is standard output.
-fn shown() -> Vec<Shown> {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let blocks = readme.split("```console\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    blocks
-        .map(|block| {
-            let (first, output) = block.split_once('\n').unwrap();
-            let command = first.strip_prefix("$ ").unwrap_or_else(|| panic!("not a command: {first}"));
-            Shown { command: command.to_owned(), output: output.to_owned() }
-        })
-        .collect()
-}
-
-/// The README shows the port of one run; a test gets another.
-fn without_ports(text: &str) -> String {
-    let mut parts = text.split("127.0.0.1:");
-    let mut result = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        result.push_str("127.0.0.1:PORT");
-        result.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit()));
+/// Runs the README's transcript with grpcurl, in its order, against a service with an empty history, and fails where it
+/// prints something else. Times and what is made up anew every time may differ; so may the order of frames, which the
+/// contract leaves open.
+pub(crate) fn check_grpcurl(address: &str) -> Outcome {
+    let grpcurl = tools::grpcurl();
+    for Shown { command, output } in shown("console grpcurl")? {
+        let here = command.replace("127.0.0.1:9090", address).replacen("grpcurl", "\"$GRPCURL\" -max-time 30", 1);
+        let printed = shell::ask(Command::new("sh").args(["-c", &here]).env("GRPCURL", &grpcurl), "")?;
+        if frames(&printed) != frames(&output) {
+            return Err(format!("the README shows for\n{command}\nthis:\n{output}\nand it prints:\n{printed}").into());
+        }
     }
-    result
+    Ok(())
 }
 
-fn shell(command: &str, server: &str) -> Command {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", command]).current_dir(root()).env("CHAT_LISTEN", "127.0.0.1:0").env("CHAT_SERVER", server);
-    shell.stdin(Stdio::null());
-    shell
-}
-
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Both fail only if it has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+/// Every fenced block so marked: a line `$ COMMAND`, with its here-document if it has one, then standard output.
+fn shown(mark: &str) -> Result<Vec<Shown>, Box<dyn std::error::Error>> {
+    let readme = fs::read_to_string(root().join("README.md"))?;
+    let mark = format!("```{mark}\n");
+    let blocks = readme.split(&mark).skip(1).filter_map(|rest| rest.split("```").next());
+    let shown: Option<Vec<Shown>> = blocks.map(command_and_output).collect();
+    match shown {
+        Some(shown) if !shown.is_empty() => Ok(shown),
+        Some(_) => Err(format!("the README has no block marked {mark}").into()),
+        None => Err(format!("a block marked {mark} does not begin with a command").into()),
     }
 }
 
-#[test]
-fn every_command_of_the_readme_prints_what_the_readme_shows() {
-    let mut service = None;
-    let mut server = String::new();
-    let mut run = Vec::new();
-    for Shown { command, output } in shown() {
-        let printed = if command == "cargo run -p grpc_chat_service" {
-            // `exec`, so that the child is the service and not a shell around it.
-            let mut child = shell(&format!("exec {command}"), "").stdout(Stdio::piped()).spawn().unwrap();
-            let mut line = String::new();
-            BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-            service = Some(Running(child));
-            server = line.trim_end().trim_start_matches("listening on ").to_owned();
-            line
-        } else {
-            let finished = shell(&command, &server).stderr(Stdio::inherit()).output().unwrap();
-            assert!(finished.status.success(), "{command}: {}", finished.status);
-            String::from_utf8(finished.stdout).unwrap()
-        };
-        assert_eq!(without_ports(&printed), without_ports(&output), "$ {command}");
-        run.push(command);
+fn command_and_output(block: &str) -> Option<Shown> {
+    let block = block.strip_prefix("$ ")?;
+    let (command, output) = match block.split_once("\nEND\n") {
+        Some((command, output)) => (format!("{command}\nEND"), output),
+        None => block.split_once('\n').map(|(command, output)| (command.to_owned(), output))?,
+    };
+    Some(Shown { command, output: output.to_owned() })
+}
+
+/// The JSON values in grpcurl's output, without what differs from run to run, in an order of their own.
+fn frames(output: &str) -> Vec<String> {
+    const MADE_ANEW: [&str; 6] =
+        ["\"sessionId\":", "\"serverTime\":", "\"time\":", "\"headTime\":", "\"epoch\":", "\"serverVersion\":"];
+    let kept = |line: &&str| !MADE_ANEW.iter().any(|key| line.trim_start().starts_with(key));
+    let mut frames: Vec<String> = output
+        .split_inclusive("\n}\n")
+        .map(|frame| frame.lines().filter(kept).map(|line| line.trim_end_matches(',')).collect::<Vec<_>>().join("\n"))
+        .collect();
+    frames.sort();
+    frames
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::path::Path;
+    use std::process::{Child, Stdio};
+
+    use super::*;
+
+    /// The README shows the port of one run; a test gets another.
+    fn without_ports(text: &str) -> String {
+        let mut parts = text.split("127.0.0.1:");
+        let mut result = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            result.push_str("127.0.0.1:PORT");
+            result.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit()));
+        }
+        result
     }
-    assert!(service.is_some() && run.iter().any(|command| command == "cargo xtask demo"), "{run:?}");
+
+    fn shell(command: &str, server: &str, data: &Path) -> Command {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).current_dir(root()).env("CHAT_LISTEN", "127.0.0.1:0").env("CHAT_SERVER", server);
+        shell.env("CHAT_DATA", data);
+        shell.stdin(Stdio::null());
+        shell
+    }
+
+    struct Running(Child);
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            // Both fail only if it has ended already.
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn every_command_of_the_readme_prints_what_the_readme_shows() {
+        let data = tempfile::tempdir().unwrap();
+        let mut service = None;
+        let mut server = String::new();
+        let mut run = Vec::new();
+        for Shown { command, output } in shown("console").unwrap() {
+            let printed = if command == "cargo run -p grpc_chat_service" {
+                // `exec`, so that the child is the service and not a shell around it.
+                let mut child =
+                    shell(&format!("exec {command}"), "", data.path()).stdout(Stdio::piped()).spawn().unwrap();
+                let mut line = String::new();
+                BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+                service = Some(Running(child));
+                server = line.trim_end().trim_start_matches("listening on ").to_owned();
+                line
+            } else {
+                let finished = shell(&command, &server, data.path()).stderr(Stdio::inherit()).output().unwrap();
+                assert!(finished.status.success(), "{command}: {}", finished.status);
+                String::from_utf8(finished.stdout).unwrap()
+            };
+            assert_eq!(without_ports(&printed), without_ports(&output), "$ {command}");
+            run.push(command);
+        }
+        assert!(service.is_some() && run.iter().any(|command| command == "cargo xtask demo"), "{run:?}");
+    }
 }

@@ -35,10 +35,18 @@ pub(crate) fn program(name: &str) -> std::io::Result<PathBuf> {
 }
 
 /// Starts the service that [`build`] built and waits until it listens. Its log goes to standard error.
+///
+/// It keeps its history in memory, so that it meets nobody else's.
 pub(crate) fn start() -> Result<Service, Box<dyn Error>> {
+    start_with(&["--memory"])
+}
+
+/// The same with other flags; what it keeps is up to them.
+pub(crate) fn start_with(flags: &[&str]) -> Result<Service, Box<dyn Error>> {
     let program = program("grpc_chat_service")?;
     let mut process = Command::new(&program)
         .args(["--listen", "127.0.0.1:0"])
+        .args(flags)
         .current_dir(root())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -42,8 +42,7 @@ impl Chat for Example {
     }
 }
 
-/// `format!` says the same, but does not know how long the text will be and grows it as it goes: with 200
-/// bytes of it, an eighth of the server's own work on a message.
+/// `format!` says the same, but does not know how long the text will be and grows it as it goes.
 fn answer(ChatMessage { name, message }: ChatMessage) -> String {
     [&name, ": ", &message].concat()
 }

@@ -227,7 +227,7 @@ impl Room {
     fn erase(&mut self, message: Seq) {
         for event in self.events.iter_mut().skip(index(message.saturating_sub(1))) {
             if event.seq == message || matches!(event.draft.change, Change::Edit { seq, .. } if seq == message) {
-                event.erase();
+                rules::erase(event);
             }
         }
     }

@@ -20,6 +20,14 @@ pub(super) fn check_target(draft: &Draft, target: Option<&Event>) -> Result<(), 
     }
 }
 
+/// Takes the text out of a message or an edit.
+pub(super) fn erase(event: &mut Event) {
+    event.erased = true;
+    if let Change::Post { text, .. } | Change::Edit { text, .. } = &mut event.draft.change {
+        *text = String::new();
+    }
+}
+
 /// What an event weighs against [`super::Page::bytes`].
 pub(super) fn text_bytes(change: &Change) -> usize {
     match change {

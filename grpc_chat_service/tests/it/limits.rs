@@ -201,7 +201,11 @@ async fn a_connection_over_the_limit_of_its_address_is_closed_at_once() {
 #[tokio::test]
 async fn out_of_descriptors_the_service_rests_and_recovers() {
     let mut command = tokio::process::Command::new("sh");
-    command.args(["-c", "ulimit -n 40; exec \"$0\" --listen 127.0.0.1:0", env!("CARGO_BIN_EXE_grpc_chat_service")]);
+    command.args([
+        "-c",
+        "ulimit -n 40; exec \"$0\" --listen 127.0.0.1:0 --memory",
+        env!("CARGO_BIN_EXE_grpc_chat_service"),
+    ]);
     command.kill_on_drop(true).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let mut server = Binary::spawn(command).await;
     let mut early = Call::open(server.addr).await;

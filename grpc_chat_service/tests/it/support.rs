@@ -80,9 +80,19 @@ pub(crate) struct Binary {
 
 pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grpc_chat_service"));
-    for variable in ["CHAT_LISTEN", "CHAT_ALLOW_ANYONE", "CHAT_GRACE", "CHAT_LOG_FORMAT", "RUST_LOG"] {
+    for variable in [
+        "CHAT_LISTEN",
+        "CHAT_ALLOW_ANYONE",
+        "CHAT_GRACE",
+        "CHAT_LOG_FORMAT",
+        "CHAT_DATA",
+        "CHAT_DURABILITY",
+        "RUST_LOG",
+    ] {
         command.env_remove(variable);
     }
+    // A test keeps its history nowhere unless it says where; never where a person's may be.
+    command.env("CHAT_MEMORY", "1");
     command.kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

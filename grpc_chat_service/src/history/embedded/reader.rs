@@ -1,0 +1,224 @@
+//! Reading, beside the writer and beside each other.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension, Params};
+use tokio::sync::Semaphore;
+
+use super::record::{self, Trouble, columns, to_sql};
+use super::schema;
+use crate::history::{Filling, Look, Page, ReadError, RoomHead};
+use crate::model::{Event, RoomId, Seq, UserId};
+
+/// Reads at the same time. More wait.
+const MAX_READERS: usize = 2;
+
+/// Connections for reading.
+#[derive(Debug)]
+pub(super) struct Readers {
+    dir: PathBuf,
+    /// One is always kept: while it is open, SQLite does not go through the files again on its own, and so shows
+    /// nobody what a failed commit left in them.
+    idle: Mutex<Vec<Connection>>,
+    permits: Arc<Semaphore>,
+    /// Whether further connections may be opened. Not while the writer recovers.
+    may_open: AtomicBool,
+}
+
+impl Readers {
+    pub(super) fn new(dir: PathBuf) -> rusqlite::Result<Self> {
+        let first = schema::open_reader(&dir)?;
+        // Reads, so as to be attached to what the writer shares.
+        schema::epoch(&first)?;
+        let permits = Arc::new(Semaphore::new(MAX_READERS));
+        Ok(Self { dir, idle: Mutex::new(vec![first]), permits, may_open: AtomicBool::new(true) })
+    }
+
+    /// Runs a read on a thread that may block.
+    pub(super) async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Connection) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| ReadError::Unavailable)?;
+        let readers = Arc::clone(self);
+        // The read goes on to its end also when nobody waits for it any more.
+        let reading = tokio::task::spawn_blocking(move || {
+            let result = readers.read_now(read);
+            drop(permit);
+            result
+        });
+        reading.await.unwrap_or(Err(ReadError::Unavailable))
+    }
+
+    pub(super) fn allow_opening(&self, allow: bool) {
+        self.may_open.store(allow, Ordering::Release);
+    }
+
+    /// Lets no further read in and lets go of the connections.
+    pub(super) fn close(&self) {
+        self.permits.close();
+        self.allow_opening(false);
+        self.idle().clear();
+    }
+
+    fn read_now<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T, ReadError> {
+        let conn = self.take()?;
+        let result = read(&conn);
+        match &result {
+            Err(Trouble::Failed(error)) => tracing::warn!(%error, "the history could not be read"),
+            Err(Trouble::Damaged(seq)) => tracing::error!(seq, "the history has a damaged record"),
+            _ => {}
+        }
+        let still_good = !matches!(result, Err(Trouble::Failed(_)));
+        if still_good && !self.permits.is_closed() {
+            self.idle().push(conn);
+        }
+        result.map_err(|trouble| match trouble {
+            Trouble::Damaged(seq) => ReadError::Corrupt { seq },
+            Trouble::Failed(_) | Trouble::Refused(_) => ReadError::Unavailable,
+        })
+    }
+
+    fn take(&self) -> Result<Connection, ReadError> {
+        if let Some(conn) = self.idle().pop() {
+            return Ok(conn);
+        }
+        if !self.may_open.load(Ordering::Acquire) {
+            return Err(ReadError::Unavailable);
+        }
+        schema::open_reader(&self.dir).map_err(|error| {
+            tracing::warn!(%error, "the history could not be opened for reading");
+            ReadError::Unavailable
+        })
+    }
+
+    /// A short lock, never held across an await.
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See [`crate::history::History::look`].
+pub(super) fn look(conn: &Connection, room: &RoomId, user: Option<&UserId>) -> Result<Look, Trouble> {
+    let snapshot = conn.unchecked_transaction()?;
+    let last = before(&snapshot, room, Seq::MAX, Page { events: 1, bytes: 0 })?;
+    let head = last.last().map_or(0, |last| last.seq);
+    let read = match user {
+        None => 0,
+        Some(user) => mark(&snapshot, room, user, head)?,
+    };
+    Ok(Look { head, oldest: head.min(1), read })
+}
+
+fn mark(conn: &Connection, room: &RoomId, user: &UserId, head: Seq) -> Result<Seq, Trouble> {
+    let mut find = conn.prepare_cached(
+        "SELECT m.seq, m.checksum FROM rooms r JOIN reads m ON m.room = r.id WHERE r.name = ?1 AND m.user = ?2",
+    )?;
+    let mark = find
+        .query_row((room.as_str(), user.as_str()), |row| Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 4]>(1)?)))
+        .optional()
+        .map_err(|error| Trouble::at(error, head))?;
+    match mark {
+        None => Ok(0),
+        Some((seq, checksum)) => check_mark(room, user, seq, checksum),
+    }
+}
+
+/// What a read mark says, if it is what was stored.
+pub(super) fn check_mark(room: &RoomId, user: &UserId, seq: i64, checksum: [u8; 4]) -> Result<Seq, Trouble> {
+    let seq = seq.cast_unsigned();
+    if record::mark_checksum(room, user, seq) == checksum { Ok(seq) } else { Err(Trouble::Damaged(seq)) }
+}
+
+/// See [`crate::history::History::read_after`].
+pub(super) fn after(conn: &Connection, room: &RoomId, after: Seq, page: Page) -> Result<Vec<Event>, Trouble> {
+    let sql = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM rooms r CROSS JOIN events e ON e.room = r.id WHERE r.name = ?1 AND e.seq > ?2 ORDER BY e.seq LIMIT ?3"
+    );
+    let first = after.saturating_add(1);
+    fill(conn, sql, (room.as_str(), to_sql(after), limit(page)), room, page, (Some(first), 1))
+}
+
+/// See [`crate::history::History::read_before`].
+pub(super) fn before(conn: &Connection, room: &RoomId, before: Seq, page: Page) -> Result<Vec<Event>, Trouble> {
+    let sql = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM rooms r CROSS JOIN events e ON e.room = r.id WHERE r.name = ?1 AND e.seq < ?2",
+        " ORDER BY e.seq DESC LIMIT ?3"
+    );
+    // The first row may be any, unless there is one at `before`: then it is the one right before that.
+    let mut next = conn.prepare_cached(
+        "SELECT 1 FROM rooms r CROSS JOIN events e ON e.room = r.id WHERE r.name = ?1 AND e.seq >= ?2 LIMIT 1",
+    )?;
+    let inside = next.exists((room.as_str(), to_sql(before))).map_err(|error| Trouble::at(error, before))?;
+    let first = inside.then(|| before.saturating_sub(1));
+    let mut events = fill(conn, sql, (room.as_str(), to_sql(before), limit(page)), room, page, (first, -1))?;
+    events.reverse();
+    Ok(events)
+}
+
+/// See [`crate::history::History::rooms`].
+pub(super) fn rooms(conn: &Connection, after: Option<&RoomId>, max: usize) -> Result<Vec<RoomHead>, Trouble> {
+    let sql = concat!(
+        "SELECT ",
+        columns!(),
+        ", r.name FROM rooms r CROSS JOIN events e",
+        " ON e.room = r.id AND e.seq = (SELECT max(seq) FROM events WHERE room = r.id)",
+        " WHERE r.name > ?1 ORDER BY r.name LIMIT ?2"
+    );
+    let mut find = conn.prepare_cached(sql)?;
+    let mut rows = find.query((after.map_or("", RoomId::as_str), i64::try_from(max).unwrap_or(i64::MAX)))?;
+    let mut heads = Vec::new();
+    while let Some(row) = rows.next().map_err(|error| Trouble::at(error, 0))? {
+        let name: String = row.get(11).map_err(|error| Trouble::at(error, 0))?;
+        let room = RoomId::new(&name).map_err(|_| Trouble::Damaged(0))?;
+        let head = record::read(row, &room, 0)?.event;
+        heads.push(RoomHead { room, head: head.seq, time: head.time });
+    }
+    Ok(heads)
+}
+
+/// Takes rows until the page is full, and sees to it that none is missing: the first is `first`, if that is known, and
+/// each further one is `step` on.
+fn fill(
+    conn: &Connection,
+    sql: &str,
+    params: impl Params,
+    room: &RoomId,
+    page: Page,
+    (first, step): (Option<Seq>, i64),
+) -> Result<Vec<Event>, Trouble> {
+    let mut find = conn.prepare_cached(sql)?;
+    let mut rows = find.query(params)?;
+    let mut filling = Filling::new(page);
+    let mut events = Vec::new();
+    let mut expected = first;
+    while !filling.is_full() {
+        let missing = expected.unwrap_or(0);
+        let Some(row) = rows.next().map_err(|error| Trouble::at(error, missing))? else { break };
+        let event = record::read(row, room, missing)?.event;
+        if expected.is_some_and(|expected| expected != event.seq) {
+            return Err(Trouble::Damaged(missing));
+        }
+        expected = event.seq.checked_add_signed(step);
+        filling.add(&event);
+        events.push(event);
+    }
+    // Downwards a room ends at 1.
+    if step < 0
+        && !filling.is_full()
+        && let Some(missing @ 1..) = expected
+    {
+        return Err(Trouble::Damaged(missing));
+    }
+    Ok(events)
+}
+
+fn limit(page: Page) -> i64 {
+    i64::try_from(page.events.max(1)).unwrap_or(i64::MAX)
+}
