@@ -4,8 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
 use clap::builder::FalseyValueParser;
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser};
 use etcetera::BaseStrategy;
 
 use crate::limits::Limits;
@@ -26,7 +27,7 @@ pub struct Config {
     pub data: Option<PathBuf>,
 
     /// Keep the history in memory only: it is gone when the service ends
-    #[arg(long, env = "CHAT_MEMORY", value_parser = FalseyValueParser::new(), conflicts_with_all = ["data", "accept_loss"])]
+    #[arg(long, env = "CHAT_MEMORY", value_parser = FalseyValueParser::new())]
     pub memory: bool,
 
     /// When a message is acked: once it is synced to disk, or once it is written to the operating system
@@ -95,13 +96,27 @@ impl Config {
     }
 
     fn from_args(args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>) -> Result<Self, Problem> {
-        let config = Self::try_parse_from(args).map_err(|error| {
+        let parsed = Self::command()
+            .try_get_matches_from(args)
+            .and_then(|flags| Self::from_arg_matches(&flags).map(|config| (config, flags)));
+        let (mut config, flags) = parsed.map_err(|error| {
             if error.use_stderr() {
                 Problem::Usage(one_sentence(&error.to_string()))
             } else {
                 Problem::Asked(error.to_string())
             }
         })?;
+        let is_flag = |name| flags.value_source(name) == Some(ValueSource::CommandLine);
+        match (is_flag("memory"), is_flag("data")) {
+            (true, true) => {
+                return Err(Problem::Usage(
+                    "--memory keeps nothing, so --data has no use with it; choose one".to_owned(),
+                ));
+            }
+            // A flag wins over the environment, also over what the environment says of another one.
+            (false, true) => config.memory = false,
+            _ => {}
+        }
         if !config.listen.ip().is_loopback() && !config.allow_anyone {
             return Err(Problem::Usage(format!(
                 "{} can be reached from other machines and callers are not authenticated; listen on 127.0.0.1, \
@@ -220,7 +235,7 @@ mod tests {
         assert!(default.ends_with("grpc_chat"), "{}", default.display());
         assert_eq!(parse(&["--data", "/d"]).unwrap().data_dir().unwrap().unwrap(), PathBuf::from("/d"));
         assert_eq!(parse(&["--memory"]).unwrap().data_dir().unwrap(), None);
-        assert!(usage(&["--memory", "--data", "/d"]).contains("cannot be used with"));
+        assert!(usage(&["--memory", "--data", "/d"]).contains("choose one"));
     }
 
     #[test]
