@@ -6,11 +6,16 @@ use bytes::{Bytes, BytesMut};
 
 use crate::model::{Change, Event, Seq};
 
+/// About how much is kept in one piece. Whoever holds on to a part of a piece, as a client that does not read does,
+/// keeps all of it in memory.
+const BATCH_BYTES: usize = 32 * 1024;
+
 /// A room's newest events, each encoded once. Pure: it is told what was stored, in order, and asked what follows a
 /// place.
 #[derive(Debug)]
 pub(crate) struct Tail {
-    /// What was stored together stays together: a reader that is level takes a batch as it is, without a copy.
+    /// What was stored together stays together, in pieces of bounded size: a reader that is level takes a batch as it
+    /// is, without a copy.
     batches: VecDeque<Batch>,
     /// The place before the first event kept. Without any, the place of the last one dropped.
     start: Seq,
@@ -53,8 +58,7 @@ impl Tail {
     /// Adds what was stored, in order. Events that a delete among them has erased go out without their text, and
     /// nothing from before a delete is kept: a reader who still needs it gets it from the history, erased.
     pub(crate) fn extend(&mut self, mut events: Vec<Event>, encode: fn(&Event, &mut BytesMut)) {
-        let Some((first, last)) = events.first().zip(events.last()).map(|(first, last)| (first.prev_seq, last.seq))
-        else {
+        let Some(first) = events.first().map(|event| event.prev_seq) else {
             return;
         };
         let deleted = erase_deleted(&mut events);
@@ -66,17 +70,21 @@ impl Tail {
         if self.batches.is_empty() {
             self.start = first;
         }
-        let mut wire = BytesMut::new();
-        let ends = events
-            .iter()
-            .map(|event| {
+        let mut events = events.iter().peekable();
+        while events.peek().is_some() {
+            let mut wire = BytesMut::new();
+            let mut ends = Vec::new();
+            for event in events.by_ref() {
                 encode(event, &mut wire);
-                (event.seq, wire.len())
-            })
-            .collect();
-        self.bytes += wire.len();
-        self.head = last;
-        self.batches.push_back(Batch { wire: wire.freeze(), ends, last });
+                ends.push((event.seq, wire.len()));
+                self.head = event.seq;
+                if wire.len() >= BATCH_BYTES {
+                    break;
+                }
+            }
+            self.bytes += wire.len();
+            self.batches.push_back(Batch { wire: wire.freeze(), ends, last: self.head });
+        }
         while self.bytes > self.max_bytes && self.batches.len() > 1 {
             self.drop_oldest();
         }
