@@ -32,7 +32,9 @@ pub(crate) struct Room {
 /// Where a room finds one session that receives it.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    /// The session has been told and has not looked since: it need not be told again.
+    /// The session has been told and has not looked since: it need not be told again. The teller changes the room and
+    /// then looks here, the session clears this and then looks at the room: one of them has to see the other, so the
+    /// two places are in one order for all (`SeqCst`, here and in [`Room::announced`]).
     due: AtomicBool,
     /// Names the reader in its session.
     reader: u64,
@@ -118,13 +120,18 @@ impl Room {
         self.changed();
     }
 
+    /// How far the user has read, as far as that has been told here; see [`Live::read_mark`].
+    pub(crate) fn read_mark(&self, user: &UserId) -> Seq {
+        lock(&self.live).read_mark(user)
+    }
+
     pub(crate) fn present(&self) -> (Vec<UserId>, usize) {
         lock(&self.live).present()
     }
 
     /// What a reader who has been told up to `seen` has not been told, and the version it is then told up to.
     pub(crate) fn news(&self, seen: u64, me: &UserId) -> Option<(News, u64)> {
-        if self.announced.load(Ordering::Acquire) <= seen {
+        if self.announced.load(Ordering::SeqCst) <= seen {
             return None;
         }
         let live = lock(&self.live);
@@ -137,7 +144,7 @@ impl Room {
             let mut live = lock(&self.live);
             (live.expire(Instant::now()), live.version())
         };
-        if self.announced.swap(version, Ordering::AcqRel) < version {
+        if self.announced.swap(version, Ordering::SeqCst) < version {
             self.tell();
         }
         again
@@ -167,19 +174,19 @@ impl Drop for Room {
 impl Seat {
     /// Makes the session look at this room, unless it is going to anyway.
     pub(crate) fn tell(&self) {
-        if !self.due.swap(true, Ordering::AcqRel) {
+        if !self.due.swap(true, Ordering::SeqCst) {
             self.outbox.due(self.reader);
         }
     }
 
     /// The session has looked, and may not have seen everything. Whether it was not due in any case.
     pub(crate) fn due_again(&self) -> bool {
-        !self.due.swap(true, Ordering::AcqRel)
+        !self.due.swap(true, Ordering::SeqCst)
     }
 
     /// The session is about to look: what comes from here on is to be told again.
     pub(crate) fn looking(&self) {
-        self.due.store(false, Ordering::Release);
+        self.due.store(false, Ordering::SeqCst);
     }
 }
 

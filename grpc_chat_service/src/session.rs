@@ -19,7 +19,7 @@ use crate::limits::Limits;
 use crate::model::{ClientMsgId, RoomId, Seq, UserId};
 use crate::room::Room;
 use crate::rooms::Rooms;
-use crate::session::frame::{Body, Encode, End, Inbound};
+use crate::session::frame::{Body, Encode, End, Inbound, Leaving};
 use crate::session::outbox::{Outbound, Outbox, Start};
 use crate::session::protocol::{Action, Protocol};
 
@@ -48,6 +48,8 @@ pub(crate) struct Session {
     user: Option<UserId>,
     working: FuturesUnordered<Work>,
     actions: Vec<Action>,
+    /// See [`Session::held_back`].
+    held_back: bool,
 }
 
 /// What a caller's stream yields: a frame, or why there will be none any more.
@@ -66,11 +68,18 @@ pub(crate) fn open(shared: Shared) -> (Session, Outbound) {
         user: None,
         working: FuturesUnordered::new(),
         actions: Vec::new(),
+        held_back: false,
     };
     (session, outbound)
 }
 
 impl Session {
+    /// A session whose caller does not know of limits: with too much in flight it is not refused, but not read until
+    /// there is room. HTTP/2 holds it back then, within its own window.
+    pub(crate) fn held_back(self) -> Self {
+        Self { held_back: true, ..self }
+    }
+
     /// Runs until the stream of what it says has ended or is gone. `heard` is read as fast as it comes, whatever the
     /// client does about what is said to it: an unread stream would hold up its whole connection.
     pub(crate) async fn run(mut self, heard: impl Stream<Item = Heard>) {
@@ -87,10 +96,11 @@ impl Session {
             {
                 timer.as_mut().reset(deadline);
             }
+            let holding = self.held_back && self.protocol.full();
             tokio::select! {
                 biased;
                 () = &mut gone => break,
-                frame = heard.next(), if !closed => match frame {
+                frame = heard.next(), if !closed && !holding => match frame {
                     Some(Ok(frame)) => self.protocol.frame(frame, Instant::now(), &mut self.actions),
                     Some(Err(end)) => {
                         closed = true;
@@ -162,10 +172,14 @@ impl Session {
                 let Some(user) = self.user.clone() else { return };
                 let room = self.shared.rooms.open(&joined.room);
                 let seen = room.enter(&user);
+                // One of the user's other sessions may have moved it since the history was looked at.
+                joined.read = joined.read.max(room.read_mark(&user));
                 (joined.present, joined.present_count) = room.present();
                 // What follows a reset begins at the head; nothing before it is known to be missed.
-                let start = Start { user, cursor: joined.start, known: joined.head, seen };
-                self.outbox.join(reply_to, &Body::Joined(joined), &room, start);
+                let start = Start { user, cursor: joined.start, known: joined.head, seen, read: joined.read };
+                if !self.outbox.join(reply_to, &Body::Joined(joined), &room, start) {
+                    self.protocol.end(End::RepliesUnread, &mut self.actions);
+                }
             }
             Action::Leave { room } => self.outbox.leave(&room),
             Action::Mark { id, room, seq } => {
@@ -179,13 +193,17 @@ impl Session {
                 }
             }
             Action::Farewell { reason } => {
-                let spread = RECONNECT_SPREAD.mul_f64(fastrand::f64());
+                let spread = match reason {
+                    Leaving::Shutdown => RECONNECT_SPREAD.mul_f64(fastrand::f64()),
+                    // Sessions are not all of one age, and there is a server to connect to.
+                    Leaving::Age => Duration::ZERO,
+                };
                 let grace = u64::try_from(self.shared.grace.as_millis()).unwrap_or(u64::MAX);
                 let farewell =
                     Body::Draining { reason, reconnect_after: spread, acks_until: now().saturating_add(grace) };
                 self.say(0, &farewell);
             }
-            Action::Finish => self.outbox.finish(),
+            Action::Finish { stored } => self.outbox.finish(&stored),
             Action::End(end) => self.outbox.end(end),
         }
     }
@@ -193,9 +211,6 @@ impl Session {
     fn done(&mut self, done: Done) {
         match done {
             Done::Append { id, room, client_msg_id, answer } => {
-                if let Ok(Appended { seq, .. }) = answer {
-                    self.outbox.stored(&room, seq);
-                }
                 self.protocol.appended(id, room, client_msg_id, answer, &mut self.actions);
             }
             Done::Look { id, room, answer } => {
@@ -206,6 +221,7 @@ impl Session {
             }
             Done::Mark { id, room, answer } => {
                 if let (Ok(seq), Some(user), Some(open)) = (answer, &self.user, self.shared.rooms.get(&room)) {
+                    self.outbox.marked(&room, seq);
                     open.read(user, seq);
                 }
                 self.protocol.marked(id, &room, answer, &mut self.actions);

@@ -76,7 +76,7 @@ pub(crate) async fn join(
             }
         });
     let (session, outbound) = session::open(shared);
-    calls.start(session.run(heard));
+    calls.start(session.held_back().run(heard));
     Ok(Lines { outbound, frames: Bytes::new(), over: false })
 }
 

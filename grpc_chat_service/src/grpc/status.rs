@@ -58,6 +58,11 @@ pub(crate) fn of_refusal(refusal: &Refusal) -> Status {
             format!("room {room} is not joined; join it first"),
             precondition("NOT_JOINED", room.as_str(), "join the room first"),
         ),
+        Refusal::JoinOvertaken { room } => (
+            Code::FailedPrecondition,
+            format!("room {room} was left or joined again before this join was carried out"),
+            precondition("JOIN_OVERTAKEN", room.as_str(), "wait for the answer to the later frame"),
+        ),
         Refusal::TooManyRooms => (
             Code::ResourceExhausted,
             "too many rooms are joined; leave one first (Welcome.limits.max_rooms)".to_owned(),
@@ -148,9 +153,11 @@ pub(crate) fn of_end(end: &End) -> Status {
             "the session has ended in order; connect again",
             ErrorDetails::with_retry_info(Some(LATER)),
         ),
-        End::FrameTooLarge => {
-            Status::resource_exhausted("a frame is longer than Welcome.limits.max_frame_bytes; send less at once")
-        }
+        End::FrameTooLarge => Status::with_error_details(
+            Code::ResourceExhausted,
+            "a frame is longer than Welcome.limits.max_frame_bytes; send less at once",
+            quota("frame", "max_frame_bytes", None),
+        ),
         End::NotFrames => Status::internal("what came is not a stream of gRPC messages"),
         End::Gone => Status::cancelled("the caller has left"),
     }

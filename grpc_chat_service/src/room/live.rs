@@ -118,6 +118,11 @@ impl Live {
         }
     }
 
+    /// How far a present user has read, 0 if that has not been told.
+    pub(crate) fn read_mark(&self, user: &UserId) -> Seq {
+        self.people.get(user).map_or(0, |person| person.read)
+    }
+
     /// Forgets who has stopped typing. Whether somebody still is.
     pub(crate) fn expire(&mut self, now: Instant) -> bool {
         let before = self.typing.len();

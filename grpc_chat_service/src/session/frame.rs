@@ -137,6 +137,8 @@ pub(crate) enum Refusal {
     HelloTwice,
     /// The room has not been joined.
     NotJoined { room: RoomId },
+    /// A Join after which the room was left, or joined again, before it was carried out.
+    JoinOvertaken { room: RoomId },
     /// More rooms than a session may join.
     TooManyRooms,
     /// More changes in flight than a session may have.

@@ -49,7 +49,10 @@ struct Inner {
     finishing: bool,
     /// Send the replies, then end.
     end: Option<End>,
-    /// The stream waits for something to send. Without it, it is the stream that has not asked.
+    /// The stream has room, and has been told that there is nothing. Not so, the client does not read: what the
+    /// stream took last still waits for room.
+    asking: bool,
+    /// Wakes the stream, if it has not been woken already.
     waiting: Option<Waker>,
 }
 
@@ -63,12 +66,12 @@ struct Reader {
     cursor: Seq,
     /// Known to be in the history, perhaps not in the tail.
     known: Seq,
-    /// The newest event of this session's own in the room; it may not have reached the tail yet.
-    stored: Seq,
     /// CaughtUp is still to be said, once level with `known`.
     catching_up: bool,
     /// The live state it has been told.
     seen: u64,
+    /// How far the user is known, in this session, to have read.
+    read: Seq,
     /// To be read from the history, or being read: not to be asked for again.
     behind: bool,
 }
@@ -81,6 +84,8 @@ pub(crate) struct Start {
     pub(crate) known: Seq,
     /// The live state told in Joined.
     pub(crate) seen: u64,
+    /// The read mark told in Joined.
+    pub(crate) read: Seq,
 }
 
 impl Outbox {
@@ -96,8 +101,9 @@ impl Outbox {
         inner.replies.len() <= self.max_replies
     }
 
-    /// Says `joined`, and after it delivers the room from `start`, instead of from where it did.
-    pub(crate) fn join(self: &Arc<Self>, reply_to: u64, joined: &Body, room: &Arc<Room>, start: Start) {
+    /// Says `joined`, and after it delivers the room from `start`, instead of from where it did. `false` as for
+    /// [`Outbox::say`].
+    pub(crate) fn join(self: &Arc<Self>, reply_to: u64, joined: &Body, room: &Arc<Room>, start: Start) -> bool {
         let id = {
             let mut inner = self.lock();
             inner.last_reader += 1;
@@ -105,28 +111,37 @@ impl Outbox {
         };
         // Taken before the reader looks, so that nothing is missed between the two.
         let seat = room.seat(id, self);
-        let Start { user, cursor, known, seen } = start;
-        let reader = Reader {
-            room: Arc::clone(room),
-            seat,
-            user,
-            cursor,
-            known,
-            stored: 0,
-            catching_up: true,
-            seen,
-            behind: false,
-        };
-        let replaced = {
-            let mut inner = self.lock();
-            (self.encode.frame)(reply_to, joined, &mut inner.replies);
-            inner.readers.insert(id, reader);
-            inner.due.push_back(id);
-            let replaced = inner.by_room.insert(room.id().clone(), id).and_then(|old| inner.readers.remove(&old));
-            inner.wake();
-            replaced
-        };
+        let Start { user, cursor, known, seen, read } = start;
+        let room_id = room.id().clone();
+        let room = Arc::clone(room);
+        let reader = Reader { room, seat, user, cursor, known, catching_up: true, seen, read, behind: false };
+        let mut inner = self.lock();
+        // A stream that is over has given its readers up, and would never give this one up: it, its seat and this
+        // outbox would hold each other, and the user would stay present, for ever.
+        if self.gone.is_cancelled() {
+            drop(inner);
+            drop(reader);
+            return true;
+        }
+        (self.encode.frame)(reply_to, joined, &mut inner.replies);
+        inner.readers.insert(id, reader);
+        inner.due.push_back(id);
+        let replaced = inner.by_room.insert(room_id, id).and_then(|old| inner.readers.remove(&old));
+        inner.wake();
+        let bounded = inner.replies.len() <= self.max_replies;
+        drop(inner);
+        // Its seat is given up outside the lock.
         drop(replaced);
+        bounded
+    }
+
+    /// The client knows how far its user has read: it has just said so itself.
+    pub(crate) fn marked(&self, room: &RoomId, seq: Seq) {
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        if let Some(reader) = inner.by_room.get(room).and_then(|id| inner.readers.get_mut(id)) {
+            reader.read = reader.read.max(seq);
+        }
     }
 
     /// Stops delivering the room.
@@ -138,12 +153,14 @@ impl Outbox {
         drop(left);
     }
 
-    /// Delivers what has been stored by now, then ends with [`End::Completed`].
-    pub(crate) fn finish(&self) {
+    /// Delivers what has been stored by now, then ends with [`End::Completed`]. `stored` is what this session has had
+    /// acked, which may not have reached the tails yet.
+    pub(crate) fn finish(&self, stored: &HashMap<RoomId, Seq>) {
         let mut inner = self.lock();
         inner.finishing = true;
         for reader in inner.readers.values_mut() {
-            reader.known = reader.known.max(reader.stored).max(reader.room.head());
+            let acked = stored.get(reader.room.id()).copied().unwrap_or_default();
+            reader.known = reader.known.max(acked).max(reader.room.head());
         }
         let all: Vec<u64> = inner.readers.keys().copied().collect();
         inner.due.extend(all);
@@ -164,21 +181,10 @@ impl Outbox {
         drop(left);
     }
 
-    /// Notes that an event of this session is stored in the room: before a stream that is finishing ends, it has to be
-    /// delivered, if the room is.
-    pub(crate) fn stored(&self, room: &RoomId, seq: Seq) {
-        let mut inner = self.lock();
-        if let Some(id) = inner.by_room.get(room).copied()
-            && let Some(reader) = inner.readers.get_mut(&id)
-        {
-            reader.stored = reader.stored.max(seq);
-        }
-    }
-
-    /// Whether something waits to be sent and the stream does not take it: the client does not read.
+    /// Whether the client leaves unread what the stream took last. To be asked on the stream's own task only, where
+    /// what has been woken has also been polled.
     pub(crate) fn blocked(&self) -> bool {
-        let inner = self.lock();
-        inner.waiting.is_none() && (!inner.replies.is_empty() || !inner.due.is_empty())
+        !self.lock().asking
     }
 
     /// Resolves when the stream has ended or is gone.
@@ -264,6 +270,7 @@ impl Outbound {
             let mut parts = Vec::new();
             let mut inner = self.outbox.lock();
             inner.waiting = None;
+            inner.asking = false;
             if let Some((reader, events)) = page {
                 self.page = None;
                 inner.turn_page(reader, events, &self.outbox.encode, &mut parts);
@@ -278,6 +285,7 @@ impl Outbound {
                     return Poll::Ready(Some(Sent::End(end)));
                 }
                 inner.waiting = Some(cx.waker().clone());
+                inner.asking = true;
                 return Poll::Pending;
             }
             drop(inner);
@@ -313,6 +321,10 @@ impl Inner {
             let Some(reader) = self.readers.get_mut(&id) else {
                 continue;
             };
+            // A busy room would keep the stream from its end.
+            if self.finishing && reader.level() {
+                continue;
+            }
             // Before looking: what comes while we look makes it due again.
             reader.seat.looking();
             let before = parts.len();
@@ -341,6 +353,9 @@ impl Inner {
 
     /// What is to be read from the history next: for which reader, in which room, after which event.
     fn next_page(&mut self) -> Option<(u64, RoomId, Seq)> {
+        if self.end.is_some() {
+            return None;
+        }
         while let Some(id) = self.behind.pop_front() {
             if let Some(reader) = self.readers.get(&id) {
                 return Some((id, reader.room.id().clone(), reader.cursor));
@@ -383,7 +398,7 @@ impl Inner {
 
     /// How the stream ends, if it does now that everything said has been taken.
     fn over(&mut self) -> Option<End> {
-        if self.end.is_none() && self.finishing && self.readers.values().all(|reader| reader.cursor >= reader.known) {
+        if self.end.is_none() && self.finishing && self.readers.values().all(Reader::level) {
             self.end = Some(End::Completed);
         }
         self.end.clone()
@@ -397,6 +412,11 @@ impl Inner {
 }
 
 impl Reader {
+    /// All that has to be delivered has been, and said.
+    fn level(&self) -> bool {
+        self.cursor >= self.known && !self.catching_up
+    }
+
     fn say_caught_up(&mut self, encode: &Encode, parts: &mut Vec<Bytes>) {
         if self.catching_up && self.cursor >= self.known {
             self.catching_up = false;
@@ -417,7 +437,8 @@ impl Reader {
             bodies.push(Body::Presence { room: room(), came, left, snapshot, count });
         }
         bodies.extend(typing.map(|users| Body::Typing { room: room(), users }));
-        bodies.extend(read.map(|seq| Body::Read { room: room(), seq }));
+        bodies.extend(read.filter(|seq| *seq > self.read).map(|seq| Body::Read { room: room(), seq }));
+        self.read = self.read.max(read.unwrap_or_default());
         say(&bodies, encode, parts);
     }
 }

@@ -31,8 +31,8 @@ pub(crate) enum Action {
     Typing { room: RoomId },
     /// Say that the session will end, with a reconnect time spread out.
     Farewell { reason: Leaving },
-    /// Deliver what the rooms hold now, then end with [`End::Completed`].
-    Finish,
+    /// Deliver what the rooms hold now, then end with [`End::Completed`]. `stored` is the newest event acked in this session, in each room joined: what the client may expect to see.
+    Finish { stored: HashMap<RoomId, Seq> },
     /// Send what has been said, then end.
     End(End),
 }
@@ -68,14 +68,19 @@ enum Phase {
     Open { user: UserId, device: Option<UserId> },
     /// Nothing new is accepted; ends when nothing is in flight.
     Leaving,
-    /// [`Action::End`] or [`Action::Finish`] has been given.
+    /// [`Action::End`] or [`Action::Finish`] has been given: nothing more is done.
     Over,
 }
 
 #[derive(Debug)]
 struct Join {
+    /// The latest Join's.
     id: u64,
     start: Start,
+    /// An earlier Join of the room has been carried out: should the latest fail, that one still holds.
+    seated: bool,
+    /// The newest event of the room that has been acked since it was joined.
+    stored: Seq,
 }
 
 impl Protocol {
@@ -109,6 +114,11 @@ impl Protocol {
             }
             Phase::Leaving | Phase::Over => None,
         }
+    }
+
+    /// Whether another change would be refused for the number of those in flight.
+    pub(crate) fn full(&self) -> bool {
+        self.in_flight >= self.limits.in_flight
     }
 
     /// Time has passed. `blocked` is whether the client leaves sent bytes unread: it cannot see a Ping behind them,
@@ -159,7 +169,7 @@ impl Protocol {
                 None => refuse(id, Refusal::NotJoined { room }, actions),
             },
             Request::Change { room, client_msg_id, change, sender } => match &self.phase {
-                Phase::Open { .. } if self.in_flight >= self.limits.in_flight => {
+                Phase::Open { .. } if self.full() => {
                     refuse(id, Refusal::TooManyInFlight, actions);
                 }
                 Phase::Open { user, device } => {
@@ -170,7 +180,8 @@ impl Protocol {
                 }
                 _ => refuse(id, Refusal::Leaving, actions),
             },
-            Request::MarkRead { .. } if self.in_flight >= self.limits.in_flight => {
+            Request::MarkRead { .. } if matches!(self.phase, Phase::Leaving) => refuse(id, Refusal::Leaving, actions),
+            Request::MarkRead { .. } if self.full() => {
                 refuse(id, Refusal::TooManyInFlight, actions);
             }
             Request::MarkRead { room, seq } => {
@@ -211,19 +222,21 @@ impl Protocol {
         answer: Result<Appended, AppendError>,
         actions: &mut Vec<Action>,
     ) {
+        if let (Ok(appended), Some(join)) = (answer, self.rooms.get_mut(&room)) {
+            join.stored = join.stored.max(appended.seq);
+        }
         let body = match answer {
             Ok(appended) => Body::Ack { room, client_msg_id, appended, durability: self.durability },
             Err(error) => Body::Refused(Refusal::of_append(error, &room)),
         };
-        actions.push(Action::Say { reply_to: id, body });
-        self.in_flight -= 1;
-        self.settle(actions);
+        self.answered(Action::Say { reply_to: id, body }, actions);
     }
 
     /// A room has been looked at for a Join.
     pub(crate) fn looked(&mut self, id: u64, room: RoomId, answer: Result<Look, ReadError>, actions: &mut Vec<Action>) {
-        match (answer, self.rooms.get(&room)) {
+        let reply = match (answer, self.rooms.get_mut(&room)) {
             (Ok(look), Some(join)) if join.id == id => {
+                join.seated = true;
                 let (verdict, start) = verdict(join.start, self.epoch, look);
                 let joined = Joined {
                     room,
@@ -236,18 +249,18 @@ impl Protocol {
                     present: Vec::new(),
                     present_count: 0,
                 };
-                actions.push(Action::Seat { reply_to: id, joined });
+                Action::Seat { reply_to: id, joined }
             }
             (Err(error), Some(join)) if join.id == id => {
-                refuse(id, Refusal::of_read(error, &room), actions);
-                self.rooms.remove(&room);
-                actions.push(Action::Leave { room });
+                if !join.seated {
+                    self.rooms.remove(&room);
+                }
+                refusal(id, Refusal::of_read(error, &room))
             }
             // Left, or joined again, before the answer came.
-            _ => refuse(id, Refusal::NotJoined { room }, actions),
-        }
-        self.in_flight -= 1;
-        self.settle(actions);
+            _ => refusal(id, Refusal::JoinOvertaken { room }),
+        };
+        self.answered(reply, actions);
     }
 
     /// A read mark has been answered.
@@ -262,9 +275,7 @@ impl Protocol {
             Ok(_) => Body::Done,
             Err(error) => Body::Refused(Refusal::of_append(error, room)),
         };
-        actions.push(Action::Say { reply_to: id, body });
-        self.in_flight -= 1;
-        self.settle(actions);
+        self.answered(Action::Say { reply_to: id, body }, actions);
     }
 
     /// The server is leaving.
@@ -297,10 +308,11 @@ impl Protocol {
 
     /// Ids rise, and are 0 only where no reply is wanted.
     fn in_order(&mut self, id: u64, request: Result<Request, Refusal>) -> Result<Request, Refusal> {
-        if id > self.last_id {
-            self.last_id = id;
-        } else if id != 0 || !matches!(request, Ok(Request::Typing { .. } | Request::Ping | Request::Pong)) {
-            return Err(Refusal::IdNotRising);
+        match &request {
+            _ if id > self.last_id => self.last_id = id,
+            // What is wrong with it says more than that its id is 0, which it may even have had to be.
+            Ok(Request::Typing { .. } | Request::Ping | Request::Pong) | Err(_) if id == 0 => {}
+            _ => return Err(Refusal::IdNotRising),
         }
         request
     }
@@ -309,13 +321,15 @@ impl Protocol {
         if matches!(self.phase, Phase::Leaving) {
             return refuse(id, Refusal::Leaving, actions);
         }
-        if self.in_flight >= self.limits.in_flight {
+        if self.full() {
             return refuse(id, Refusal::TooManyInFlight, actions);
         }
         if self.rooms.len() >= self.limits.rooms && !self.rooms.contains_key(&room) {
             return refuse(id, Refusal::TooManyRooms, actions);
         }
-        self.rooms.insert(room.clone(), Join { id, start });
+        let earlier = self.rooms.get(&room);
+        let (seated, stored) = earlier.map_or((false, 0), |join| (join.seated, join.stored));
+        self.rooms.insert(room.clone(), Join { id, start, seated, stored });
         self.in_flight += 1;
         actions.push(Action::Look { id, room });
     }
@@ -324,6 +338,15 @@ impl Protocol {
         self.phase = Phase::Leaving;
         actions.push(Action::Farewell { reason });
         self.settle(actions);
+    }
+
+    /// What was in flight is answered by `reply`, unless the session is over.
+    fn answered(&mut self, reply: Action, actions: &mut Vec<Action>) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if !matches!(self.phase, Phase::Over) {
+            actions.push(reply);
+            self.settle(actions);
+        }
     }
 
     /// When nothing is in flight any more, a session that was waiting for that ends.
@@ -335,7 +358,8 @@ impl Protocol {
             Phase::Leaving => self.end(End::Left, actions),
             Phase::Open { .. } if self.closed => {
                 self.phase = Phase::Over;
-                actions.push(Action::Finish);
+                let stored = self.rooms.iter().map(|(room, join)| (room.clone(), join.stored)).collect();
+                actions.push(Action::Finish { stored });
             }
             _ => {}
         }
@@ -347,8 +371,12 @@ impl Protocol {
     }
 }
 
-fn refuse(id: u64, refusal: Refusal, actions: &mut Vec<Action>) {
-    actions.push(Action::Say { reply_to: id, body: Body::Refused(refusal) });
+fn refuse(id: u64, why: Refusal, actions: &mut Vec<Action>) {
+    actions.push(refusal(id, why));
+}
+
+fn refusal(id: u64, why: Refusal) -> Action {
+    Action::Say { reply_to: id, body: Body::Refused(why) }
 }
 
 /// Whether a reader who wants to start there misses something, and after which event it starts.
