@@ -20,7 +20,7 @@ use crate::model::{ClientMsgId, RoomId, Seq, UserId};
 use crate::room::Room;
 use crate::rooms::Rooms;
 use crate::session::frame::{Body, Encode, End, Inbound, Leaving};
-use crate::session::outbox::{Outbound, Outbox, Start};
+use crate::session::outbox::{Load, Outbound, Outbox, Start};
 use crate::session::protocol::{Action, Protocol};
 
 /// The longest time that a client is asked to wait before it connects again.
@@ -96,7 +96,9 @@ impl Session {
             {
                 timer.as_mut().reset(deadline);
             }
-            let holding = self.held_back && self.protocol.full();
+            let Load { heavy, blocked } = self.outbox.load();
+            // Replies are unread only if the stream could not take them: it is about to, on this very task.
+            let holding = heavy && !blocked || self.held_back && (heavy || self.protocol.full());
             tokio::select! {
                 biased;
                 () = &mut gone => break,
@@ -111,13 +113,16 @@ impl Session {
                         self.protocol.half_closed(&mut self.actions);
                     }
                 },
-                Some(done) = self.working.next() => self.done(done),
+                // What is in flight can wait for its answer, and is bounded. A client that joins a hundred rooms at
+                // once gets more to read than it may leave unread.
+                Some(done) = self.working.next(), if !heavy => self.done(done),
+                () = self.outbox.relieved(), if heavy => {}
                 () = &mut drained, if !draining => {
                     draining = true;
                     self.protocol.drain(&mut self.actions);
                 }
                 () = &mut timer, if deadline.is_some() => {
-                    self.protocol.tick(Instant::now(), self.outbox.blocked(), &mut self.actions);
+                    self.protocol.tick(Instant::now(), blocked, &mut self.actions);
                 }
             }
             self.act();

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
+use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::history::{Answer, History, Page, ReadError};
@@ -30,8 +31,20 @@ pub(crate) struct Outbox {
     inner: Mutex<Inner>,
     encode: Encode,
     max_replies: usize,
+    /// Told when the stream has taken replies of which there were many.
+    relieved: Notify,
     /// The stream has ended or is gone; nothing will be taken any more.
     gone: CancellationToken,
+}
+
+/// How an outbox stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Load {
+    /// More than half of the replies that a client may leave unread are there.
+    pub(crate) heavy: bool,
+    /// The client leaves unread what the stream took last. Known on the stream's own task only, where what has been
+    /// woken has also been polled.
+    pub(crate) blocked: bool,
 }
 
 #[derive(Debug, Default)]
@@ -90,7 +103,13 @@ pub(crate) struct Start {
 
 impl Outbox {
     pub(crate) fn new(encode: Encode, max_replies: usize) -> Arc<Self> {
-        Arc::new(Self { inner: Mutex::default(), encode, max_replies, gone: CancellationToken::new() })
+        Arc::new(Self {
+            inner: Mutex::default(),
+            encode,
+            max_replies,
+            relieved: Notify::new(),
+            gone: CancellationToken::new(),
+        })
     }
 
     /// Puts a reply on the stream. `false` if the client has left too many unread.
@@ -181,10 +200,18 @@ impl Outbox {
         drop(left);
     }
 
-    /// Whether the client leaves unread what the stream took last. To be asked on the stream's own task only, where
-    /// what has been woken has also been polled.
-    pub(crate) fn blocked(&self) -> bool {
-        !self.lock().asking
+    pub(crate) fn load(&self) -> Load {
+        let inner = self.lock();
+        Load { heavy: self.heavy(&inner), blocked: !inner.asking }
+    }
+
+    fn heavy(&self, inner: &Inner) -> bool {
+        inner.replies.len() > self.max_replies / 2
+    }
+
+    /// Resolves when an outbox that was heavy is so no longer.
+    pub(crate) async fn relieved(&self) {
+        self.relieved.notified().await;
     }
 
     /// Resolves when the stream has ended or is gone.
@@ -271,6 +298,7 @@ impl Outbound {
             let mut inner = self.outbox.lock();
             inner.waiting = None;
             inner.asking = false;
+            let relieved = self.outbox.heavy(&inner);
             if let Some((reader, events)) = page {
                 self.page = None;
                 inner.turn_page(reader, events, &self.outbox.encode, &mut parts);
@@ -293,6 +321,9 @@ impl Outbound {
                 let history = Arc::clone(&self.history);
                 let events = Box::pin(async move { history.read_after(&room, after, PAGE).await });
                 self.page = Some(Paging { reader, events });
+            }
+            if relieved {
+                self.outbox.relieved.notify_one();
             }
             gather(parts, &mut self.ready);
         }

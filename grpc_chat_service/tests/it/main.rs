@@ -12,4 +12,5 @@ mod drain;
 mod limits;
 mod logs;
 mod refusals;
+mod session;
 mod slow_readers;

@@ -1,6 +1,8 @@
 //! What the tests share: servers that end with the test, callers of three kinds (tonic, bare HTTP/2, bare
 //! bytes), and a clock that never lets a test hang.
 
+pub(crate) mod session;
+
 use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
