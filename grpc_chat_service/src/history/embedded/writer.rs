@@ -45,6 +45,9 @@ const TIDY_AFTER: Duration = Duration::from_secs(1);
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MOST: Duration = Duration::from_secs(30);
 
+/// How long to wait, at most, for as many asks as came last time. Short next to a sync.
+const GATHER: Duration = Duration::from_micros(50);
+
 /// How often the queue is looked at while there is something else to wait for.
 const POLL: Duration = Duration::from_millis(2);
 
@@ -64,6 +67,8 @@ pub(super) struct Writer {
     health: watch::Sender<bool>,
     /// Something to do when nothing has been asked until then: probe or tidy.
     due: Option<Instant>,
+    /// How many asks the last batch had.
+    asked_last: usize,
     asks_since_look: usize,
     commits_since_look: usize,
     /// Let go of last.
@@ -107,6 +112,7 @@ impl Writer {
             serving,
             health,
             due: None,
+            asked_last: 0,
             asks_since_look: 0,
             commits_since_look: 0,
             _lock: opened.lock,
@@ -128,7 +134,11 @@ impl Writer {
 
     fn wait(&mut self, asks: &mut Vec<Ask>, until: Option<Instant>) -> Waited {
         let Some(until) = until else {
-            return if self.queued.blocking_recv_many(asks, MAX_BATCH) > 0 { Waited::Asked } else { Waited::Closed };
+            if self.queued.blocking_recv_many(asks, MAX_BATCH) == 0 {
+                return Waited::Closed;
+            }
+            self.gather(asks);
+            return Waited::Asked;
         };
         loop {
             if asks.is_empty() && Instant::now() >= until {
@@ -148,8 +158,21 @@ impl Writer {
         }
     }
 
+    /// Those who have just been answered are about to ask again: the first of them must not sync alone while all
+    /// others wait for it.
+    fn gather(&mut self, asks: &mut Vec<Ask>) {
+        let until = Instant::now() + GATHER;
+        while asks.len() < self.asked_last && Instant::now() < until {
+            match self.queued.try_recv() {
+                Ok(ask) => asks.push(ask),
+                Err(_) => std::thread::yield_now(),
+            }
+        }
+    }
+
     fn write(&mut self, asks: &mut Vec<Ask>) {
         let asked = asks.len();
+        self.asked_last = asked;
         let mut replies = Vec::with_capacity(asked);
         match self.commit(asks, &mut replies) {
             Ok(events) => {
