@@ -1,5 +1,7 @@
 //! The contract of a history, told to every store.
 
+mod model;
+
 use std::sync::Arc;
 
 use tempfile::TempDir;

@@ -13,6 +13,8 @@
 mod batch;
 mod check;
 mod fault;
+#[cfg(test)]
+mod faults;
 mod high_water;
 mod lock;
 mod reader;

@@ -1,0 +1,205 @@
+//! Random histories, told to a model and to both stores: they must answer the same and hold the same.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::{Bounds, Open, Store, embedded, memory, room_id, user_id};
+use crate::history::{AppendError, Look, Page};
+use crate::model::{Change, ClientMsgId, Draft, Event, Seq};
+
+const ROOMS: [&str; 2] = ["a", "a/b"];
+const USERS: [&str; 2] = ["ann", "bob"];
+const BOUNDS: Bounds = Bounds { queued: 256, told: 256 };
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Drafts asked for without waiting, so that some share a commit.
+    Append(Vec<Draft>),
+    Mark {
+        room: usize,
+        user: usize,
+        seq: Seq,
+    },
+    Reopen,
+}
+
+/// As plain as can be: a list of events a room, searched from one end.
+#[derive(Default)]
+struct Model {
+    rooms: HashMap<&'static str, Vec<Event>>,
+    read: HashMap<(&'static str, &'static str), Seq>,
+}
+
+impl Model {
+    fn append(&mut self, draft: &Draft) -> Result<(Seq, bool), AppendError> {
+        let name = ROOMS.into_iter().find(|room| *room == draft.room.as_str()).unwrap();
+        let events = self.rooms.entry(name).or_default();
+        let same_id =
+            |event: &&Event| (&event.draft.sender, event.draft.client_msg_id) == (&draft.sender, draft.client_msg_id);
+        if let Some(before) = events.iter().find(same_id) {
+            let repeats = before.erased || before.draft.change == draft.change;
+            return if repeats { Ok((before.seq, true)) } else { Err(AppendError::Conflict) };
+        }
+        let about = draft.change.about();
+        if let Some(about) = about {
+            let Some(target) = events.iter().find(|event| event.seq == about) else {
+                return Err(AppendError::NoSuchMessage);
+            };
+            if target.erased || !matches!(target.draft.change, Change::Post { .. }) {
+                return Err(AppendError::NoSuchMessage);
+            }
+            let own = matches!(draft.change, Change::Edit { .. } | Change::Delete { .. });
+            if own && target.draft.sender != draft.sender {
+                return Err(AppendError::NotTheAuthor);
+            }
+        }
+        if matches!(draft.change, Change::Delete { .. }) {
+            for event in events.iter_mut() {
+                let seq = event.seq;
+                match &mut event.draft.change {
+                    Change::Post { text, .. } if Some(seq) == about => {
+                        event.erased = true;
+                        text.clear();
+                    }
+                    Change::Edit { seq, text } if Some(*seq) == about => {
+                        event.erased = true;
+                        text.clear();
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let seq = events.len() as Seq + 1;
+        events.push(Event { seq, prev_seq: seq - 1, time: 0, draft: draft.clone(), erased: false });
+        Ok((seq, false))
+    }
+
+    fn mark(&mut self, room: &'static str, user: &'static str, seq: Seq) -> Result<Seq, AppendError> {
+        if seq > self.rooms.get(room).map_or(0, |events| events.len() as Seq) {
+            return Err(AppendError::NoSuchMessage);
+        }
+        let mark = self.read.entry((room, user)).or_default();
+        *mark = seq.max(*mark);
+        Ok(*mark)
+    }
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let text = || "[a-c]{1,8}";
+    prop_oneof![
+        4 => (text(), proptest::option::weighted(0.3, 0..8_u64))
+            .prop_map(|(text, reply_to)| Change::Post { text, reply_to }),
+        2 => (1..8_u64, text()).prop_map(|(seq, text)| Change::Edit { seq, text }),
+        2 => (1..8_u64).prop_map(|seq| Change::Delete { seq }),
+        1 => (1..8_u64, any::<bool>())
+            .prop_map(|(seq, remove)| Change::React { seq, reaction: "+1".to_owned(), remove }),
+    ]
+}
+
+fn draft() -> impl Strategy<Value = Draft> {
+    (0..ROOMS.len(), 0..USERS.len(), 0..24_u8, any::<bool>(), change()).prop_map(
+        |(room, sender, id, device, change)| Draft {
+            room: room_id(ROOMS[room]),
+            sender: user_id(USERS[sender]),
+            device: device.then(|| user_id("phone")),
+            client_msg_id: ClientMsgId([id; 16]),
+            change,
+        },
+    )
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => proptest::collection::vec(draft(), 1..8).prop_map(Step::Append),
+        2 => (0..ROOMS.len(), 0..USERS.len(), 0..12_u64).prop_map(|(room, user, seq)| Step::Mark { room, user, seq }),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+/// With the times taken out, which the model does not know.
+fn untimed(mut events: Vec<Event>) -> Vec<Event> {
+    events.iter_mut().for_each(|event| event.time = 0);
+    events
+}
+
+async fn check(open: Open, steps: &[Step], page: Page) {
+    let mut store = open(BOUNDS);
+    let mut model = Model::default();
+    let mut told: Vec<Event> = Vec::new();
+    let mut accepted: Vec<Draft> = Vec::new();
+    for step in steps {
+        match step {
+            Step::Append(drafts) => {
+                let asked: Vec<_> = drafts.iter().map(|draft| store.history.append(draft.clone())).collect();
+                for (draft, asked) in drafts.iter().zip(asked) {
+                    let expected = model.append(draft);
+                    let answer = asked.await;
+                    assert_eq!(answer.map(|appended| (appended.seq, appended.duplicate)), expected, "{draft:?}");
+                    if matches!(expected, Ok((_, false))) {
+                        accepted.push(draft.clone());
+                    }
+                }
+                told.extend(store.told());
+            }
+            Step::Mark { room, user, seq } => {
+                let marked = store.history.mark_read(room_id(ROOMS[*room]), user_id(USERS[*user]), *seq).await;
+                assert_eq!(marked, model.mark(ROOMS[*room], USERS[*user], *seq));
+            }
+            Step::Reopen => store = store.reopened().await,
+        }
+    }
+    assert_eq!(told.into_iter().map(|event| event.draft).collect::<Vec<_>>(), accepted);
+    store = store.reopened().await;
+    for room in ROOMS {
+        let expected = model.rooms.remove(room).unwrap_or_default();
+        assert_eq!(untimed(store.all(room).await), expected);
+        assert_eq!(paged(&store, room, page, true).await, expected);
+        assert_eq!(paged(&store, room, page, false).await, expected);
+        let head = expected.len() as Seq;
+        for user in USERS {
+            let read = model.read.get(&(room, user)).copied().unwrap_or(0);
+            let look = store.history.look(&room_id(room), Some(&user_id(user))).await.unwrap();
+            assert_eq!(look, Look { head, oldest: head.min(1), read });
+        }
+    }
+    store.history.close().await;
+}
+
+/// A room, read page by page from one end to the other.
+async fn paged(store: &Store, room: &str, page: Page, forward: bool) -> Vec<Event> {
+    let room = room_id(room);
+    let (mut events, mut at) = (Vec::new(), if forward { 0 } else { Seq::MAX });
+    loop {
+        let read = if forward {
+            store.history.read_after(&room, at, page).await.unwrap()
+        } else {
+            store.history.read_before(&room, at, page).await.unwrap()
+        };
+        assert!(read.len() <= page.events);
+        let Some(edge) = (if forward { read.last() } else { read.first() }) else { return untimed(events) };
+        at = edge.seq;
+        if forward {
+            events.extend(read);
+        } else {
+            events.splice(..0, read);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_store_answers_and_holds_what_the_model_does(
+        steps in proptest::collection::vec(step(), 1..16),
+        events in 1..5_usize,
+        bytes in 0..20_usize,
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.block_on(async {
+            check(memory, &steps, Page { events, bytes }).await;
+            check(embedded, &steps, Page { events, bytes }).await;
+        });
+    }
+}

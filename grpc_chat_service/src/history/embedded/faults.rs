@@ -1,0 +1,464 @@
+//! What happens to the files behind the store's back, and what the store makes of it.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+use super::{Embedded, OpenError, Options, record, schema};
+use crate::history::{AppendError, History, Page, ReadError};
+use crate::model::{Change, ClientMsgId, Draft, Durability, Event, RoomId, Seq, UserId};
+
+/// Not synced: these tests kill no machine, and it is the same otherwise.
+const STRICT: Options = Options { durability: Durability::Written, accept_loss: false };
+const ACCEPTING: Options = Options { accept_loss: true, ..STRICT };
+const WHOLE: Page = Page { events: usize::MAX, bytes: usize::MAX };
+
+fn open_told(dir: &Path, options: Options) -> Result<(Embedded, mpsc::Receiver<Vec<Event>>), OpenError> {
+    let (tell, told) = mpsc::channel(4_096);
+    Embedded::open(dir, options, tell).map(|history| (history, told))
+}
+
+fn open(dir: &Path) -> Embedded {
+    open_told(dir, STRICT).unwrap().0
+}
+
+/// The sentence with which a directory is refused, without the directory.
+fn refused(dir: &Path) -> String {
+    let error = open_told(dir, STRICT).unwrap_err().to_string();
+    error.strip_prefix(&format!("the data directory {} ", dir.display())).unwrap().to_owned()
+}
+
+fn room() -> RoomId {
+    RoomId::new("team/a").unwrap()
+}
+
+fn ann() -> UserId {
+    UserId::new("ann").unwrap()
+}
+
+fn post(n: u64, text: &str) -> Draft {
+    let mut id = [0; 16];
+    id[8..].copy_from_slice(&n.to_be_bytes());
+    let change = Change::Post { text: text.to_owned(), reply_to: None };
+    Draft { room: room(), sender: ann(), device: None, client_msg_id: ClientMsgId(id), change }
+}
+
+/// Posts one by one, so that each is a commit.
+async fn say(history: &Embedded, numbers: impl IntoIterator<Item = u64>) {
+    for n in numbers {
+        history.append(post(n, &format!("message number {n:04}"))).await.unwrap();
+    }
+}
+
+async fn read(history: &Embedded) -> Result<Vec<Seq>, ReadError> {
+    let events = history.read_after(&room(), 0, WHOLE).await?;
+    Ok(events.into_iter().map(|event| event.seq).collect())
+}
+
+/// A closed store with messages 1 to `last`.
+async fn closed_with(last: u64) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let history = open(dir.path());
+    say(&history, 1..=last).await;
+    history.close().await;
+    dir
+}
+
+/// What a crash would leave of a store in which messages 1 to `last` are acked: most of it in the WAL.
+async fn crashed_with(last: u64) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let history = open(dir.path());
+    say(&history, 1..=last).await;
+    let image = copy(dir.path());
+    history.close().await;
+    image
+}
+
+fn copy(dir: &Path) -> TempDir {
+    let image = tempfile::tempdir().unwrap();
+    for file in fs::read_dir(dir).unwrap() {
+        let file = file.unwrap();
+        // The index of the WAL lives in memory, and does not outlive a machine.
+        if !file.file_name().to_str().unwrap().ends_with("-shm") {
+            fs::copy(file.path(), image.path().join(file.file_name())).unwrap();
+        }
+    }
+    image
+}
+
+/// Changes the bytes of a file.
+fn change(dir: &Path, file: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    let path = dir.join(file);
+    let mut bytes = fs::read(&path).unwrap();
+    change(&mut bytes);
+    fs::write(path, bytes).unwrap();
+}
+
+fn position(bytes: &[u8], what: &str) -> usize {
+    bytes.windows(what.len()).position(|window| window == what.as_bytes()).unwrap()
+}
+
+fn sql(dir: &Path, sql: &str) {
+    Connection::open(dir.join(schema::FILE)).unwrap().execute_batch(sql).unwrap();
+}
+
+#[tokio::test]
+async fn a_crash_loses_nothing() {
+    let image = crashed_with(50).await;
+    let history = open(image.path());
+    assert_eq!(read(&history).await, Ok((1..=50).collect()));
+    assert!(history.append(post(50, "message number 0050")).await.unwrap().duplicate);
+    history.close().await;
+}
+
+#[tokio::test]
+async fn dropping_without_closing_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = open(dir.path());
+    let asked = (1..=50).map(|n| history.append(post(n, "x"))).collect::<Vec<_>>();
+    drop(history);
+    for answer in asked {
+        answer.await.unwrap();
+    }
+    // The writer lets go of the directory when it has finished.
+    let patience = Instant::now() + Duration::from_secs(10);
+    let history = loop {
+        match open_told(dir.path(), STRICT) {
+            Ok((history, _)) => break history,
+            Err(error) => assert!(Instant::now() < patience, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!(read(&history).await, Ok((1..=50).collect()));
+}
+
+#[tokio::test]
+async fn an_old_flipped_bit_is_found_when_it_is_read() {
+    let dir = closed_with(1_100).await;
+    change(dir.path(), schema::FILE, |bytes| {
+        let at = position(bytes, "message number 0007");
+        bytes[at] ^= 1;
+    });
+    let history = open(dir.path());
+    assert_eq!(read(&history).await, Err(ReadError::Corrupt { seq: 7 }));
+    let after = history.read_after(&room(), 7, Page { events: 2, bytes: 1_000 }).await.unwrap();
+    assert_eq!(after[0].seq, 8);
+    // What needs it cannot be done, all else can.
+    let edit = Change::Edit { seq: 7, text: "x".to_owned() };
+    assert_eq!(history.append(Draft { change: edit, ..post(2_000, "") }).await, Err(AppendError::Unavailable));
+    assert_eq!(history.append(post(2_001, "x")).await.unwrap().seq, 1_101);
+    history.close().await;
+}
+
+#[tokio::test]
+async fn a_new_flipped_bit_is_found_at_opening() {
+    let dir = closed_with(20).await;
+    change(dir.path(), schema::FILE, |bytes| {
+        let at = position(bytes, "message number 0007");
+        bytes[at] ^= 1;
+    });
+    assert!(refused(dir.path()).starts_with("has a damaged record at seq 7 of room team/a: restore a backup"));
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_a_read_mark_is_found() {
+    let dir = closed_with(20).await;
+    let history = open(dir.path());
+    assert_eq!(history.mark_read(room(), ann(), 9).await, Ok(9));
+    history.close().await;
+    sql(dir.path(), "UPDATE reads SET seq = 10");
+    let history = open(dir.path());
+    assert_eq!(history.look(&room(), Some(&ann())).await, Err(ReadError::Corrupt { seq: 10 }));
+}
+
+#[tokio::test]
+async fn a_room_under_another_name_is_found_at_opening() {
+    let dir = closed_with(3).await;
+    sql(dir.path(), "UPDATE rooms SET name = 'team/b'");
+    assert!(refused(dir.path()).starts_with("has a damaged record at seq 0 of room team/b"));
+}
+
+#[tokio::test]
+async fn a_zeroed_block_in_the_wal_is_a_loss_that_is_noticed() {
+    let image = crashed_with(50).await;
+    change(image.path(), "history.db-wal", |wal| {
+        let middle = wal.len() / 2;
+        wal[middle..middle + 4_096].fill(0);
+    });
+    let sentence = refused(image.path());
+    let lost = sentence.strip_prefix("has lost ").unwrap().split(' ').next().unwrap().parse::<u64>().unwrap();
+    assert!((5..=45).contains(&lost), "{sentence}");
+    assert!(
+        sentence.ends_with("or start with --accept-loss to serve what is left in a new epoch, so that clients notice")
+    );
+
+    // Refusing has changed nothing.
+    assert_eq!(refused(image.path()), sentence);
+    let (history, _told) = open_told(image.path(), ACCEPTING).unwrap();
+    assert_eq!(read(&history).await, Ok((1..=50 - lost).collect()));
+    let epoch = history.epoch();
+    assert_eq!(history.append(post(900, "x")).await.unwrap().seq, 51 - lost);
+    history.close().await;
+
+    // Once accepted it is no news any more, and the epoch stays.
+    assert_eq!(open(image.path()).epoch(), epoch);
+}
+
+#[tokio::test]
+async fn a_cut_off_wal_is_a_loss_that_is_noticed() {
+    let image = crashed_with(50).await;
+    change(image.path(), "history.db-wal", |wal| wal.truncate(wal.len() - 10_000));
+    assert!(refused(image.path()).starts_with("has lost "));
+    let image = crashed_with(50).await;
+    fs::remove_file(image.path().join("history.db-wal")).unwrap();
+    assert!(refused(image.path()).starts_with("has lost 50 acknowledged events"));
+}
+
+#[tokio::test]
+async fn lost_read_marks_are_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = open(dir.path());
+    say(&history, 1..=5).await;
+    let before = fs::read(dir.path().join("history.db-wal")).unwrap();
+    assert_eq!(history.mark_read(room(), ann(), 3).await, Ok(3));
+    let image = copy(dir.path());
+    fs::write(image.path().join("history.db-wal"), before).unwrap();
+    assert!(refused(image.path()).starts_with("has lost 1 acknowledged read marks"));
+    history.close().await;
+}
+
+#[tokio::test]
+async fn garbage_at_the_end_of_the_files_is_no_loss() {
+    let image = crashed_with(50).await;
+    change(image.path(), "history.db-wal", |wal| wal.extend([0x5a; 10_000]));
+    let history = open(image.path());
+    assert_eq!(read(&history).await, Ok((1..=50).collect()));
+    history.close().await;
+    change(image.path(), schema::FILE, |db| db.extend([0x5a; 10_000]));
+    let history = open(image.path());
+    say(&history, 51..=60).await;
+    assert_eq!(read(&history).await, Ok((1..=60).collect()));
+    history.close().await;
+}
+
+#[tokio::test]
+async fn rows_that_were_deleted_are_noticed() {
+    let dir = closed_with(50).await;
+    sql(dir.path(), "DELETE FROM events WHERE seq IN (20, 21)");
+    assert!(refused(dir.path()).starts_with("lacks 2 events, at least one of them in the middle of room team/a: "));
+    let (history, _told) = open_told(dir.path(), ACCEPTING).unwrap();
+    assert_eq!(read(&history).await, Err(ReadError::Corrupt { seq: 20 }));
+    let page = Page { events: 10, bytes: 1_000 };
+    assert_eq!(history.read_before(&room(), 25, page).await, Err(ReadError::Corrupt { seq: 21 }));
+    assert_eq!(history.read_before(&room(), 21, page).await, Err(ReadError::Corrupt { seq: 20 }));
+    history.close().await;
+    // Accepted once, but no more than that.
+    open(dir.path()).close().await;
+    sql(dir.path(), "DELETE FROM events WHERE seq = 30");
+    assert!(refused(dir.path()).starts_with("lacks 3 events"));
+
+    let dir = closed_with(50).await;
+    sql(dir.path(), "DELETE FROM events WHERE seq > 40");
+    assert!(refused(dir.path()).starts_with("has lost 10 acknowledged events"));
+}
+
+#[tokio::test]
+async fn a_restored_backup_begins_a_new_epoch() {
+    let dir = closed_with(10).await;
+    let before = open(dir.path());
+    let epoch = before.epoch();
+    before.close().await;
+    fs::remove_file(dir.path().join("history.mark")).unwrap();
+    let restored = open(dir.path());
+    assert_ne!(restored.epoch(), epoch);
+    assert_eq!(read(&restored).await, Ok((1..=10).collect()));
+    let epoch = restored.epoch();
+    restored.close().await;
+    assert_eq!(open(dir.path()).epoch(), epoch);
+}
+
+#[tokio::test]
+async fn another_store_in_the_directory_is_refused() {
+    let (dir, other) = (closed_with(10).await, closed_with(20).await);
+    fs::copy(other.path().join(schema::FILE), dir.path().join(schema::FILE)).unwrap();
+    assert!(refused(dir.path()).starts_with("has another history than the one it had"));
+    fs::remove_file(dir.path().join(schema::FILE)).unwrap();
+    assert!(refused(dir.path()).starts_with("has another history than the one it had"));
+}
+
+#[tokio::test]
+async fn one_opens_it_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = open(dir.path());
+    let sentence = "is in use by another process: stop that one, or choose another directory";
+    assert_eq!(refused(dir.path()), sentence);
+    say(&history, 1..=3).await;
+    assert_eq!(refused(dir.path()), sentence);
+    history.close().await;
+    assert_eq!(read(&open(dir.path())).await, Ok(vec![1, 2, 3]));
+}
+
+#[tokio::test]
+async fn what_is_no_history_of_ours_is_refused() {
+    let dir = closed_with(1).await;
+    sql(dir.path(), "PRAGMA user_version = 99");
+    assert_eq!(
+        refused(dir.path()),
+        "was written by a newer version (schema 99, this one knows 1): upgrade, or restore a backup"
+    );
+
+    let sentence = "has a history.db that is not a chat history: move it away, or choose another directory";
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join(schema::FILE), "not a database, but long enough to be taken for one ".repeat(100))
+        .unwrap();
+    assert_eq!(refused(dir.path()), sentence);
+    fs::remove_file(dir.path().join(schema::FILE)).unwrap();
+    sql(dir.path(), "CREATE TABLE someone_elses (x)");
+    assert_eq!(refused(dir.path()), sentence);
+    fs::remove_file(dir.path().join(schema::FILE)).unwrap();
+    open(dir.path()).close().await;
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("file"), "").unwrap();
+    let sentence = refused(&dir.path().join("file/data"));
+    assert!(sentence.starts_with("cannot be used (Not a directory"), "{sentence}");
+    assert!(sentence.ends_with("see to its path and its permissions"), "{sentence}");
+    open(&dir.path().join("made/for/it")).close().await;
+}
+
+#[tokio::test]
+async fn time_never_goes_back_in_a_room() {
+    let dir = closed_with(2).await;
+    // A clock that was an hour ahead when 2 was stored.
+    let mut event = open(dir.path()).read_after(&room(), 1, WHOLE).await.unwrap().remove(0);
+    event.time += 3_600_000;
+    let checksum = record::Columns::of(&event).checksum;
+    wait_for_lock(dir.path()).await;
+    let db = Connection::open(dir.path().join(schema::FILE)).unwrap();
+    db.execute("UPDATE events SET time = ?1, checksum = ?2 WHERE seq = 2", (event.time.cast_signed(), checksum))
+        .unwrap();
+    drop(db);
+    let (history, _told) = open_told(dir.path(), ACCEPTING).unwrap();
+    assert_eq!(history.append(post(3, "x")).await.unwrap().time, event.time);
+}
+
+/// Until a store that was dropped has been closed.
+async fn wait_for_lock(dir: &Path) {
+    while super::DirLock::take(dir).unwrap().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Many are deleted, in all orders, while others are said and edited: SQLite moves rows between pages then, and must
+/// leave no text behind.
+#[tokio::test]
+async fn what_is_deleted_is_in_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = open(dir.path());
+    let mut id = 0;
+    let mut next = || {
+        id += 1;
+        id
+    };
+    let size = |n: u64| if n.is_multiple_of(50) { 9_000 } else { 20 + (n * 37 % 400) as usize };
+    let mut posts = Vec::new();
+    for n in 0..400_u64 {
+        let text = format!("{}{n:04}{}", if n % 4 == 0 { "kept" } else { "secret" }, ".".repeat(size(n)));
+        let asked = history.append(post(next(), &text));
+        posts.push((n, asked.await.unwrap().seq));
+        if n % 3 == 0 {
+            let text = format!("{} again", if n % 4 == 0 { "kept" } else { "secret" });
+            let edit = Change::Edit { seq: posts[n as usize].1, text };
+            history.append(Draft { change: edit, ..post(next(), "") }).await.unwrap();
+        }
+    }
+    posts.sort_by_key(|(n, _)| n * 7_919 % 401);
+    for (n, seq) in posts {
+        if n % 4 != 0 {
+            history.append(Draft { change: Change::Delete { seq }, ..post(next(), "") }).await.unwrap();
+        }
+    }
+    // A while later it is gone also from the files of a store that is open.
+    let patience = Instant::now() + Duration::from_secs(10);
+    while files_with(dir.path(), "secret") > 0 {
+        assert!(Instant::now() < patience);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(files_with(dir.path(), "kept") > 0);
+    history.close().await;
+    assert_eq!(files_with(dir.path(), "secret"), 0);
+    let history = open(dir.path());
+    assert_eq!(read(&history).await.unwrap().len(), 400 + 134 + 300);
+}
+
+fn files_with(dir: &Path, text: &str) -> usize {
+    let files = fs::read_dir(dir).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap());
+    files.filter(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes())).count()
+}
+
+/// The first version's tables, with one event of each kind and a read mark, as text: this is what is out there.
+const VERSION_1: &str = include_str!("version_1.sql");
+
+#[tokio::test]
+async fn a_store_of_version_1_is_still_read() {
+    let dir = tempfile::tempdir().unwrap();
+    sql(dir.path(), VERSION_1);
+    let (history, _told) = open_told(dir.path(), STRICT).unwrap();
+    let events = history.read_after(&room(), 0, WHOLE).await.unwrap();
+    assert_eq!(events, version_1_events());
+    assert_eq!(history.look(&room(), Some(&ann())).await.unwrap().read, 2);
+    history.close().await;
+}
+
+#[tokio::test]
+async fn the_bytes_of_a_record_do_not_change() {
+    let dir = tempfile::tempdir().unwrap();
+    sql(dir.path(), VERSION_1);
+    let db = Connection::open(dir.path().join(schema::FILE)).unwrap();
+    for event in version_1_events() {
+        let stored: [u8; 4] = db
+            .query_row("SELECT checksum FROM events WHERE seq = ?1", [event.seq.cast_signed()], |row| row.get(0))
+            .unwrap();
+        assert_eq!(record::Columns::of(&event).checksum, stored, "{event:?}");
+    }
+    let tables = |db: &Connection| -> Vec<(String, String)> {
+        let mut find = db.prepare("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
+        find.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
+    };
+    let new = tempfile::tempdir().unwrap();
+    open(new.path()).close().await;
+    // When a second version comes, this becomes: a migrated store has the tables of a new one.
+    let words = |tables: Vec<(String, String)>| -> Vec<String> {
+        let plain = |sql: &str| sql.lines().map(|line| line.split("--").next().unwrap_or("")).collect::<String>();
+        tables.into_iter().map(|(_, sql)| plain(&sql).split_whitespace().collect()).collect()
+    };
+    assert_eq!(words(tables(&db)), words(tables(&Connection::open(new.path().join(schema::FILE)).unwrap())));
+}
+
+fn version_1_events() -> Vec<Event> {
+    let about = |seq: Seq, n: u64, sender: &str, change: Change| Event {
+        seq,
+        prev_seq: seq - 1,
+        time: 1_700_000_000_000 + seq,
+        draft: Draft { sender: UserId::new(sender).unwrap(), change, ..post(n, "") },
+        erased: false,
+    };
+    let mut events = vec![
+        about(1, 1, "ann", Change::Post { text: "Grüße".to_owned(), reply_to: None }),
+        about(2, 1, "bob", Change::Post { text: String::new(), reply_to: Some(1) }),
+        about(3, 2, "ann", Change::Edit { seq: 1, text: "Grüezi".to_owned() }),
+        about(4, 3, "bob", Change::React { seq: 1, reaction: "👍".to_owned(), remove: false }),
+        about(5, 4, "bob", Change::React { seq: 1, reaction: "👍".to_owned(), remove: true }),
+        about(6, 5, "bob", Change::Delete { seq: 2 }),
+    ];
+    events[0].draft.device = Some(UserId::new("phone").unwrap());
+    events[1].erased = true;
+    events
+}
