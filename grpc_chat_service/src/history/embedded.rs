@@ -148,7 +148,7 @@ impl Opened {
         stands.epoch = schema::epoch(&conn)?;
         high_water.note(&stands)?;
         high_water.sync()?;
-        std::fs::File::open(dir)?.sync_all()?;
+        sync_names(dir)?;
         let readers = Arc::new(Readers::new(dir.to_owned())?);
         Ok(Self { lock, conn, high_water, stands, readers })
     }
@@ -214,6 +214,18 @@ fn make(dir: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(dir)
+}
+
+/// The names of the files in it are on disk when this returns.
+#[cfg(unix)]
+fn sync_names(dir: &Path) -> std::io::Result<()> {
+    std::fs::File::open(dir)?.sync_all()
+}
+
+/// Elsewhere a directory cannot be opened to be synced; the file system keeps names with its own journal.
+#[cfg(not(unix))]
+fn sync_names(_: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 impl fmt::Display for OpenError {
