@@ -41,9 +41,9 @@ const LOOK_EVERY_COMMITS: usize = 64;
 /// How long after a message was erased its text is cleared out of the WAL, too.
 const TIDY_AFTER: Duration = Duration::from_secs(1);
 
-/// How long to wait before trying a store that has failed, at first and at most.
-const RETRY_FIRST: Duration = Duration::from_secs(1);
-const RETRY_MOST: Duration = Duration::from_secs(30);
+/// How long to wait before trying a store that has failed, and after each try. How long a try takes grows with the
+/// store, so this needs to grow with nothing.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// How long to wait, at most, for as many asks as came last time. Short next to a sync.
 const GATHER: Duration = Duration::from_micros(50);
@@ -174,11 +174,15 @@ impl Writer {
         let asked = asks.len();
         self.asked_last = asked;
         let mut replies = Vec::with_capacity(asked);
+        let stood = self.stands;
         match self.commit(asks, &mut replies) {
             Ok(events) => {
                 self.tell(events);
                 replies.into_iter().for_each(Reply::send);
-                self.set_healthy(true);
+                // A batch of repeats and refusals writes nothing, and proves nothing about the disk.
+                if self.stands != stood {
+                    self.set_healthy(true);
+                }
                 self.asks_since_look += asked;
                 self.commits_since_look += 1;
                 self.keep_wal_short();
@@ -188,7 +192,7 @@ impl Writer {
                 self.set_healthy(false);
                 self.heads.clear();
                 replies.into_iter().for_each(|reply| reply.fail(AppendError::Unavailable));
-                self.due = Some(Instant::now() + RETRY_FIRST);
+                self.due = Some(Instant::now() + RETRY);
             }
             Err(Failure::Unknown(error)) => {
                 tracing::error!(%error, asked, "a commit of the history failed: it is opened anew");
@@ -314,9 +318,8 @@ impl Writer {
 
     /// Opens the store anew, as often as it takes. Refuses everything meanwhile.
     fn recover(&mut self) {
-        let mut pause = RETRY_FIRST;
         loop {
-            let until = Instant::now() + pause;
+            let until = Instant::now() + RETRY;
             let mut asks = Vec::new();
             loop {
                 match self.wait(&mut asks, Some(until)) {
@@ -334,9 +337,8 @@ impl Writer {
                     break;
                 }
                 Err(fault) => {
-                    pause = (pause * 2).min(RETRY_MOST);
                     let dir = self.dir.display();
-                    tracing::error!(again_after = ?pause, "the history is not open again: {dir} {fault}");
+                    tracing::error!(again_after = ?RETRY, "the history is not open again: {dir} {fault}");
                 }
             }
         }
