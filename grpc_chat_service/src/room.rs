@@ -79,11 +79,6 @@ impl Room {
         lock(&self.tail).take(after, max_bytes, into)
     }
 
-    /// The newest event told, 0 if none has been since somebody receives the room.
-    pub(crate) fn head(&self) -> Seq {
-        lock(&self.tail).head()
-    }
-
     /// A seat for a reader who is going to look. From that look on it is told.
     pub(crate) fn seat(&self, reader: u64, outbox: &Arc<Outbox>) -> Arc<Seat> {
         let seat = Arc::new(Seat { due: AtomicBool::new(true), reader, outbox: Arc::clone(outbox) });

@@ -4,6 +4,7 @@ pub(crate) mod frame;
 pub(crate) mod outbox;
 mod protocol;
 
+use std::collections::HashMap;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,7 +20,7 @@ use crate::limits::Limits;
 use crate::model::{ClientMsgId, RoomId, Seq, UserId};
 use crate::room::Room;
 use crate::rooms::Rooms;
-use crate::session::frame::{Body, Encode, End, Inbound, Leaving};
+use crate::session::frame::{Body, Encode, End, Inbound, Leaving, Refusal};
 use crate::session::outbox::{Load, Outbound, Outbox, Start};
 use crate::session::protocol::{Action, Protocol};
 
@@ -208,7 +209,19 @@ impl Session {
                     Body::Draining { reason, reconnect_after: spread, acks_until: now().saturating_add(grace) };
                 self.say(0, &farewell);
             }
-            Action::Finish { stored } => self.outbox.finish(&stored),
+            Action::Finish { rooms } => {
+                // What a room's tail has been told is less: what was just acked, here or to others, is on its way.
+                let history = Arc::clone(&self.shared.history);
+                let answer = Box::pin(async move {
+                    let mut heads = HashMap::with_capacity(rooms.len());
+                    for room in rooms {
+                        let look = history.look(&room, None).await.map_err(|error| Refusal::of_read(error, &room))?;
+                        heads.insert(room, look.head);
+                    }
+                    Ok(heads)
+                });
+                self.working.push(Work::Heads { answer });
+            }
             Action::End(end) => self.outbox.end(end),
         }
     }
@@ -224,6 +237,8 @@ impl Session {
                 self.act();
                 drop(room);
             }
+            Done::Heads { answer: Ok(heads) } => self.outbox.finish(&heads),
+            Done::Heads { answer: Err(refusal) } => self.outbox.end(End::Refused(refusal)),
             Done::Mark { id, room, answer } => {
                 if let (Ok(seq), Some(user), Some(open)) = (answer, &self.user, self.shared.rooms.get(&room)) {
                     self.outbox.marked(&room, seq);
@@ -246,6 +261,7 @@ enum Work {
     Append { id: u64, room: RoomId, client_msg_id: ClientMsgId, answer: Appending },
     Look { id: u64, room: Arc<Room>, answer: Answer<'static, Result<Look, ReadError>> },
     Mark { id: u64, room: RoomId, answer: Marking },
+    Heads { answer: Answer<'static, Result<HashMap<RoomId, Seq>, Refusal>> },
 }
 
 /// What came of it.
@@ -253,6 +269,7 @@ enum Done {
     Append { id: u64, room: RoomId, client_msg_id: ClientMsgId, answer: Result<Appended, AppendError> },
     Look { id: u64, room: Arc<Room>, answer: Result<Look, ReadError> },
     Mark { id: u64, room: RoomId, answer: Result<Seq, AppendError> },
+    Heads { answer: Result<HashMap<RoomId, Seq>, Refusal> },
 }
 
 impl Future for Work {
@@ -269,6 +286,7 @@ impl Future for Work {
             Self::Look { id, room, answer } => {
                 answer.as_mut().poll(cx).map(|answer| Done::Look { id: *id, room: Arc::clone(room), answer })
             }
+            Self::Heads { answer } => answer.as_mut().poll(cx).map(|answer| Done::Heads { answer }),
             Self::Mark { id, room, answer } => {
                 Pin::new(answer).poll(cx).map(|answer| Done::Mark { id: *id, room: room.clone(), answer })
             }

@@ -50,11 +50,6 @@ impl Tail {
         Self { batches: VecDeque::new(), start: 0, head: 0, bytes: 0, max_bytes }
     }
 
-    /// The newest event told, 0 if none has been.
-    pub(crate) fn head(&self) -> Seq {
-        self.head
-    }
-
     /// Adds what was stored, in order. Events that a delete among them has erased go out without their text, and
     /// nothing from before a delete is kept: a reader who still needs it gets it from the history, erased.
     pub(crate) fn extend(&mut self, mut events: Vec<Event>, encode: fn(&Event, &mut BytesMut)) {

@@ -172,14 +172,13 @@ impl Outbox {
         drop(left);
     }
 
-    /// Delivers what has been stored by now, then ends with [`End::Completed`]. `stored` is what this session has had
-    /// acked, which may not have reached the tails yet.
-    pub(crate) fn finish(&self, stored: &HashMap<RoomId, Seq>) {
+    /// Delivers each room up to its head, then ends with [`End::Completed`].
+    pub(crate) fn finish(&self, heads: &HashMap<RoomId, Seq>) {
         let mut inner = self.lock();
         inner.finishing = true;
         for reader in inner.readers.values_mut() {
-            let acked = stored.get(reader.room.id()).copied().unwrap_or_default();
-            reader.known = reader.known.max(acked).max(reader.room.head());
+            let head = heads.get(reader.room.id()).copied().unwrap_or_default();
+            reader.known = reader.known.max(head);
         }
         let all: Vec<u64> = inner.readers.keys().copied().collect();
         inner.due.extend(all);

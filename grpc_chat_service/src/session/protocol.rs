@@ -31,8 +31,8 @@ pub(crate) enum Action {
     Typing { room: RoomId },
     /// Say that the session will end, with a reconnect time spread out.
     Farewell { reason: Leaving },
-    /// Deliver what the rooms hold now, then end with [`End::Completed`]. `stored` is the newest event acked in this session, in each room joined: what the client may expect to see.
-    Finish { stored: HashMap<RoomId, Seq> },
+    /// Deliver what these rooms, all that are joined, hold now; then end with [`End::Completed`].
+    Finish { rooms: Vec<RoomId> },
     /// Send what has been said, then end.
     End(End),
 }
@@ -79,8 +79,6 @@ struct Join {
     start: Start,
     /// An earlier Join of the room has been carried out: should the latest fail, that one still holds.
     seated: bool,
-    /// The newest event of the room that has been acked since it was joined.
-    stored: Seq,
 }
 
 impl Protocol {
@@ -222,9 +220,6 @@ impl Protocol {
         answer: Result<Appended, AppendError>,
         actions: &mut Vec<Action>,
     ) {
-        if let (Ok(appended), Some(join)) = (answer, self.rooms.get_mut(&room)) {
-            join.stored = join.stored.max(appended.seq);
-        }
         let body = match answer {
             Ok(appended) => Body::Ack { room, client_msg_id, appended, durability: self.durability },
             Err(error) => Body::Refused(Refusal::of_append(error, &room)),
@@ -327,9 +322,8 @@ impl Protocol {
         if self.rooms.len() >= self.limits.rooms && !self.rooms.contains_key(&room) {
             return refuse(id, Refusal::TooManyRooms, actions);
         }
-        let earlier = self.rooms.get(&room);
-        let (seated, stored) = earlier.map_or((false, 0), |join| (join.seated, join.stored));
-        self.rooms.insert(room.clone(), Join { id, start, seated, stored });
+        let seated = self.rooms.get(&room).is_some_and(|earlier| earlier.seated);
+        self.rooms.insert(room.clone(), Join { id, start, seated });
         self.in_flight += 1;
         actions.push(Action::Look { id, room });
     }
@@ -358,8 +352,7 @@ impl Protocol {
             Phase::Leaving => self.end(End::Left, actions),
             Phase::Open { .. } if self.closed => {
                 self.phase = Phase::Over;
-                let stored = self.rooms.iter().map(|(room, join)| (room.clone(), join.stored)).collect();
-                actions.push(Action::Finish { stored });
+                actions.push(Action::Finish { rooms: self.rooms.keys().cloned().collect() });
             }
             _ => {}
         }

@@ -12,5 +12,7 @@ mod drain;
 mod limits;
 mod logs;
 mod refusals;
+mod resume;
+mod rooms;
 mod session;
 mod slow_readers;
