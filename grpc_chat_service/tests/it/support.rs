@@ -205,11 +205,16 @@ pub(crate) type Sending = h2::SendStream<Bytes>;
 
 impl Wire {
     pub(crate) async fn connect(addr: SocketAddr) -> Self {
+        Self::with_window(addr, 65_535).await
+    }
+
+    /// A peer that takes so many bytes of an answer ahead of reading it.
+    pub(crate) async fn with_window(addr: SocketAddr, window: u32) -> Self {
         let socket = soon(TcpStream::connect(addr)).await.unwrap();
         socket.set_nodelay(true).unwrap();
         // With room for all on the connection, a call that is not read is held back by its own window only.
         let mut builder = h2::client::Builder::new();
-        builder.initial_connection_window_size(64 * 1024 * 1024);
+        builder.initial_connection_window_size(64 * 1024 * 1024).initial_window_size(window);
         let (send, connection) = soon(builder.handshake(socket)).await.unwrap();
         Self { send, ended: tokio::spawn(connection) }
     }
