@@ -387,3 +387,6 @@ fn verdict(start: Start, epoch: Epoch, look: Look) -> (Verdict, Seq) {
         Start::After { seq, .. } => (Verdict::Recovered, seq),
     }
 }
+
+#[cfg(test)]
+mod tests;
