@@ -18,7 +18,6 @@ use hyper::server::conn::http2;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::drain::Drain;
 use crate::limits::Limits;
@@ -34,16 +33,14 @@ This port speaks gRPC over HTTP/2. Call it with a gRPC client, or grpcurl.\r\n";
 /// Serves one connection until the peer leaves, or until the server does and the open calls have ended.
 ///
 /// `service` is given the hand with which a call starts what has to run beside its answers.
-pub(crate) async fn serve<S, B>(mut socket: TcpStream, service: impl FnOnce(Calls) -> S, limits: &Limits, drain: &Drain)
+pub(crate) async fn serve<T, S, B>(mut socket: T, service: impl FnOnce(Calls) -> S, limits: &Limits, drain: &Drain)
 where
+    T: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    // Answers are small and awaited: send them at once. If it fails, the connection is already gone.
-    let _ = socket.set_nodelay(true);
-
     let mut opening = [0; PREFACE.len()];
     let first = tokio::select! {
         first = tokio::time::timeout(limits.handshake, read_opening(&mut socket, &mut opening)) => first,
@@ -123,7 +120,7 @@ async fn read_opening(socket: &mut (impl AsyncRead + Unpin), opening: &mut [u8; 
     Ok(Opening::Http2)
 }
 
-async fn explain(socket: &mut TcpStream) -> io::Result<()> {
+async fn explain(socket: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
     socket.write_all(WRONG_VERSION).await?;
     socket.shutdown().await?;
     // Closing with unread bytes would reset the connection and take the explanation with it.
@@ -136,12 +133,12 @@ async fn explain(socket: &mut TcpStream) -> io::Result<()> {
 }
 
 /// A socket with bytes that were read from it put back in front.
-struct Rewound {
+struct Rewound<T> {
     unread: &'static [u8],
-    socket: TcpStream,
+    socket: T,
 }
 
-impl AsyncRead for Rewound {
+impl<T: AsyncRead + Unpin> AsyncRead for Rewound<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.unread.is_empty() {
             return Pin::new(&mut self.socket).poll_read(cx, buf);
@@ -153,7 +150,7 @@ impl AsyncRead for Rewound {
     }
 }
 
-impl AsyncWrite for Rewound {
+impl<T: AsyncWrite + Unpin> AsyncWrite for Rewound<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.socket).poll_write(cx, buf)
     }

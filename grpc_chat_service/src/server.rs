@@ -4,7 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -14,6 +16,7 @@ use crate::drain::Drain;
 use crate::history::History;
 use crate::history::embedded::{Embedded, OpenError, Options};
 use crate::history::memory::Memory;
+use crate::limits::Limits;
 use crate::listener::{Accepted, Listener};
 use crate::model::{Durability, Event};
 use crate::rooms::Rooms;
@@ -83,32 +86,17 @@ impl Server {
     /// is still open when the grace is over.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { listener, config, history, committed } = self;
-        let drain = Drain::default();
         let cut = CancellationToken::new();
         let connections = TaskTracker::new();
-        let rooms = Rooms::new(grpc::ENCODE.event, config.limits.tail_bytes);
-        let publishing = tokio::spawn(Arc::clone(&rooms).publish(committed));
-        let announcing = tokio::spawn(Arc::clone(&rooms).announce());
-        let shared = Shared {
-            rooms,
-            history: Arc::clone(&history),
-            limits: config.limits,
-            encode: grpc::ENCODE,
-            drain: drain.clone(),
-            grace: config.grace,
-        };
-        let (service, health) = grpc::service(shared).await;
-        let service = Arc::new(service);
-        let limits = Arc::new(config.limits);
+        let (chat, health) = Chat::begin(&config, Arc::clone(&history), committed).await;
 
         let accepting = async {
             loop {
                 let Accepted { socket, peer, place } = listener.accept().await;
-                let (service, local) = (Arc::clone(&service), listener.local_addr());
-                let (limits, drain, cut) = (Arc::clone(&limits), drain.clone(), cut.clone());
+                // Answers are small and awaited: send them at once. If it fails, the connection is already gone.
+                let _ = socket.set_nodelay(true);
+                let (served, cut) = (chat.serve(socket, peer, listener.local_addr()), cut.clone());
                 let serving = async move {
-                    let service = |calls| service.called_by(peer, local, calls);
-                    let served = connection::serve(socket, service, &limits, &drain);
                     let _uncut = cut.run_until_cancelled(served).await;
                     drop(place);
                 };
@@ -125,7 +113,7 @@ impl Server {
         tracing::info!(connections = connections.len(), "leaving");
         drop(listener);
         health.leaving().await;
-        drain.begin();
+        chat.drain.begin();
         connections.close();
         if tokio::time::timeout(config.grace, connections.wait()).await.is_err() {
             tracing::warn!(connections = connections.len(), "the grace is over: closing what is still open");
@@ -135,10 +123,75 @@ impl Server {
         // Nobody appends any more. What was accepted is stored before the process ends.
         history.close().await;
         drop(history);
-        announcing.abort();
-        drop(service);
-        let _ended = publishing.await;
+        chat.end().await;
         tracing::info!("left");
+    }
+}
+
+/// What serves connections, wherever they come from.
+struct Chat {
+    service: Arc<grpc::Service>,
+    limits: Arc<Limits>,
+    drain: Drain,
+    publishing: JoinHandle<()>,
+    announcing: JoinHandle<()>,
+}
+
+impl Chat {
+    async fn begin(
+        config: &Config,
+        history: Arc<dyn History>,
+        committed: mpsc::Receiver<Vec<Event>>,
+    ) -> (Self, grpc::Health) {
+        let drain = Drain::default();
+        let rooms = Rooms::new(grpc::ENCODE.event, config.limits.tail_bytes);
+        let publishing = tokio::spawn(Arc::clone(&rooms).publish(committed));
+        let announcing = tokio::spawn(Arc::clone(&rooms).announce());
+        let shared = Shared {
+            rooms,
+            history,
+            limits: config.limits,
+            encode: grpc::ENCODE,
+            drain: drain.clone(),
+            grace: config.grace,
+        };
+        let (service, health) = grpc::service(shared).await;
+        let chat = Self { service: Arc::new(service), limits: Arc::new(config.limits), drain, publishing, announcing };
+        (chat, health)
+    }
+
+    fn serve<S>(&self, socket: S, peer: SocketAddr, local: SocketAddr) -> impl Future<Output = ()> + Send + use<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (service, limits, drain) = (Arc::clone(&self.service), Arc::clone(&self.limits), self.drain.clone());
+        async move {
+            let service = |calls| service.called_by(peer, local, calls);
+            connection::serve(socket, service, &limits, &drain).await;
+        }
+    }
+
+    /// To be called when no connection is served any more and the history is closed.
+    async fn end(self) {
+        self.announcing.abort();
+        drop(self.service);
+        let _ended = self.publishing.await;
+    }
+}
+
+/// Serves, for ever, the connections of a network that is not the operating system's, with a history in memory. For
+/// tests on a simulated network.
+#[doc(hidden)]
+pub async fn simulate<S>(limits: Limits, mut accept: impl AsyncFnMut() -> (S, SocketAddr))
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let config = Config { limits, ..Config::default() };
+    let (committing, committed) = mpsc::channel(COMMITTED);
+    let (chat, _health) = Chat::begin(&config, Arc::new(Memory::open(committing)), committed).await;
+    loop {
+        let (socket, peer) = accept().await;
+        tokio::spawn(chat.serve(socket, peer, config.listen));
     }
 }
 

@@ -20,4 +20,5 @@ mod refusals;
 mod resume;
 mod rooms;
 mod session;
+mod simulation;
 mod slow_readers;
