@@ -4,6 +4,7 @@ mod boundaries;
 mod ci;
 mod codegen;
 mod demo;
+mod faults;
 mod foreign;
 mod readme;
 mod service;
@@ -19,6 +20,8 @@ usage: cargo xtask COMMAND
   gen          write stubs/src/generated from proto/
   gen --check  compare it with proto/ and write nothing
   demo         start the service, run the client against it, show both, stop
+  faults       break what can break, and hold the service to its promises
+               (--rounds N for more or fewer of them, names for some only)
   ci           everything that guards the project, as CI runs it
   ci --quick   the same as far as it needs no Python, Node or Go
 ";
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         ["demo"] => demo::run(),
         ["ci"] => ci::run(ci::Extent::Whole),
         ["ci", "--quick"] => ci::run(ci::Extent::Quick),
+        ["faults", ref words @ ..] => faults::run(words),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

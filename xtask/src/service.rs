@@ -16,6 +16,14 @@ const START: Duration = Duration::from_secs(30);
 /// How long it may take to leave: its own grace (10 s by default), and some.
 const LEAVE: Duration = Duration::from_secs(15);
 
+/// What became of an attempt to start the service.
+pub(crate) enum Start {
+    /// It listens.
+    Listening(Service),
+    /// It ended before that, and says why on standard error.
+    Ended(ExitStatus),
+}
+
 /// A running service. Dropped without [`Service::stop`], it is killed.
 pub(crate) struct Service {
     process: Child,
@@ -29,9 +37,13 @@ pub(crate) fn build() -> Outcome {
     if status.success() { Ok(()) } else { Err("the workspace does not build; see above".into()) }
 }
 
-/// Where cargo has put a program of this workspace: beside this one.
+/// Where cargo has put a program of this workspace: beside this one, or one up from where it puts tests.
 pub(crate) fn program(name: &str) -> std::io::Result<PathBuf> {
-    Ok(std::env::current_exe()?.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
+    let mut beside = std::env::current_exe()?;
+    if beside.parent().is_some_and(|folder| folder.ends_with("deps")) {
+        beside.pop();
+    }
+    Ok(beside.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
 }
 
 /// Starts the service that [`build`] built and waits until it listens. Its log goes to standard error.
@@ -44,30 +56,52 @@ pub(crate) fn start() -> Result<Service, Box<dyn Error>> {
 /// The same with other flags; what it keeps is up to them.
 pub(crate) fn start_with(flags: &[&str]) -> Result<Service, Box<dyn Error>> {
     let program = program("grpc_chat_service")?;
-    let mut process = Command::new(&program)
-        .args(["--listen", "127.0.0.1:0"])
-        .args(flags)
-        .current_dir(root())
+    match start_as(Command::new(program).args(FREE_PORT).args(flags).current_dir(root()))? {
+        Start::Listening(service) => Ok(service),
+        Start::Ended(status) => {
+            Err(format!("the service did not say where it listens ({status}); its log is above").into())
+        }
+    }
+}
+
+/// The flags that let any number of services run beside each other.
+pub(crate) const FREE_PORT: [&str; 2] = ["--listen", "127.0.0.1:0"];
+
+/// Starts the service by a command of one's own, and waits until it listens or has ended.
+pub(crate) fn start_as(command: &mut Command) -> Result<Start, Box<dyn Error>> {
+    let mut process = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
-        .map_err(|error| format!("cannot start {}: {error}", program.display()))?;
+        .map_err(|error| format!("cannot start {}: {error}", command.get_program().display()))?;
     let stdout = process.stdout.take();
     // From here on an early return drops it, and that kills the process.
     let mut service = Service { process, address: String::new() };
-    let line = stdout.and_then(first_line).ok_or("the service did not say where it listens; its log is above")?;
+    let Some(line) = stdout.and_then(first_line) else {
+        return service.leave().map(Start::Ended);
+    };
     service.address = line
         .trim_end()
         .strip_prefix("listening on http://")
         .ok_or_else(|| format!("the service's first line should say where it listens, and is: {line}"))?
         .to_owned();
-    Ok(service)
+    Ok(Start::Listening(service))
 }
 
 impl Service {
     /// Where it listens, as `127.0.0.1:PORT`.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Ends it as `kill -9` does: it has no say in it.
+    pub(crate) fn kill(self) {
+        drop(self);
     }
 
     /// Asks it to leave, as an operator would, and waits until it has.
@@ -77,13 +111,18 @@ impl Service {
         if !asked.success() {
             return Err("the service could not be asked to stop: was it still running?".into());
         }
+        self.leave()
+    }
+
+    /// Waits until it has ended.
+    fn leave(&mut self) -> Result<ExitStatus, Box<dyn Error>> {
         let deadline = Instant::now() + LEAVE;
         loop {
             if let Some(status) = self.process.try_wait()? {
                 return Ok(status);
             }
             if Instant::now() > deadline {
-                return Err(format!("the service was still there {} s after SIGTERM", LEAVE.as_secs()).into());
+                return Err(format!("the service was still there {} s after it should leave", LEAVE.as_secs()).into());
             }
             thread::sleep(Duration::from_millis(10));
         }

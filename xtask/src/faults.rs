@@ -1,0 +1,138 @@
+//! `faults`: breaks what can break around the real service, and holds it to its promises.
+
+mod checker;
+mod cutter;
+mod door;
+mod kill;
+mod load;
+mod reconnects;
+mod second;
+mod site;
+
+use std::error::Error;
+use std::time::Instant;
+
+use crate::{Outcome, service};
+
+/// How much of a fault to run.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    /// Instead of the fault's own number.
+    rounds: Option<usize>,
+    /// The form for `cargo test`: seconds instead of minutes.
+    small: bool,
+    /// Of everything random. The rest is the scheduler's.
+    seed: u64,
+}
+
+/// How a fault ended, unless it failed.
+enum Ending {
+    /// The service kept its promises; a line of numbers.
+    Held(String),
+    /// It cannot be run here; why.
+    Skipped(String),
+}
+
+type Ended = Result<Ending, Box<dyn Error>>;
+
+struct Fault {
+    name: &'static str,
+    what: &'static str,
+    run: fn(Size) -> Ended,
+}
+
+const FAULTS: &[Fault] = &[
+    Fault { name: "reconnects", what: "connections cut at any byte, under load", run: reconnects::run },
+    Fault { name: "kill", what: "kill -9 at any moment, under load", run: kill::run },
+    Fault { name: "second", what: "a second process on the same data", run: second::run },
+];
+
+/// Runs the named faults, or all of them, and says at the end what is not known to hold.
+pub(crate) fn run(words: &[&str]) -> Outcome {
+    let (rounds, names) = match words {
+        ["--rounds", rounds, names @ ..] => {
+            (Some(rounds.parse().map_err(|_| format!("--rounds takes a number, not \"{rounds}\""))?), names)
+        }
+        names => (None, names),
+    };
+    if let Some(unknown) = names.iter().find(|name| FAULTS.iter().all(|fault| fault.name != **name)) {
+        let known: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
+        return Err(format!("no such fault: {unknown}; there are {}", known.join(", ")).into());
+    }
+    service::build()?;
+    let seed = fastrand::u64(..);
+    let (mut held, mut skipped, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+    for Fault { name, what, run } in FAULTS.iter().filter(|fault| names.is_empty() || names.contains(&fault.name)) {
+        println!("\n==> {name}: {what}");
+        let started = Instant::now();
+        let ending = run(Size { rounds, small: false, seed });
+        let took = started.elapsed().as_secs_f32();
+        match ending {
+            Ok(Ending::Held(numbers)) => {
+                println!("==> {name}: held in {took:.1} s: {numbers}");
+                held.push(*name);
+            }
+            Ok(Ending::Skipped(why)) => {
+                println!("==> {name}: SKIPPED, AND NOT KNOWN TO HOLD: {why}");
+                skipped.push(*name);
+            }
+            Err(error) => {
+                println!("==> {name}: FAILED after {took:.1} s (seed {seed}): {error}");
+                failed.push(*name);
+            }
+        }
+    }
+    let list = |names: &[&str]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    println!("\n==> held: {}; skipped: {}; failed: {}", list(&held), list(&skipped), list(&failed));
+    if failed.is_empty() { Ok(()) } else { Err(format!("faults that did not hold: {}", failed.join(", ")).into()) }
+}
+
+/// The numbers, if nothing was violated; otherwise what was.
+fn held(numbers: String, tally: &checker::Tally) -> Ended {
+    if tally.violations.is_empty() { Ok(Ending::Held(numbers)) } else { Err(numbers.into()) }
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, Box<dyn Error>>>) -> Result<T, Box<dyn Error>> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+/// The forms that are short enough for every day.
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, PoisonError};
+
+    use super::*;
+
+    /// One at a time: each of them is enough for the machine.
+    static TURN: Mutex<bool> = Mutex::new(false);
+
+    fn holds(name: &str) {
+        let mut built = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*built {
+            service::build().unwrap();
+            *built = true;
+        }
+        let fault = FAULTS.iter().find(|fault| fault.name == name).unwrap();
+        let size = Size { rounds: None, small: true, seed: fastrand::u64(..) };
+        match (fault.run)(size) {
+            Ok(Ending::Held(numbers)) => eprintln!("{name}: held: {numbers}"),
+            Ok(Ending::Skipped(why)) => eprintln!("{name}: SKIPPED, AND NOT KNOWN TO HOLD: {why}"),
+            Err(error) => panic!("{name} (seed {}): {error}", size.seed),
+        }
+    }
+
+    #[test]
+    fn connections_that_break_lose_repeat_and_reorder_nothing() {
+        holds("reconnects");
+    }
+
+    #[test]
+    fn what_was_acked_survives_kill_9() {
+        holds("kill");
+    }
+
+    #[test]
+    fn a_second_process_on_the_same_data_is_refused() {
+        holds("second");
+    }
+}

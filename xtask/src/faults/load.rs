@@ -1,0 +1,104 @@
+//! Clients that work a server and note what they see: senders, readers, and the whole history at the end.
+
+pub(crate) mod crew;
+pub(crate) mod line;
+pub(crate) mod reader;
+pub(crate) mod sender;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use stubs::chat::v1 as pb;
+use stubs::chat::v1::chat_service_client::ChatServiceClient;
+use tonic::{Code, Status};
+
+use super::checker::{History, Seen};
+
+/// What clients are to do, told to all of them at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Go on.
+    Work,
+    /// Senders: say nothing new, and end when everything is acked. Readers: end when they have read up to these heads.
+    Settle(Vec<(String, u64)>),
+    /// End as it is.
+    Abandon,
+}
+
+/// What all clients of a run have seen so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) delivered: Count,
+    pub(crate) caught_up: Count,
+    pub(crate) acked: Count,
+    pub(crate) refused: Count,
+}
+
+/// Counted by many, looked at by one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Count(Arc<AtomicU64>);
+
+impl Count {
+    pub(crate) fn one_more(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Waits until so many have been counted; `false` if they were not in time.
+    pub(crate) async fn reaches(&self, enough: u64, patience: Duration) -> bool {
+        let deadline = tokio::time::Instant::now() + patience;
+        while self.get() < enough {
+            if tokio::time::Instant::now() > deadline {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        true
+    }
+}
+
+/// The room's events from the beginning to the head, page by page.
+pub(crate) async fn list(address: &str, room: &str) -> Result<Vec<Seen>, Status> {
+    let mut pages = ChatServiceClient::new(line::connect(address).await?);
+    let mut events: Vec<Seen> = Vec::new();
+    loop {
+        let after_seq = Some(events.last().map_or(0, |last| last.seq));
+        let request = pb::ListMessagesRequest { room: room.to_owned(), after_seq, before_seq: None, page_size: 1000 };
+        let page = pages.list_messages(request).await?.into_inner();
+        events.extend(page.events.iter().map(Seen::of));
+        if !page.more {
+            return Ok(events);
+        }
+        if page.events.is_empty() {
+            return Err(Status::internal("an empty page says that there is more"));
+        }
+    }
+}
+
+/// All of these rooms. A server that is just starting is given a moment.
+pub(crate) async fn history(address: &str, rooms: &[String]) -> Result<History, Status> {
+    let mut history = History::new();
+    for room in rooms {
+        let mut attempts = 0;
+        let events = loop {
+            match list(address, room).await {
+                Err(status) if status.code() == Code::Unavailable && attempts < 20 => {
+                    attempts += 1;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                listed => break listed?,
+            }
+        };
+        history.insert(room.clone(), events);
+    }
+    Ok(history)
+}
+
+/// The newest event of each room.
+pub(crate) fn heads(history: &History) -> Vec<(String, u64)> {
+    history.iter().map(|(room, events)| (room.clone(), events.last().map_or(0, |last| last.seq))).collect()
+}
