@@ -3,11 +3,17 @@
 mod checker;
 mod cutter;
 mod door;
+mod drain;
+mod full;
 mod kill;
 mod load;
+mod power;
 mod reconnects;
+mod rot;
 mod second;
 mod site;
+mod slow;
+mod sync;
 
 use std::error::Error;
 use std::time::Instant;
@@ -44,7 +50,13 @@ struct Fault {
 const FAULTS: &[Fault] = &[
     Fault { name: "reconnects", what: "connections cut at any byte, under load", run: reconnects::run },
     Fault { name: "kill", what: "kill -9 at any moment, under load", run: kill::run },
+    Fault { name: "drain", what: "SIGTERM under load, with many streams open", run: drain::run },
+    Fault { name: "sync", what: "syncs that fail", run: sync::run },
+    Fault { name: "full", what: "a full disk, for a while", run: full::run },
     Fault { name: "second", what: "a second process on the same data", run: second::run },
+    Fault { name: "rot", what: "bytes on disk that change, vanish or appear", run: rot::run },
+    Fault { name: "power", what: "power cuts, under load", run: power::run },
+    Fault { name: "slow", what: "readers that stop reading", run: slow::run },
 ];
 
 /// Runs the named faults, or all of them, and says at the end what is not known to hold.

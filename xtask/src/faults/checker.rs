@@ -94,9 +94,9 @@ impl Reading {
         self.last
     }
 
-    /// Events received so far.
-    pub(crate) fn delivered(&self) -> usize {
-        self.seen.len()
+    /// Everything received, in the order in which it came.
+    pub(crate) fn seen(&self) -> &[Seen] {
+        &self.seen
     }
 
     /// CaughtUp has come on this stream.

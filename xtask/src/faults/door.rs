@@ -1,6 +1,8 @@
-//! Where clients find the server: directly or through a network that breaks, here today and elsewhere tomorrow.
+//! Where clients find the server: directly or through a network that breaks; here today and elsewhere tomorrow.
 
 use std::sync::{Arc, Mutex, PoisonError};
+
+use tonic::transport::Channel;
 
 use super::cutter::Cutter;
 
@@ -15,16 +17,11 @@ pub(crate) struct Server {
 pub(crate) enum Door {
     Straight(Server),
     Through(Arc<Cutter>),
+    /// A connection that is open, and used by others as well.
+    Shared(Channel),
 }
 
 impl Door {
-    pub(crate) fn address(&self) -> String {
-        match self {
-            Self::Straight(server) => server.address(),
-            Self::Through(cutter) => cutter.address(),
-        }
-    }
-
     /// Cuts this client's connection now, if it is one that is to be cut.
     pub(crate) fn cut(&self) {
         if let Self::Through(cutter) = self {

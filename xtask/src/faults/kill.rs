@@ -19,7 +19,7 @@ pub(crate) fn run(size: Size) -> Ended {
         let mut random = fastrand::Rng::with_seed(size.seed);
         let mut crew = Crew::new(&["north", "south/east"], random.u64(..));
         for _ in 0..SENDERS {
-            crew.sender(Door::Straight(site.server.clone()), Pace { window: 64, most: usize::MAX, text: 100 });
+            crew.sender(Door::Straight(site.server.clone()), Pace::STEADY);
         }
         for _ in 0..READERS {
             crew.reader(Door::Straight(site.server.clone()), true);

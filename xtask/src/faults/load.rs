@@ -5,9 +5,9 @@ pub(crate) mod line;
 pub(crate) mod reader;
 pub(crate) mod sender;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use stubs::chat::v1 as pb;
 use stubs::chat::v1::chat_service_client::ChatServiceClient;
@@ -22,6 +22,8 @@ pub(crate) enum Task {
     Work,
     /// Senders: say nothing new, and end when everything is acked. Readers: end when they have read up to these heads.
     Settle(Vec<(String, u64)>),
+    /// Readers: leave the stream unread until told otherwise.
+    Stall,
     /// End as it is.
     Abandon,
 }
@@ -33,6 +35,39 @@ pub(crate) struct Counts {
     pub(crate) caught_up: Count,
     pub(crate) acked: Count,
     pub(crate) refused: Count,
+    pub(crate) latencies: Latencies,
+}
+
+/// How long events took from their draft to a reader, in microseconds, while somebody asks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Latencies(Arc<Mutex<Option<Vec<u64>>>>);
+
+impl Latencies {
+    /// An event has come whose text says when it was drafted.
+    pub(crate) fn note(&self, text: &str) {
+        // Short, no await under it.
+        if let Some(noted) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+            && let Some(drafted) = text.split(' ').next().and_then(|word| word.parse::<u64>().ok())
+        {
+            noted.push(micros().saturating_sub(drafted));
+        }
+    }
+
+    /// Notes for this long, and answers the 99th percentile and how many there were.
+    pub(crate) async fn p99_within(&self, time: Duration) -> (Duration, usize) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+        tokio::time::sleep(time).await;
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        noted.sort_unstable();
+        let p99 = noted.get(noted.len() * 99 / 100).copied().unwrap_or_default();
+        (Duration::from_micros(p99), noted.len())
+    }
+}
+
+/// Since the first time that this was asked.
+pub(crate) fn micros() -> u64 {
+    static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(BEGINNING.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Counted by many, looked at by one.

@@ -29,7 +29,7 @@ pub(crate) fn run(size: Size) -> Ended {
             let door = Door::Through(Arc::new(network));
             if client < SENDERS {
                 let most = deliveries / READERS / SENDERS + 1;
-                crew.sender(door, Pace { window: 64, most, text: 100 });
+                crew.sender(door, Pace { most, ..Pace::STEADY });
             } else {
                 crew.reader(door, true);
             }

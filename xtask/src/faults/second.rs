@@ -18,7 +18,7 @@ pub(crate) fn run(size: Size) -> Ended {
         }
         // The first one has not noticed.
         let mut crew = Crew::new(&["north"], size.seed);
-        crew.sender(Door::Straight(site.server.clone()), Pace { window: 8, most: 100, text: 100 });
+        crew.sender(Door::Straight(site.server.clone()), Pace { most: 100, ..Pace::STEADY });
         if !crew.counts.acked.reaches(100, std::time::Duration::from_secs(30)).await {
             return Err("after that the first process acked nothing more".into());
         }

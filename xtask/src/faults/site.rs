@@ -4,7 +4,7 @@ use std::error::Error;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::door::Server;
@@ -88,6 +88,46 @@ impl Site {
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(SHOWN)..].join(" / ")
     }
+}
+
+/// A file system that is there as long as this is.
+pub(crate) struct Mounted {
+    pub(crate) at: PathBuf,
+}
+
+impl Mounted {
+    /// Calls `mount` with these words; why not, where that is not allowed.
+    pub(crate) fn new(words: &[&str], at: PathBuf) -> Result<Self, String> {
+        fs::create_dir_all(&at).map_err(|error| error.to_string())?;
+        tool(Command::new("mount").args(words).arg(&at))?;
+        Ok(Self { at })
+    }
+
+    pub(crate) fn unmount(self) -> Result<(), String> {
+        let unmounted = tool(Command::new("umount").arg(&self.at));
+        if unmounted.is_ok() {
+            std::mem::forget(self);
+        }
+        unmounted
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // Lazily: whoever still has files there keeps them until it ends.
+        let _ = tool(Command::new("umount").arg("--lazy").arg(&self.at));
+    }
+}
+
+/// Runs a program of the system; an error says why it did not work.
+pub(crate) fn tool(command: &mut Command) -> Result<(), String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("cannot run {name}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{name} failed ({}): {}", output.status, said.trim().lines().next().unwrap_or_default()))
 }
 
 impl Drop for Site {

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::reader::{self, Received};
 use super::sender::{self, Sent};
 use super::{Counts, Task, heads, history};
-use crate::faults::checker::{Notes, Tally, check};
+use crate::faults::checker::{History, Notes, Tally, check};
 use crate::faults::door::{Door, Server};
 
 /// How long clients get to finish once nothing disturbs them any more.
@@ -32,6 +32,12 @@ pub(crate) struct Pace {
     pub(crate) window: usize,
     pub(crate) most: usize,
     pub(crate) text: usize,
+    pub(crate) every: Duration,
+}
+
+impl Pace {
+    /// As fast as the window lets it, until told to stop.
+    pub(crate) const STEADY: Self = Self { window: 64, most: usize::MAX, text: 100, every: Duration::ZERO };
 }
 
 impl Crew {
@@ -48,10 +54,10 @@ impl Crew {
     }
 
     pub(crate) fn sender(&mut self, door: Door, pace: Pace) {
-        let Pace { window, most, text } = pace;
+        let Pace { window, most, text, every } = pace;
         let user = format!("sender{}", self.senders.len());
         let (rooms, seed, counts) = (self.rooms.clone(), self.seeds.u64(..), self.counts.clone());
-        let plan = sender::Plan { user, rooms, window, most, text, seed, counts };
+        let plan = sender::Plan { user, rooms, window, most, text, every, seed, counts };
         self.senders.push(tokio::spawn(sender::run(door, plan, self.sending.subscribe())));
     }
 
@@ -62,20 +68,23 @@ impl Crew {
         self.readers.push(tokio::spawn(reader::run(door, plan, self.reading.subscribe())));
     }
 
+    /// Clients do something else from now on.
+    pub(crate) fn readers_to(&self, task: Task) {
+        self.reading.send_replace(task);
+    }
+
     /// Senders say nothing new and get everything acked; readers read on to the head; all is checked.
     pub(crate) async fn settle(mut self, server: &Server) -> Result<Tally, Box<dyn Error>> {
-        self.sending.send_replace(Task::Settle(Vec::new()));
-        let sent = finish(&mut self.senders, &self.sending).await?;
+        let sent = self.finish_sending().await?;
         let history = history(&server.address(), &self.rooms).await?;
-        self.reading.send_replace(Task::Settle(heads(&history)));
-        let received = finish(&mut self.readers, &self.reading).await?;
+        let received = self.finish_reading(&history).await?;
+        Ok(tally(&history, &sent, &received, Until::Finished))
+    }
 
-        let mut tally = tally(&history, &sent, &received, true);
-        let unacked: usize = sent.iter().map(|sent| sent.sending.unacked()).sum();
-        if unacked > 0 {
-            tally.violations.push(format!("{unacked} sends were not acked within {} s", PATIENCE.as_secs()));
-        }
-        Ok(tally)
+    /// Senders say nothing new, and get everything acked.
+    pub(crate) async fn finish_sending(&mut self) -> Result<Vec<Sent>, Box<dyn Error>> {
+        self.sending.send_replace(Task::Settle(Vec::new()));
+        finish(&mut self.senders, &self.sending).await
     }
 
     /// Senders end as they are.
@@ -84,31 +93,46 @@ impl Crew {
         finish(&mut self.senders, &self.sending).await
     }
 
+    /// Readers read on to the head.
+    pub(crate) async fn finish_reading(&mut self, history: &History) -> Result<Vec<Received>, Box<dyn Error>> {
+        self.reading.send_replace(Task::Settle(heads(history)));
+        self.await_readers().await
+    }
+
     /// Readers that do not come back end when their stream does.
     pub(crate) async fn await_readers(&mut self) -> Result<Vec<Received>, Box<dyn Error>> {
         finish(&mut self.readers, &self.reading).await
     }
 
-    /// Holds senders and readers who have ended somewhere on the way against the history.
-    pub(crate) async fn check(
-        &self,
-        server: &Server,
-        sent: &[Sent],
-        received: &[Received],
-    ) -> Result<Tally, Box<dyn Error>> {
-        Ok(tally(&history(&server.address(), &self.rooms).await?, sent, received, false))
+    /// The rooms as they are now.
+    pub(crate) async fn history(&self, server: &Server) -> Result<History, Box<dyn Error>> {
+        Ok(history(&server.address(), &self.rooms).await?)
     }
 }
 
-fn tally(history: &crate::faults::checker::History, sent: &[Sent], received: &[Received], to_the_head: bool) -> Tally {
+/// How far clients have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// Everything acked, everything read.
+    Finished,
+    /// They were stopped somewhere on the way.
+    Stopped,
+}
+
+/// Holds what all clients saw against the history.
+pub(crate) fn tally(history: &History, sent: &[Sent], received: &[Received], until: Until) -> Tally {
     let senders: Vec<_> = sent.iter().map(|sent| &sent.sending).collect();
     let readers: Vec<_> = received
         .iter()
         .flat_map(|received| &received.rooms)
-        .map(|(room, reading)| Notes { room, reading, to_the_head })
+        .map(|(room, reading)| Notes { room, reading, to_the_head: until == Until::Finished })
         .collect();
     let mut tally = check(history, &senders, &readers);
     tally.violations.extend(received.iter().flat_map(|received| &received.violations).cloned());
+    let unacked: usize = sent.iter().map(|sent| sent.sending.unacked()).sum();
+    if until == Until::Finished && unacked > 0 {
+        tally.violations.push(format!("{unacked} sends were not acked within {} s", PATIENCE.as_secs()));
+    }
     tally
 }
 

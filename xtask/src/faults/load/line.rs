@@ -9,11 +9,18 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 
+use crate::faults::door::Door;
+
 /// How long opening a connection, or a session on one, may take before it is tried again.
 const OPEN: Duration = Duration::from_secs(5);
 
 /// Frames said and not yet taken by the transport.
 const UNSENT: usize = 64;
+
+/// What the server may send ahead of our reading: on one stream, so that it notices one that is not read, and on all
+/// streams of a connection, so that the others are not held up by it.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 
 /// An open session.
 pub(crate) struct Line {
@@ -26,20 +33,21 @@ pub(crate) async fn connect(address: &str) -> Result<Channel, Status> {
     endpoint(address)?.connect().await.map_err(|error| Status::unavailable(error.to_string()))
 }
 
-pub(crate) fn endpoint(address: &str) -> Result<Endpoint, Status> {
+fn endpoint(address: &str) -> Result<Endpoint, Status> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"));
     let endpoint = endpoint.map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let endpoint = endpoint.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
     Ok(endpoint.connect_timeout(OPEN).tcp_nodelay(true))
 }
 
 impl Line {
-    /// Connects and says Hello.
-    pub(crate) async fn open(address: &str, user: &str) -> Result<Self, Status> {
-        Self::on(connect(address).await?, user).await
-    }
-
-    /// Says Hello on a connection that is there.
-    pub(crate) async fn on(channel: Channel, user: &str) -> Result<Self, Status> {
+    /// Connects, if that is still to be done, and says Hello.
+    pub(crate) async fn open(door: &Door, user: &str) -> Result<Self, Status> {
+        let channel = match door {
+            Door::Straight(server) => connect(&server.address()).await?,
+            Door::Through(cutter) => connect(&cutter.address()).await?,
+            Door::Shared(channel) => channel.clone(),
+        };
         let (frames, said) = mpsc::channel(UNSENT);
         let hello = pb::Hello { client_name: "faults".to_owned(), user: user.to_owned(), ..pb::Hello::default() };
         let hello = pb::ClientFrame { id: 1, body: Some(client_frame::Body::Hello(hello)) };

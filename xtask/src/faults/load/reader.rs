@@ -44,9 +44,8 @@ pub(crate) async fn run(door: Door, plan: Plan, mut task: watch::Receiver<Task>)
     }
     let mut random = fastrand::Rng::with_seed(plan.seed);
     while !received.done(&task.borrow()) {
-        let address = door.address();
         let line = tokio::select! {
-            line = Line::open(&address, &plan.user) => line,
+            line = Line::open(&door, &plan.user) => line,
             _ = task.wait_for(|task| *task == Task::Abandon) => break,
         };
         let ended = match line {
@@ -84,6 +83,11 @@ impl Received {
         loop {
             if self.done(&task.borrow()) {
                 return None;
+            }
+            if *task.borrow() == Task::Stall {
+                // An error says that nobody will tell any more.
+                let _ = task.wait_for(|task| *task != Task::Stall).await;
+                continue;
             }
             tokio::select! {
                 heard = line.hear() => match self.hear(heard, plan) {
@@ -141,6 +145,9 @@ impl Received {
             server_frame::Body::Event(event) => {
                 reading.event(Seen::of(event));
                 plan.counts.delivered.one_more();
+                if let Some(pb::event::Body::Posted(posted)) = &event.body {
+                    plan.counts.latencies.note(&posted.text);
+                }
             }
             server_frame::Body::CaughtUp(caught_up) => {
                 reading.caught_up(caught_up.seq);
@@ -153,7 +160,7 @@ impl Received {
 
     fn done(&self, task: &Task) -> bool {
         match task {
-            Task::Work => false,
+            Task::Work | Task::Stall => false,
             Task::Abandon => true,
             Task::Settle(heads) => heads.iter().all(|(room, head)| {
                 self.rooms.get(room).is_none_or(|reading| reading.last() >= *head && reading.is_live())

@@ -10,7 +10,7 @@ use tonic::Code;
 use uuid::Uuid;
 
 use super::line::Line;
-use super::{Counts, Task};
+use super::{Counts, Task, micros};
 use crate::faults::checker::{Id, Sending, id_of, said};
 use crate::faults::door::Door;
 
@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) most: usize,
     /// Bytes of text.
     pub(crate) text: usize,
+    /// Time between drafts; zero for as fast as the window lets it.
+    pub(crate) every: Duration,
     pub(crate) seed: u64,
     pub(crate) counts: Counts,
 }
@@ -53,12 +55,14 @@ struct Sender {
     random: fastrand::Rng,
     drafts: usize,
     unacked: BTreeMap<usize, Draft>,
+    next_at: Instant,
 }
 
 /// Sends until it has sent all it may, or is told to settle, and everything is acked; or until told to abandon it.
 pub(crate) async fn run(door: Door, plan: Plan, mut task: watch::Receiver<Task>) -> Sent {
     let random = fastrand::Rng::with_seed(plan.seed);
-    let mut sender = Sender { plan, sent: Sent::default(), random, drafts: 0, unacked: BTreeMap::new() };
+    let mut sender =
+        Sender { plan, sent: Sent::default(), random, drafts: 0, unacked: BTreeMap::new(), next_at: Instant::now() };
     let mut told = task.clone();
     let abandoned = told.wait_for(|task| *task == Task::Abandon);
     tokio::select! {
@@ -71,7 +75,7 @@ pub(crate) async fn run(door: Door, plan: Plan, mut task: watch::Receiver<Task>)
 impl Sender {
     async fn work(&mut self, door: &Door, task: &mut watch::Receiver<Task>) {
         while !self.done(task) {
-            match Line::open(&door.address(), &self.plan.user).await {
+            match Line::open(door, &self.plan.user).await {
                 Ok(line) => self.talk(door, line, task).await,
                 Err(status) => self.sent.ended.push(status.code()),
             }
@@ -93,7 +97,7 @@ impl Sender {
                     self.say(&mut line, number, &mut flying).await;
                 }
             }
-            while again.is_empty() && self.unacked.len() < self.plan.window && self.may_draft(task) {
+            while again.is_empty() && self.has_room(task) && self.next_at <= Instant::now() {
                 let number = self.draft();
                 self.say(&mut line, number, &mut flying).await;
             }
@@ -113,9 +117,14 @@ impl Sender {
                     Err(status) => return self.sent.ended.push(status.code()),
                 },
                 () = tokio::time::sleep_until(retry_at), if !again.is_empty() => {}
+                () = tokio::time::sleep_until(self.next_at), if again.is_empty() && self.has_room(task) => {}
                 Ok(()) = task.changed() => {}
             }
         }
+    }
+
+    fn has_room(&self, task: &watch::Receiver<Task>) -> bool {
+        self.unacked.len() < self.plan.window && self.may_draft(task)
     }
 
     fn may_draft(&self, task: &watch::Receiver<Task>) -> bool {
@@ -129,7 +138,8 @@ impl Sender {
     fn draft(&mut self) -> usize {
         self.drafts += 1;
         let room = self.plan.rooms[self.random.usize(..self.plan.rooms.len())].clone();
-        let mut text = format!("{} {} ", self.plan.user, self.drafts);
+        self.next_at = Instant::now() + self.plan.every;
+        let mut text = format!("{} {} {} ", micros(), self.plan.user, self.drafts);
         while text.len() < self.plan.text {
             text.push(self.random.alphanumeric());
         }

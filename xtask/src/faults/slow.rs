@@ -1,0 +1,105 @@
+//! Some readers stop reading: the others do not notice, the server hardly does, and nothing is missed.
+
+use std::error::Error;
+use std::fs;
+use std::time::Duration;
+
+use super::door::Door;
+use super::load::Task;
+use super::load::crew::{Crew, Pace, Until, tally};
+use super::load::line::connect;
+use super::site::{Keeps, Site};
+use super::{Ended, Size, block_on, held};
+
+/// Sessions of readers who read, on one connection.
+const SHARING: usize = 50;
+
+/// What a stalled reader may cost.
+const MOST_BYTES: u64 = 1024 * 1024;
+
+/// How much later events may come because of stalled readers.
+const MOST_LATER: f64 = 1.5;
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(crate) fn run(size: Size) -> Ended {
+    let (readers, stalled, measured) = if size.small { (100, 20, 2) } else { (1_000, 200, 15) };
+    let measured = Duration::from_secs(measured);
+    block_on(async {
+        let site = Site::new()?;
+        let service = site.start(Keeps::Nothing)?;
+        let mut crew = Crew::new(&["north"], size.seed);
+        let mut left = readers - stalled;
+        while left > 0 {
+            let connection = connect(&site.server.address()).await?;
+            for _ in 0..left.min(SHARING) {
+                crew.reader(Door::Shared(connection.clone()), false);
+            }
+            left = left.saturating_sub(SHARING);
+        }
+        let here = |crew: &Crew, count: usize| {
+            let caught_up = crew.counts.caught_up.clone();
+            async move { caught_up.reaches(count as u64, PATIENCE).await }
+        };
+        if !here(&crew, readers - stalled).await {
+            return Err("the readers did not all join in time".into());
+        }
+        let every = Duration::from_millis(50);
+        crew.sender(Door::Straight(site.server.clone()), Pace { text: 1_000, every, ..Pace::STEADY });
+        // Not measured: everything is used for the first time.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let (without, _) = crew.counts.latencies.p99_within(measured).await;
+
+        let mut slow = Crew::new(&["north"], size.seed);
+        for _ in 0..stalled {
+            slow.reader(Door::Straight(site.server.clone()), false);
+        }
+        if !here(&slow, stalled).await {
+            return Err("the readers that are going to stall did not all join in time".into());
+        }
+        let before = memory(service.id())?;
+        slow.readers_to(Task::Stall);
+        let (with, deliveries) = crew.counts.latencies.p99_within(measured).await;
+        // More than the server keeps of a room in memory, so that the history has to help when they wake up.
+        let acked = crew.counts.acked.get();
+        crew.sender(Door::Straight(site.server.clone()), Pace { text: 8_000, most: 200, ..Pace::STEADY });
+        if !crew.counts.acked.reaches(acked + 200, PATIENCE).await {
+            return Err("sends were not acked while readers stalled".into());
+        }
+        let sent = crew.finish_sending().await?;
+        let history = crew.history(&site.server).await?;
+        let mut received = crew.finish_reading(&history).await?;
+        let each = memory(service.id())?.saturating_sub(before) / stalled as u64;
+
+        let unread = slow.counts.delivered.get();
+        received.extend(slow.finish_reading(&history).await?);
+        let mut tally = tally(&history, &sent, &received, Until::Finished);
+        service.stop()?;
+        if slow.counts.delivered.get() == unread {
+            tally.violations.push("no stalled reader had anything left to read".to_owned());
+        }
+        if each > MOST_BYTES {
+            tally.violations.push(format!("a stalled reader costs {each} bytes"));
+        }
+        let later = with.as_secs_f64() / without.as_secs_f64().max(0.001);
+        if !size.small && later > MOST_LATER {
+            tally.violations.push(format!("with stalled readers the others' p99 is {later:.2} times as long"));
+        }
+        let (without, with) = (without.as_secs_f64() * 1e3, with.as_secs_f64() * 1e3);
+        held(
+            format!(
+                "{stalled} of {readers} stalled, {} KiB each, p99 of the others {without:.1} ms before and {with:.1} ms \
+                 then ({deliveries} deliveries), {tally}",
+                each / 1024
+            ),
+            &tally,
+        )
+    })
+}
+
+/// Bytes of memory that the process has.
+fn memory(process: u32) -> Result<u64, Box<dyn Error>> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS in /proc")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+}
