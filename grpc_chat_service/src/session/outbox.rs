@@ -357,6 +357,11 @@ impl Inner {
             }
             // Before looking: what comes while we look makes it due again.
             reader.seat.looking();
+            if reader.behind {
+                // A page from the cursor on is being read. What is put on the stream before it would come twice; it
+                // makes the reader due again.
+                continue;
+            }
             let before = parts.len();
             match reader.room.take(reader.cursor, TURN_BYTES, parts) {
                 Taken::Upto(seq) => {
@@ -501,5 +506,55 @@ fn gather(parts: Vec<Bytes>, ready: &mut VecDeque<Bytes>) {
     }
     if !small.is_empty() {
         ready.push_back(small.freeze());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Change, ClientMsgId, Draft};
+    use crate::rooms::Rooms;
+
+    /// An event is its seq in one byte, CaughtUp the seq and a mark; nothing else is looked at.
+    const ENCODE: Encode = Encode {
+        event: |event, out| out.extend_from_slice(&[event.seq as u8]),
+        frame: |_, body, out| {
+            if let Body::CaughtUp { seq, .. } = body {
+                out.extend_from_slice(&[*seq as u8, b'!']);
+            }
+        },
+    };
+
+    fn event(seq: Seq) -> Event {
+        let draft = Draft {
+            room: RoomId::new("r").unwrap(),
+            sender: UserId::new("u").unwrap(),
+            device: None,
+            client_msg_id: ClientMsgId([0; 16]),
+            change: Change::Post { text: "x".to_owned(), reply_to: None },
+        };
+        Event { seq, prev_seq: seq - 1, time: 0, draft, erased: false }
+    }
+
+    #[test]
+    fn what_is_published_while_a_page_with_it_is_read_is_delivered_once() {
+        let rooms = Rooms::new(ENCODE.event, 1024);
+        let room = rooms.open(&RoomId::new("r").unwrap());
+        let outbox = Outbox::new(ENCODE, 1024);
+        let start = Start { user: UserId::new("u").unwrap(), cursor: 0, known: 2, seen: u64::MAX, read: 0 };
+        // Two events are in the history, and the rooms have not been told of them yet.
+        assert!(outbox.join(1, &Body::Done, &room, start));
+        let mut parts = Vec::new();
+        outbox.lock().collect(&ENCODE, &mut parts);
+        let (reader, _, after) = outbox.lock().next_page().unwrap();
+        assert_eq!(after, 0);
+
+        // Now they are, before the page has come.
+        room.publish(vec![event(1), event(2)], ENCODE.event);
+        outbox.lock().collect(&ENCODE, &mut parts);
+        outbox.lock().turn_page(reader, Ok(vec![event(1), event(2)]), &ENCODE, &mut parts);
+        room.publish(vec![event(3)], ENCODE.event);
+        outbox.lock().collect(&ENCODE, &mut parts);
+        assert_eq!(parts.concat(), [1, 2, 2, b'!', 3]);
     }
 }
