@@ -37,8 +37,10 @@ pub(crate) fn run(size: Size) -> Ended {
         let asked = Instant::now();
         let status = service.stop()?;
         let took = asked.elapsed();
-        let sent = crew.abandon_senders().await?;
         let received = crew.await_readers().await?;
+        // What was said to them before the end may still have to be read. Who was not told shows below.
+        let _ = crew.counts.drained.reaches(SENDERS as u64, Duration::from_secs(10)).await;
+        let sent = crew.abandon_senders().await?;
         if !status.success() || took > IN_TIME {
             return Err(format!("it left with {status} after {} s: {}", took.as_secs(), site.log()).into());
         }

@@ -35,6 +35,8 @@ pub(crate) struct Counts {
     pub(crate) caught_up: Count,
     pub(crate) acked: Count,
     pub(crate) refused: Count,
+    /// Senders that have been told that the server leaves.
+    pub(crate) drained: Count,
     pub(crate) latencies: Latencies,
 }
 

@@ -184,7 +184,9 @@ impl Sender {
                 number
             }
             server_frame::Body::Draining(_) => {
-                self.sent.drained = true;
+                if !std::mem::replace(&mut self.sent.drained, true) {
+                    self.plan.counts.drained.one_more();
+                }
                 None
             }
             other => {
