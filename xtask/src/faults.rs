@@ -108,7 +108,7 @@ fn block_on<T>(work: impl Future<Output = Result<T, Box<dyn Error>>>) -> Result<
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }
 
-/// The forms that are short enough for every day.
+/// The forms that are short enough for every day, and leave the machine as it is: nothing is mounted.
 #[cfg(test)]
 mod tests {
     use std::sync::{Mutex, PoisonError};
@@ -146,5 +146,25 @@ mod tests {
     #[test]
     fn a_second_process_on_the_same_data_is_refused() {
         holds("second");
+    }
+
+    #[test]
+    fn a_service_that_is_asked_to_leave_tells_everyone_and_loses_nothing() {
+        holds("drain");
+    }
+
+    #[test]
+    fn a_sync_that_fails_ends_the_acks_and_not_what_was_acked() {
+        holds("sync");
+    }
+
+    #[test]
+    fn bytes_that_change_on_disk_are_found() {
+        holds("rot");
+    }
+
+    #[test]
+    fn readers_that_stall_miss_nothing_and_cost_little() {
+        holds("slow");
     }
 }

@@ -55,14 +55,21 @@ impl Latencies {
         }
     }
 
-    /// Notes for this long, and answers the 99th percentile and how many there were.
-    pub(crate) async fn p99_within(&self, time: Duration) -> (Duration, usize) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
-        tokio::time::sleep(time).await;
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
-        noted.sort_unstable();
-        let p99 = noted.get(noted.len() * 99 / 100).copied().unwrap_or_default();
-        (Duration::from_micros(p99), noted.len())
+    /// Notes for so many seconds, and answers each second's 99th percentile's median, so that one bad second of the
+    /// machine does not count, and how many events there were.
+    pub(crate) async fn p99_within(&self, seconds: u32) -> (Duration, usize) {
+        let (mut p99s, mut events) = (Vec::new(), 0);
+        for _ in 0..seconds {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+            noted.sort_unstable();
+            events += noted.len();
+            // A second without any is as bad as can be.
+            p99s.push(noted.get(noted.len() * 99 / 100).copied().unwrap_or(u64::MAX));
+        }
+        p99s.sort_unstable();
+        (Duration::from_micros(p99s.get(p99s.len() / 2).copied().unwrap_or(u64::MAX)), events)
     }
 }
 
