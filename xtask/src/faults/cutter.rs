@@ -150,7 +150,7 @@ async fn copy(
 async fn late(after: Duration, cuts: &Cuts) {
     tokio::time::sleep(after).await;
     if !cuts.make() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

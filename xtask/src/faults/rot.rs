@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tonic::Code;
 
-use super::checker::History;
+use super::checker::{History, Reading};
 use super::door::Door;
 use super::load::crew::{Crew, Pace, Until, tally};
 use super::load::reader::{self, Received};
@@ -43,14 +43,14 @@ const MARK: &str = "history.mark";
 const DAMAGES: [Damage; 14] = [
     Damage { what: "a bit of an old text in the WAL", file: WAL, harm: |bytes, random| flip(bytes, random, 0.05) },
     Damage { what: "a bit of a recent text in the WAL", file: WAL, harm: |bytes, random| flip(bytes, random, 0.95) },
-    Damage { what: "a block in the WAL's middle", file: WAL, harm: zero_middle },
+    Damage { what: "a block in the WAL's middle", file: WAL, harm: |bytes, random| zero_middle(bytes, random) },
     Damage { what: "the WAL's tail", file: WAL, harm: |bytes, random| cut(bytes, random.usize(1..40_000)) },
     Damage { what: "the WAL's last byte", file: WAL, harm: |bytes, _| cut(bytes, 1) },
     Damage { what: "all of the WAL", file: WAL, harm: |bytes, _| bytes.clear() },
     Damage { what: "garbage behind the WAL", file: WAL, harm: garbage },
     Damage { what: "a bit of an old text", file: DB, harm: |bytes, random| flip(bytes, random, 0.05) },
     Damage { what: "a bit of a recent text", file: DB, harm: |bytes, random| flip(bytes, random, 0.95) },
-    Damage { what: "a block in the middle", file: DB, harm: zero_middle },
+    Damage { what: "a block in the middle", file: DB, harm: |bytes, random| zero_middle(bytes, random) },
     Damage { what: "the tail", file: DB, harm: |bytes, random| cut(bytes, random.usize(1..40_000)) },
     Damage { what: "all of it", file: DB, harm: |bytes, _| bytes.clear() },
     Damage { what: "garbage behind it", file: DB, harm: garbage },
@@ -149,7 +149,7 @@ async fn met(site: &Site, data: &Path, sent: &[Sent]) -> Result<Met, Box<dyn Err
         return Ok(Met::Wrong(format!("pages say DATA_LOSS, and streams ended with {:?}", received.ended)));
     }
     // What it was told before that was right: acked messages may be missing, nothing else may be wrong.
-    let told: Vec<_> = received.rooms.values().flat_map(|reading| reading.seen()).copied().collect();
+    let told: Vec<_> = received.rooms.values().flat_map(Reading::seen).copied().collect();
     let tally = tally(&History::from([(ROOM.to_owned(), told)]), sent, &[received], Until::Stopped);
     let only_missing = tally.violations.len() == tally.lost;
     Ok(if only_missing { Met::DataLoss } else { Met::Wrong(format!("before DATA_LOSS: {tally}")) })
@@ -198,7 +198,7 @@ fn flip(bytes: &mut [u8], random: &mut fastrand::Rng, place: f64) {
     }
 }
 
-fn zero_middle(bytes: &mut Vec<u8>, random: &mut fastrand::Rng) {
+fn zero_middle(bytes: &mut [u8], random: &mut fastrand::Rng) {
     if bytes.len() < 4 * BLOCK {
         return;
     }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::door::Door;
 use super::load::Task;
@@ -19,6 +19,9 @@ const MOST_BYTES: u64 = 1024 * 1024;
 
 /// How much later events may come because of stalled readers.
 const MOST_LATER: f64 = 1.5;
+
+/// Messages of 8,000 bytes that stalled readers leave unread.
+const BURST: usize = 180;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -45,10 +48,11 @@ pub(crate) fn run(size: Size) -> Ended {
         }
         // Before there is anything to deliver: what the readers who read need counts, too.
         let before = memory(service.id())?;
-        let every = Duration::from_millis(50);
-        crew.sender(Door::Straight(site.server.clone()), Pace { text: 1_000, every, ..Pace::STEADY });
-        // Not measured: everything is used for the first time.
-        tokio::time::sleep(Duration::from_secs(if size.small { 1 } else { 5 })).await;
+        // Little enough for a debug build: what is to be seen is the service, and not a machine at its limit.
+        let every = Duration::from_millis(100);
+        crew.sender(Door::Straight(site.server.clone()), Pace { text: 200, every, ..Pace::STEADY });
+        // The same burst before both measurements, so that only the stalled readers make a difference.
+        burst(&mut crew, &site, readers - stalled).await?;
         let (without, _) = crew.counts.latencies.p99_within(measured).await;
 
         let mut slow = Crew::new(&["north"], size.seed);
@@ -59,13 +63,8 @@ pub(crate) fn run(size: Size) -> Ended {
             return Err("the readers that are going to stall did not all join in time".into());
         }
         slow.readers_to(Task::Stall);
+        burst(&mut crew, &site, readers - stalled).await?;
         let (with, deliveries) = crew.counts.latencies.p99_within(measured).await;
-        // More than the server keeps of a room in memory, so that the history has to help when they wake up.
-        let acked = crew.counts.acked.get();
-        crew.sender(Door::Straight(site.server.clone()), Pace { text: 8_000, most: 200, ..Pace::STEADY });
-        if !crew.counts.acked.reaches(acked + 200, PATIENCE).await {
-            return Err("sends were not acked while readers stalled".into());
-        }
         let sent = crew.finish_sending().await?;
         let history = crew.history(&site.server).await?;
         let mut received = crew.finish_reading(&history).await?;
@@ -99,6 +98,25 @@ pub(crate) fn run(size: Size) -> Ended {
             &tally,
         )
     })
+}
+
+/// More than the windows hold, so that the server has to wait for readers who do not read, and more than it keeps of a
+/// room in memory, so that the history has to help when they wake up. Returns when the others are level again.
+async fn burst(crew: &mut Crew, site: &Site, reading: usize) -> Result<(), Box<dyn Error>> {
+    let acked = crew.counts.acked.get();
+    crew.sender(Door::Straight(site.server.clone()), Pace { text: 8_000, most: BURST, ..Pace::STEADY });
+    if !crew.counts.acked.reaches(acked + BURST as u64, PATIENCE).await {
+        return Err("a burst was not acked in time".into());
+    }
+    let deadline = Instant::now() + PATIENCE;
+    // But for what has been acked just now.
+    while crew.counts.delivered.get() < crew.counts.acked.get().saturating_sub(2) * reading as u64 {
+        if Instant::now() > deadline {
+            return Err("the readers that read did not get level after a burst in time".into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
 }
 
 /// Bytes of memory that the process has.
