@@ -9,7 +9,7 @@
 //! publisher goes on as soon as fewer than [`WINDOW`] messages are on their way to the slowest receiver, so that no
 //! server is driven into a lag it would have to answer for.
 //!
-//! Arguments: `--quick` for a short run, `fan-out` or `sends` for one of the two tables.
+//! Arguments: `--quick` for a short run, `fan-out` or `sends` for one of the two tables, and numbers of receivers.
 
 mod process;
 mod wire;
@@ -57,11 +57,17 @@ fn main() -> io::Result<()> {
         Some("serve-broadcast") => return process::serve(broadcast),
         _ => {}
     }
+    let receivers: Vec<usize> = args.iter().filter_map(|arg| arg.parse().ok()).collect();
+    let receivers = |default: &[usize]| if receivers.is_empty() { default.to_vec() } else { receivers };
     // `cargo bench` says so; anything else, such as `cargo test --benches`, wants to see that it works.
     let plan = match (given("--bench"), given("--quick")) {
-        (true, false) => Plan { rounds: 5, round: Duration::from_millis(1_000), receivers: &[1, 10, 100, 1_000] },
-        (true, true) => Plan { rounds: 2, round: Duration::from_millis(400), receivers: &[1, 10, 100, 1_000] },
-        (false, _) => Plan { rounds: 1, round: Duration::from_millis(20), receivers: &[1, 2] },
+        (true, false) => {
+            Plan { rounds: 5, round: Duration::from_millis(1_000), receivers: receivers(&[1, 10, 100, 1_000]) }
+        }
+        (true, true) => {
+            Plan { rounds: 2, round: Duration::from_millis(400), receivers: receivers(&[1, 10, 100, 1_000]) }
+        }
+        (false, _) => Plan { rounds: 1, round: Duration::from_millis(20), receivers: receivers(&[1, 2]) },
     };
     println!("{} cores; {TEXT}-byte messages; {} rounds of {:?}", cores()?, plan.rounds, plan.round);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -189,7 +195,7 @@ impl ChatService for Broadcast {
 struct Plan {
     rounds: usize,
     round: Duration,
-    receivers: &'static [usize],
+    receivers: Vec<usize>,
 }
 
 /// What a publisher does in a round.
@@ -208,7 +214,7 @@ struct Round {
 async fn fan_out(plan: &Plan) -> io::Result<()> {
     println!("\nreceivers            server      deliveries/s   µs CPU per delivery (min..max)   beside broadcast");
     let mut saturated = Vec::new();
-    for &receivers in plan.receivers {
+    for &receivers in &plan.receivers {
         let servers = [Server::start("ours")?, Server::start("broadcast")?];
         let mut halls = Vec::new();
         for server in &servers {
