@@ -5,10 +5,10 @@ use std::error::Error;
 use std::io;
 use std::mem;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::stream::{FuturesUnordered, Stream};
 use http::{Request, Response};
 use http_body::Body;
@@ -17,13 +17,16 @@ use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
 
 use crate::drain::Drain;
 use crate::limits::Limits;
 
 /// What every HTTP/2 connection starts with (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What is sent in one go, about.
+const SEND_BYTES: usize = 32 * 1024;
 
 /// The answer to a browser, or to a tool that was told nothing better.
 const WRONG_VERSION: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\n\
@@ -64,6 +67,8 @@ where
 
     let calls = Calls::default();
     let service = service(calls.clone());
+    let (reading, writing) = tokio::io::split(socket);
+    let unsent = Unsent::new(writing);
     let connection = http2::Builder::new(calls.clone())
         .timer(TokioTimer::new())
         .initial_stream_window_size(limits.stream_window_bytes)
@@ -74,8 +79,11 @@ where
         .max_send_buf_size(limits.send_buffer_bytes)
         .keep_alive_interval(limits.ping_after)
         .keep_alive_timeout(limits.ping_timeout)
-        .serve_connection(TokioIo::new(Rewound { unread: &PREFACE[..], socket }), service);
-    let mut connection = pin!(calls.drive(connection));
+        .serve_connection(
+            TokioIo::new(Socket { unread: &PREFACE[..], reading, unsent: Unsent(Arc::clone(&unsent.0)) }),
+            service,
+        );
+    let mut connection = pin!(calls.drive(connection, unsent));
 
     let ended = tokio::select! {
         ended = &mut connection => ended,
@@ -132,16 +140,18 @@ async fn explain(socket: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Resu
     Ok(())
 }
 
-/// A socket with bytes that were read from it put back in front.
-struct Rewound<T> {
+/// The socket as HTTP/2 sees it: bytes that were read from it are put back in front, and what is written waits for the
+/// rest of it.
+struct Socket<T> {
     unread: &'static [u8],
-    socket: T,
+    reading: ReadHalf<T>,
+    unsent: Unsent<T>,
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Rewound<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.unread.is_empty() {
-            return Pin::new(&mut self.socket).poll_read(cx, buf);
+            return Pin::new(&mut self.reading).poll_read(cx, buf);
         }
         let now = self.unread.len().min(buf.remaining());
         buf.put_slice(&self.unread[..now]);
@@ -150,29 +160,78 @@ impl<T: AsyncRead + Unpin> AsyncRead for Rewound<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Rewound<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, buf)
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(buf)])
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+    /// The connection's task sends, when all that is ready has been written.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut outgoing = self.unsent.lock();
+        ready!(outgoing.poll_send(cx))?;
+        Pin::new(&mut outgoing.socket).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+        let mut outgoing = self.unsent.lock();
+        if outgoing.held_up || outgoing.bytes.len() >= SEND_BYTES {
+            ready!(outgoing.poll_send(cx))?;
+        }
+        for buf in bufs {
+            outgoing.bytes.extend_from_slice(buf);
+        }
+        Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        true
+    }
+}
+
+/// What has been written and not yet sent. h2 writes and flushes each larger frame by itself; a call to the kernel for
+/// each would cost more than the copy does. Short lock, no await under it; only ever taken by the connection's own
+/// task.
+struct Unsent<T>(Arc<Mutex<Outgoing<T>>>);
+
+struct Outgoing<T> {
+    socket: WriteHalf<T>,
+    /// At most [`SEND_BYTES`] and a frame.
+    bytes: BytesMut,
+    /// The peer reads more slowly than we write: nothing is added until it has caught up.
+    held_up: bool,
+}
+
+impl<T> Unsent<T> {
+    fn new(socket: WriteHalf<T>) -> Self {
+        Self(Arc::new(Mutex::new(Outgoing { socket, bytes: BytesMut::new(), held_up: false })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Outgoing<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Outgoing<T> {
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.held_up = true;
+        while !self.bytes.is_empty() {
+            match ready!(Pin::new(&mut self.socket).poll_write(cx, &self.bytes))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                sent => self.bytes.advance(sent),
+            }
+        }
+        self.held_up = false;
+        // An idle connection keeps no buffer.
+        self.bytes = BytesMut::new();
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -199,25 +258,26 @@ impl Calls {
         self.started.lock().unwrap_or_else(PoisonError::into_inner).push(Box::pin(call));
     }
 
-    fn drive<C>(self, connection: C) -> Driver<C> {
-        Driver { calls: self, running: FuturesUnordered::new(), connection: Box::pin(connection) }
+    fn drive<C, T>(self, connection: C, unsent: Unsent<T>) -> Driver<C, T> {
+        Driver { calls: self, running: FuturesUnordered::new(), connection: Box::pin(connection), unsent }
     }
 }
 
 /// A connection together with its calls, as one future.
-struct Driver<C> {
+struct Driver<C, T> {
     calls: Calls,
     running: FuturesUnordered<Call>,
     connection: Pin<Box<C>>,
+    unsent: Unsent<T>,
 }
 
-impl<C> Driver<C> {
+impl<C, T> Driver<C, T> {
     fn connection(self: Pin<&mut Self>) -> Pin<&mut C> {
         self.get_mut().connection.as_mut()
     }
 }
 
-impl<C> Drop for Driver<C> {
+impl<C, T> Drop for Driver<C, T> {
     /// A call that was started and not run yet may hold the list it is on; neither would ever go.
     fn drop(&mut self) {
         let unstarted = mem::take(&mut *self.calls.started.lock().unwrap_or_else(PoisonError::into_inner));
@@ -225,7 +285,7 @@ impl<C> Drop for Driver<C> {
     }
 }
 
-impl<C: Future> Future for Driver<C> {
+impl<C: Future, T: AsyncRead + AsyncWrite + Unpin> Future for Driver<C, T> {
     type Output = C::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Output> {
@@ -237,6 +297,8 @@ impl<C: Future> Future for Driver<C> {
             }
             let started = mem::take(&mut *this.calls.started.lock().unwrap_or_else(PoisonError::into_inner));
             if started.is_empty() {
+                // If it fails, HTTP/2 meets the same error when it writes or reads next.
+                let _ = this.unsent.lock().poll_send(cx);
                 return Poll::Pending;
             }
             // Polled once more around: they register their wakers, and what they write goes out with it.
