@@ -9,8 +9,11 @@
 //! 3. **Once.** `(room, sender, client_msg_id)` is kept with the event and as long. A repeat with the same change is
 //!    answered with the first one's place and `duplicate`, and stores nothing; with another change it is
 //!    [`AppendError::Conflict`]. Of an erased message any repeat is a duplicate: its text cannot be compared any more.
-//! 4. **Told once, in order.** Every event goes to the [`Committed`] channel given at opening, exactly once, in the order of
-//!    its room, after it is durable. The channel is bounded: a store waits when it is full, it never drops.
+//! 4. **Told once, in order.** Every event goes to the [`Committed`] channel given at opening, exactly once, in the
+//!    order of its room, after it is durable, before its append is answered, and as it was when it was stored: a message
+//!    deleted in the same batch still has its text. The channel is bounded: a store waits when it is full, it never
+//!    drops. Whoever receives must therefore not wait for an answer of the store's writer meanwhile. If nobody receives
+//!    any more, the store goes on without telling.
 //! 5. **Never silently wrong.** What is read has passed its checksum and has no gap; else it is [`ReadError::Corrupt`].
 //! 6. **Unknown is said.** If a commit fails, everything in it is [`AppendError::Unknown`], nothing more is accepted
 //!    ([`AppendError::Unavailable`]) and [`History::healthy`] turns false until the store has been reopened and
@@ -83,18 +86,19 @@ pub trait History: Send + Sync + fmt::Debug + 'static {
     fn rooms<'a>(&'a self, after: Option<&'a RoomId>, max: usize) -> Answer<'a, Result<Vec<RoomHead>, ReadError>>;
 
     /// Notes how far a user has read; never moves back. Answers with the mark that holds now. As durable as an append.
-    /// A mark beyond the head is [`AppendError::NoSuchMessage`].
+    /// A mark beyond the head is [`AppendError::NoSuchMessage`]. A mark of 0 only asks.
     fn mark_read(&self, room: RoomId, user: UserId, seq: Seq) -> Marking;
 
     /// Whether appends can be expected to work. Changes are seen by every receiver.
     fn healthy(&self) -> watch::Receiver<bool>;
 
     /// Stores everything accepted, closes the store, and resolves when all is on disk. Later appends are
-    /// [`AppendError::Unavailable`].
+    /// [`AppendError::Unavailable`]. What is stored meanwhile is still told, so keep receiving until this resolves, or
+    /// drop the receiver.
     fn close(&self) -> Answer<'_, ()>;
 }
 
-/// How much to read at once.
+/// How much to read at once. Text here is that of messages, edits and reactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
     /// At most so many events; at least 1.
@@ -147,7 +151,7 @@ pub enum AppendError {
     Unknown,
     /// The `client_msg_id` was used before, with other content: not stored.
     Conflict,
-    /// The message it is about does not exist, is no message, or has been erased: not stored.
+    /// The message it is about, or answers, does not exist, is no message, or has been erased: not stored.
     NoSuchMessage,
     /// The message it is about is another user's: not stored.
     NotTheAuthor,

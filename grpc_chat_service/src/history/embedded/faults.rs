@@ -303,6 +303,24 @@ async fn one_opens_it_at_a_time() {
 }
 
 #[tokio::test]
+async fn an_operator_reading_the_files_stops_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = open(dir.path());
+    say(&history, 1..=3).await;
+    let operator = Connection::open(dir.path().join(schema::FILE)).unwrap();
+    operator.execute_batch("BEGIN; SELECT count(*) FROM events").unwrap();
+    history.append(Draft { change: Change::Delete { seq: 1 }, ..post(4, "") }).await.unwrap();
+    // Past the time at which the writer would like to empty the WAL.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let start = Instant::now();
+    say(&history, 5..=6).await;
+    assert!(start.elapsed() < Duration::from_secs(2));
+    drop(operator);
+    history.close().await;
+    assert_eq!(read(&open(dir.path())).await.unwrap().len(), 6);
+}
+
+#[tokio::test]
 async fn what_is_no_history_of_ours_is_refused() {
     let dir = closed_with(1).await;
     sql(dir.path(), "PRAGMA user_version = 99");

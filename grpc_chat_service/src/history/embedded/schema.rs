@@ -63,7 +63,8 @@ const V1: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
-const BUSY: Duration = Duration::from_secs(5);
+/// How long a connection waits for another, such as an operator's.
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// Opens the store for writing; makes or migrates its tables.
 pub(super) fn open(dir: &Path, durability: Durability) -> Result<Connection, Fault> {

@@ -31,8 +31,13 @@ const MAX_HEADS: usize = 65_536;
 /// Pages of the WAL, of 4 KiB, after which it is brought into the database.
 const CHECKPOINT_AT: i64 = 4_000;
 
-/// Pages of the WAL after which the writer waits for readers, so that it can be emptied.
+/// Pages of the WAL after which it is not only brought into the database but emptied.
 const TRUNCATE_AT: i64 = 32_000;
+
+/// To empty the WAL the writer waits for those who read from it, but not long: an operator's backup may read for
+/// minutes.
+const TRUNCATE_PATIENCE: Duration = Duration::from_millis(50);
+const TRUNCATE_AGAIN: Duration = Duration::from_secs(10);
 
 /// Looks at the size of the WAL after so many asks, or so many commits.
 const LOOK_EVERY_ASKS: usize = 256;
@@ -67,6 +72,8 @@ pub(super) struct Writer {
     health: watch::Sender<bool>,
     /// Something to do when nothing has been asked until then: probe or tidy.
     due: Option<Instant>,
+    /// Not to be emptied before, because somebody was reading.
+    truncate_from: Instant,
     /// How many asks the last batch had.
     asked_last: usize,
     asks_since_look: usize,
@@ -112,6 +119,7 @@ impl Writer {
             serving,
             health,
             due: None,
+            truncate_from: Instant::now(),
             asked_last: 0,
             asks_since_look: 0,
             commits_since_look: 0,
@@ -261,10 +269,10 @@ impl Writer {
         self.due = None;
         let Some(conn) = &self.conn else { return };
         let healthy = *self.health.borrow();
-        let done = if healthy { checkpoint(conn, "TRUNCATE").map(|wal| !wal.busy) } else { probe(conn).map(|()| true) };
+        let done = if healthy { truncate(conn) } else { probe(conn).map(|()| true) };
         match done {
             Ok(true) => self.set_healthy(true),
-            Ok(false) => self.due = Some(Instant::now() + TIDY_AFTER),
+            Ok(false) => self.due = Some(Instant::now() + TRUNCATE_AGAIN),
             Err(error) => {
                 tracing::error!(%error, "the history cannot be written: it is opened anew");
                 self.stop_serving();
@@ -279,28 +287,22 @@ impl Writer {
         }
         (self.asks_since_look, self.commits_since_look) = (0, 0);
         let Some(conn) = &self.conn else { return };
+        let now = Instant::now();
         let kept_short = checkpoint(conn, "NOOP").and_then(|wal| {
-            if wal.pages >= TRUNCATE_AT {
-                checkpoint(conn, "TRUNCATE").map(|_| true)
+            if wal.pages >= TRUNCATE_AT && now >= self.truncate_from {
+                self.truncate_from = now + TRUNCATE_AGAIN;
+                truncate(conn).map(drop)
             } else if wal.pages - wal.moved >= CHECKPOINT_AT {
-                checkpoint(conn, "PASSIVE").map(|_| true)
+                checkpoint(conn, "PASSIVE").map(drop)
             } else {
-                Ok(false)
+                Ok(())
             }
         });
-        match kept_short {
-            Ok(false) => {}
-            Ok(true) => {
-                if let Err(error) = self.high_water.sync() {
-                    tracing::error!(%error, "how far the history has come could not be synced");
-                }
-            }
-            Err(error) => {
-                // Nothing is lost: what was committed is in the WAL. But the disk fails, so nothing more is promised.
-                tracing::error!(%error, "a checkpoint of the history failed: it is opened anew");
-                self.stop_serving();
-                self.recover();
-            }
+        if let Err(error) = kept_short {
+            // Nothing is lost: what was committed is in the WAL. But the disk fails, so nothing more is promised.
+            tracing::error!(%error, "a checkpoint of the history failed: it is opened anew");
+            self.stop_serving();
+            self.recover();
         }
     }
 
@@ -397,6 +399,14 @@ struct Wal {
 fn checkpoint(conn: &Connection, mode: &str) -> rusqlite::Result<Wal> {
     conn.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?
         .query_row([], |row| Ok(Wal { busy: row.get(0)?, pages: row.get(1)?, moved: row.get(2)? }))
+}
+
+/// Empties the WAL, unless somebody keeps reading from it.
+fn truncate(conn: &Connection) -> rusqlite::Result<bool> {
+    conn.busy_timeout(TRUNCATE_PATIENCE)?;
+    let wal = checkpoint(conn, "TRUNCATE");
+    conn.busy_timeout(schema::BUSY)?;
+    Ok(!wal?.busy)
 }
 
 /// Writes something that means nothing, to see whether it works.
