@@ -23,6 +23,9 @@ const MOST_LATER: f64 = 1.5;
 /// Messages of 8,000 bytes that stalled readers leave unread.
 const BURST: usize = 180;
 
+/// A p99 with nobody stalled, beyond which the machine and not the service is what is slow.
+const MEASURABLE: Duration = Duration::from_millis(250);
+
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) fn run(size: Size) -> Ended {
@@ -65,16 +68,19 @@ pub(crate) fn run(size: Size) -> Ended {
         slow.readers_to(Task::Stall);
         burst(&mut crew, &site, readers - stalled).await?;
         let (with, deliveries) = crew.counts.latencies.p99_within(measured).await;
+        let each = memory(service.id())?.saturating_sub(before) / stalled as u64;
+        let left = (crew.counts.acked.get() * stalled as u64).saturating_sub(slow.counts.delivered.get());
+
+        // Awake again, and once more the same: what has changed by then is not due to stalled readers.
+        slow.readers_to(Task::Work);
+        burst(&mut crew, &site, readers - stalled).await?;
+        let (after, _) = crew.counts.latencies.p99_within(measured).await;
         let sent = crew.finish_sending().await?;
         let history = crew.history(&site.server).await?;
         let mut received = crew.finish_reading(&history).await?;
-        let each = memory(service.id())?.saturating_sub(before) / stalled as u64;
-
-        let unread = slow.counts.delivered.get();
         received.extend(slow.finish_reading(&history).await?);
         let mut tally = tally(&history, &sent, &received, Until::Finished);
         service.stop()?;
-        let left = slow.counts.delivered.get().saturating_sub(unread);
         // All but what fits the windows of the burst, which alone is larger than what is kept for a reader.
         if left < 100 * stalled as u64 {
             tally
@@ -84,15 +90,22 @@ pub(crate) fn run(size: Size) -> Ended {
         if each > MOST_BYTES {
             tally.violations.push(format!("a stalled reader costs {each} bytes"));
         }
-        let later = with.as_secs_f64() / without.as_secs_f64().max(0.001);
-        if !size.small && later > MOST_LATER {
+        let usual = without.max(after);
+        let later = with.as_secs_f64() / usual.as_secs_f64().max(0.001);
+        // At its limit the machine's own queues are measured, and they prove nothing either way.
+        let latency = if size.small || usual > MEASURABLE {
+            "THE OTHERS' LATENCY IS NOT KNOWN TO HOLD (this machine is at its limit, or the form is small)"
+        } else {
+            "the others' latency held"
+        };
+        if !size.small && usual <= MEASURABLE && later > MOST_LATER {
             tally.violations.push(format!("with stalled readers the others' p99 is {later:.2} times as long"));
         }
-        let (without, with) = (without.as_secs_f64() * 1e3, with.as_secs_f64() * 1e3);
+        let [without, with, after] = [without, with, after].map(|p99| p99.as_secs_f64() * 1e3);
         held(
             format!(
-                "{stalled} of {readers} stalled with {left} events unread, at most {} KiB each, p99 of the others {without:.1} ms before and {with:.1} ms \
-                 then ({deliveries} deliveries), {tally}",
+                "{stalled} of {readers} stalled with {left} events unread, at most {} KiB each, p99 of the others {without:.1} ms \
+                 before, {with:.1} ms then ({deliveries} deliveries), {after:.1} ms after: {latency}; {tally}",
                 each / 1024
             ),
             &tally,
