@@ -1,7 +1,5 @@
 //! A caller of `chat.v1` that says frames and waits for the one it wants; what else comes is kept for later.
 
-#![allow(dead_code, reason = "not every test needs every word")]
-
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 
