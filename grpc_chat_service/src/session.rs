@@ -4,10 +4,11 @@ pub(crate) mod frame;
 pub(crate) mod outbox;
 mod protocol;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
@@ -47,6 +48,9 @@ pub(crate) struct Session {
     protocol: Protocol,
     id: String,
     user: Option<UserId>,
+    /// Answered in the order in which they were asked, or held back until they are: one wake and one look for a whole
+    /// batch.
+    appends: VecDeque<Append>,
     working: FuturesUnordered<Work>,
     actions: Vec<Action>,
     /// See [`Session::held_back`].
@@ -67,6 +71,7 @@ pub(crate) fn open(shared: Shared) -> (Session, Outbound) {
         protocol,
         id: uuid::Uuid::now_v7().to_string(),
         user: None,
+        appends: VecDeque::new(),
         working: FuturesUnordered::new(),
         actions: Vec::new(),
         held_back: false,
@@ -92,8 +97,9 @@ impl Session {
         let mut timer = pin!(tokio::time::sleep_until(Instant::now()));
         loop {
             let deadline = self.protocol.deadline();
+            // Every frame moves the deadline on; a timer that is early finds nothing to do and is set again.
             if let Some(deadline) = deadline
-                && timer.deadline() != deadline
+                && (timer.is_elapsed() || deadline < timer.deadline())
             {
                 timer.as_mut().reset(deadline);
             }
@@ -101,8 +107,9 @@ impl Session {
             // Replies are unread only if the stream could not take them: it is about to, on this very task.
             let holding = heavy && !blocked || self.held_back && (heavy || self.protocol.full());
             tokio::select! {
+                // What there is most of comes first, so that a frame costs no look at all the rest. There is an end to
+                // it: a stream's window of frames, and what one session may have in flight.
                 biased;
-                () = &mut gone => break,
                 frame = heard.next(), if !closed && !holding => match frame {
                     Some(Ok(frame)) => self.protocol.frame(frame, Instant::now(), &mut self.actions),
                     Some(Err(end)) => {
@@ -116,7 +123,9 @@ impl Session {
                 },
                 // What is in flight can wait for its answer, and is bounded. A client that joins a hundred rooms at
                 // once gets more to read than it may leave unread.
+                done = poll_fn(|cx| next_append(&mut self.appends, cx)), if !heavy => self.done(done),
                 Some(done) = self.working.next(), if !heavy => self.done(done),
+                () = &mut gone => break,
                 () = self.outbox.relieved(), if heavy => {}
                 () = &mut drained, if !draining => {
                     draining = true;
@@ -164,7 +173,7 @@ impl Session {
             Action::Append { id, draft } => {
                 let (room, client_msg_id) = (draft.room.clone(), draft.client_msg_id);
                 let answer = self.shared.history.append(draft);
-                self.working.push(Work::Append { id, room, client_msg_id, answer });
+                self.appends.push_back(Append { id, room, client_msg_id, answer });
             }
             Action::Look { id, room } => {
                 let Some(user) = self.user.clone() else { return };
@@ -256,9 +265,27 @@ impl Session {
     }
 }
 
-/// What a session waits for, apart from its client.
+/// A draft that the history has and has not answered.
+#[derive(Debug)]
+struct Append {
+    id: u64,
+    room: RoomId,
+    client_msg_id: ClientMsgId,
+    answer: Appending,
+}
+
+/// The oldest append, once it is answered.
+fn next_append(appends: &mut VecDeque<Append>, cx: &mut Context<'_>) -> Poll<Done> {
+    let Some(oldest) = appends.front_mut() else { return Poll::Pending };
+    let answer = ready!(Pin::new(&mut oldest.answer).poll(cx));
+    match appends.pop_front() {
+        Some(Append { id, room, client_msg_id, .. }) => Poll::Ready(Done::Append { id, room, client_msg_id, answer }),
+        None => Poll::Pending,
+    }
+}
+
+/// What else a session waits for, apart from its client.
 enum Work {
-    Append { id: u64, room: RoomId, client_msg_id: ClientMsgId, answer: Appending },
     Look { id: u64, room: Arc<Room>, answer: Answer<'static, Result<Look, ReadError>> },
     Mark { id: u64, room: RoomId, answer: Marking },
     Heads { answer: Answer<'static, Result<HashMap<RoomId, Seq>, Refusal>> },
@@ -277,12 +304,6 @@ impl Future for Work {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Done> {
         match &mut *self {
-            Self::Append { id, room, client_msg_id, answer } => Pin::new(answer).poll(cx).map(|answer| Done::Append {
-                id: *id,
-                room: room.clone(),
-                client_msg_id: *client_msg_id,
-                answer,
-            }),
             Self::Look { id, room, answer } => {
                 answer.as_mut().poll(cx).map(|answer| Done::Look { id: *id, room: Arc::clone(room), answer })
             }
