@@ -9,6 +9,8 @@
 //! publisher goes on as soon as fewer than [`WINDOW`] messages are on their way to the slowest receiver, so that no
 //! server is driven into a lag it would have to answer for.
 //!
+//! Ours is measured with its history in memory (`ours`) and on disk (`on-disk`); the other keeps nothing.
+//!
 //! Arguments: `--quick` for a short run, `fan-out` or `sends` for one of the two tables, and numbers of receivers.
 
 mod process;
@@ -54,6 +56,7 @@ fn main() -> io::Result<()> {
     let given = |arg: &str| args.iter().any(|given| given == arg);
     match args.first().map(String::as_str) {
         Some("serve-ours") => return process::serve(ours),
+        Some("serve-on-disk") => return process::serve(on_disk),
         Some("serve-broadcast") => return process::serve(broadcast),
         _ => {}
     }
@@ -86,8 +89,18 @@ fn cores() -> io::Result<usize> {
 
 // The servers.
 
+/// Ours, with its history in memory.
 async fn ours() -> io::Result<()> {
-    let server = grpc_chat_service::server::bind(Config::default()).await.map_err(io::Error::other)?;
+    serve(Config::default()).await
+}
+
+/// Ours, with its history on disk, synced before it is acked or shown.
+async fn on_disk() -> io::Result<()> {
+    serve(Config { data: env::var_os(process::DATA).map(Into::into), memory: false, ..Config::default() }).await
+}
+
+async fn serve(config: Config) -> io::Result<()> {
+    let server = grpc_chat_service::server::bind(config).await.map_err(io::Error::other)?;
     println!("{}", server.local_addr());
     server.run(std::future::pending()).await;
     Ok(())
@@ -215,7 +228,7 @@ async fn fan_out(plan: &Plan) -> io::Result<()> {
     println!("\nreceivers            server      deliveries/s   µs CPU per delivery (min..max)   beside broadcast");
     let mut saturated = Vec::new();
     for &receivers in &plan.receivers {
-        let servers = [Server::start("ours")?, Server::start("broadcast")?];
+        let servers = [Server::start("ours")?, Server::start("on-disk")?, Server::start("broadcast")?];
         let mut halls = Vec::new();
         for server in &servers {
             halls.push(Hall::open(server.address, receivers).await?);
@@ -258,7 +271,7 @@ async fn fan_out(plan: &Plan) -> io::Result<()> {
 async fn sends(plan: &Plan) -> io::Result<()> {
     println!("\nin flight   server      acked sends/s   µs CPU per send (min..max)");
     for in_flight in [1, 64, 1_024] {
-        let servers = [Server::start("ours")?];
+        let servers = [Server::start("ours")?, Server::start("on-disk")?];
         for server in &servers {
             let mut hall = Hall::open(server.address, 0).await?;
             let mut rounds = Vec::new();

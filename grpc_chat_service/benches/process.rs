@@ -6,6 +6,11 @@ use std::process::{self, Child, Command, Stdio};
 use std::time::Duration;
 use std::{env, fs, thread};
 
+use tempfile::TempDir;
+
+/// Names, for a server that keeps something, an empty directory that goes when it ends.
+pub(crate) const DATA: &str = "BENCH_DATA";
+
 /// Runs this program as a server that says on standard output where it listens, until the one that started it ends.
 pub(crate) fn serve<F: Future<Output = io::Result<()>>>(server: fn() -> F) -> io::Result<()> {
     thread::spawn(|| {
@@ -23,13 +28,17 @@ pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
     process: Child,
+    /// Removed after the process has ended.
+    _data: TempDir,
 }
 
 impl Server {
     /// Starts this program with `serve-` and the name.
     pub(crate) fn start(name: &'static str) -> io::Result<Self> {
+        let data = tempfile::tempdir()?;
         let mut process = Command::new(env::current_exe()?)
             .arg(format!("serve-{name}"))
+            .env(DATA, data.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -38,7 +47,7 @@ impl Server {
             BufReader::new(stdout).read_line(&mut line)?;
         }
         let address = line.trim().parse().map_err(io::Error::other)?;
-        Ok(Self { name, address, process })
+        Ok(Self { name, address, process, _data: data })
     }
 
     /// CPU time taken so far by all threads, in user and kernel mode.
