@@ -99,6 +99,12 @@ impl Service {
         self.process.id()
     }
 
+    /// Stops it where it is, with all it has open: it does nothing more until it is killed.
+    pub(crate) fn freeze(&self) -> Outcome {
+        let frozen = Command::new("kill").args(["-STOP", &self.process.id().to_string()]).status()?;
+        if frozen.success() { Ok(()) } else { Err("the service could not be frozen: was it still running?".into()) }
+    }
+
     /// Ends it as `kill -9` does: it has no say in it.
     pub(crate) fn kill(self) {
         drop(self);
