@@ -185,15 +185,26 @@ struct Draft {
     room: String,
     text: u64,
     attempts: u32,
+    /// Attempts that were answered as not stored.
+    refused: u32,
     acked: Option<u64>,
+    /// The ack that said that it was stored by this very attempt has come.
+    acked_as_new: bool,
 }
 
 impl Sending {
     /// The draft goes out, for the first time or again.
     pub(crate) fn sent(&mut self, id: Id, room: &str, text: u64) {
-        let draft =
-            self.drafts.entry(id).or_insert_with(|| Draft { room: room.to_owned(), text, attempts: 0, acked: None });
-        draft.attempts += 1;
+        let room = room.to_owned();
+        let new = Draft { room, text, attempts: 0, refused: 0, acked: None, acked_as_new: false };
+        self.drafts.entry(id).or_insert(new).attempts += 1;
+    }
+
+    /// An attempt was answered with an error other than UNKNOWN: it stored nothing.
+    pub(crate) fn refused(&mut self, id: Id) {
+        if let Some(draft) = self.drafts.get_mut(&id) {
+            draft.refused += 1;
+        }
     }
 
     pub(crate) fn acked(&mut self, id: Id, room: &str, seq: u64, duplicate: bool) {
@@ -205,6 +216,9 @@ impl Sending {
         }
         if duplicate && draft.attempts < 2 {
             self.violations.push(format!("{seq} in {room} was sent once and acked as a duplicate"));
+        }
+        if !duplicate && std::mem::replace(&mut draft.acked_as_new, true) {
+            self.violations.push(format!("{seq} in {room} was acked twice, and neither as a duplicate"));
         }
         match draft.acked.replace(seq) {
             Some(first) if first != seq => {
@@ -282,7 +296,17 @@ pub(crate) fn check(history: &History, senders: &[&Sending], readers: &[Notes<'_
     }
 
     for (id, draft) in &drafts {
-        let Some(seq) = draft.acked else { continue };
+        let Some(seq) = draft.acked else {
+            if let Some((room, event)) = stored.get(id)
+                && draft.refused == draft.attempts
+            {
+                let (seq, times) = (event.seq, draft.attempts);
+                tally
+                    .violations
+                    .push(format!("history of {room}: {seq} was refused each of {times} times it was sent"));
+            }
+            continue;
+        };
         tally.acked += 1;
         let kept = stored.get(id).is_some_and(|(room, event)| *room == draft.room && event.seq == seq);
         if !kept {
@@ -503,6 +527,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_refused_every_time_is_not_stored() {
+        let tally_of = |attempts: u32, refused: u32| {
+            let mut sending = sending();
+            (0..attempts).for_each(|_| sending.sent([4; 16], "r", 4));
+            (0..refused).for_each(|_| sending.refused([4; 16]));
+            check(&history((1..=4).map(seen)), &[&sending], &[]).violations.join("; ")
+        };
+        assert_eq!(tally_of(2, 2), "history of r: 4 was refused each of 2 times it was sent");
+        assert_eq!(tally_of(2, 1), "", "one attempt may have been stored");
+    }
+
+    #[test]
     fn acks_are_for_what_was_sent_and_agree() {
         let check_with = |note: fn(&mut Sending), with: &str| {
             let mut sending = sending();
@@ -514,6 +550,10 @@ mod tests {
         check_with(|sending| sending.acked([1; 16], "r", 2, false), "acked at 1 and then at 2");
         check_with(|sending| sending.acked([1; 16], "s", 1, false), "sent to r and acked in s");
         check_with(|sending| sending.acked([1; 16], "r", 1, true), "was sent once and acked as a duplicate");
+        check_with(
+            |sending| sending.acked([1; 16], "r", 1, false),
+            "1 in r was acked twice, and neither as a duplicate",
+        );
         check_with(|sending| sending.sent([4; 16], "r", 4), "0 violations");
         check_with(
             |sending| {

@@ -178,6 +178,11 @@ impl Sender {
                     self.sent.sending.complain(format!("a send was refused with {code:?}: {}", status.message));
                 }
                 let number = flying.remove(&reply_to);
+                if let Some(draft) = number.and_then(|number| self.unacked.get(&number))
+                    && code != Code::Unknown
+                {
+                    self.sent.sending.refused(draft.id);
+                }
                 if number.is_none() {
                     self.sent.sending.complain(format!("{code:?} replies to no send: {}", status.message));
                 }
