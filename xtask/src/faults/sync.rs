@@ -1,8 +1,11 @@
-//! The disk says that it could not sync: what was acked until then holds, and nothing more is acked.
+//! The disk says that it could not sync: what was acked until then holds, and nothing more is acked. Once it syncs again,
+//! the service finds back by itself, or is started again.
 
 use std::error::Error;
 use std::ffi::OsStr;
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,6 +14,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use super::checker::Tally;
 use super::door::Door;
 use super::load::crew::{Crew, Pace, Until, tally};
 use super::load::line::connect;
@@ -23,12 +27,25 @@ const ON_ITS_WAY: Duration = Duration::from_millis(250);
 /// How long the broken disk is watched.
 const WATCHED: Duration = Duration::from_secs(3);
 
+/// How long it may take to notice that the disk fails, and that it works again.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 pub(crate) fn run(size: Size) -> Ended {
     if let Err(why) = tool(Command::new("strace").args(["-f", "-qq", "-o", "/dev/null", "true"])) {
         return Ok(Ending::Skipped(format!("strace, which makes syncs fail, does not work here: {why}")));
     }
+    let (broken, once) = broken_for_good(size.seed)?;
+    let (mended, again) = mended(size)?;
+    held(
+        format!("{broken}, {once}; {mended}, {again}"),
+        &Tally { violations: [once.violations, again.violations].concat(), ..Tally::default() },
+    )
+}
+
+/// From some sync on all fail, until the service is killed.
+fn broken_for_good(seed: u64) -> Result<(String, Tally), Box<dyn Error>> {
     // Late enough to be under load.
-    let from = fastrand::Rng::with_seed(size.seed).u32(60..120);
+    let from = fastrand::Rng::with_seed(seed).u32(60..120);
     block_on(async {
         let site = Site::new()?;
         let data = site.path("data");
@@ -36,7 +53,7 @@ pub(crate) fn run(size: Size) -> Ended {
         // Detached, so that the service and not strace is our child.
         let strace = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e", &inject];
         let service = site.start_under(&strace.map(OsStr::new), Keeps::Data(&data))?;
-        let mut crew = Crew::new(&["north"], size.seed);
+        let mut crew = Crew::new(&["north"], seed);
         for _ in 0..3 {
             crew.sender(Door::Straight(site.server.clone()), Pace { window: 16, ..Pace::STEADY });
         }
@@ -70,16 +87,92 @@ pub(crate) fn run(size: Size) -> Ended {
             (unavailable > 0, "later sends were not refused with UNAVAILABLE"),
         ];
         tally.violations.extend(told.iter().filter(|(right, _)| !right).map(|(_, wrong)| format!("{wrong}: {log}")));
-        held(format!("from the {from}th sync on, {unknown} UNKNOWN, {unavailable} UNAVAILABLE, {tally}"), &tally)
+        Ok((format!("from the {from}th sync on, {unknown} UNKNOWN, {unavailable} UNAVAILABLE"), tally))
     })
 }
 
+/// Syncs fail for a second or so, at any moment, again and again, and the service is never started anew. Readers are
+/// there: whatever they are shown on the way has to be in the history.
+fn mended(size: Size) -> Result<(String, Tally), Box<dyn Error>> {
+    let rounds = size.rounds.unwrap_or(if size.small { 1 } else { 8 });
+    block_on(async {
+        let mut random = fastrand::Rng::with_seed(size.seed);
+        let site = Site::new()?;
+        let data = site.path("data");
+        let service = site.start(Keeps::Data(&data))?;
+        let mut crew = Crew::new(&["north"], random.u64(..));
+        for _ in 0..3 {
+            crew.sender(Door::Straight(site.server.clone()), Pace { window: 16, ..Pace::STEADY });
+        }
+        for _ in 0..2 {
+            crew.reader(Door::Straight(site.server.clone()), true);
+        }
+        for _ in 0..rounds {
+            tokio::time::sleep(Duration::from_millis(random.u64(50..500))).await;
+            let disk = BadDisk::under(service.id())?;
+            if !serving_within(&site.server.address(), false, PATIENCE).await? {
+                return Err(format!("syncs fail, and it goes on SERVING: {}", site.log()).into());
+            }
+            tokio::time::sleep(Duration::from_millis(random.u64(0..1_500))).await;
+            drop(disk);
+            let acked = crew.counts.acked.get();
+            if !crew.counts.acked.reaches(acked + 100, PATIENCE).await {
+                return Err(format!("syncs work again, and it does not: {}", site.log()).into());
+            }
+            if !serving_within(&site.server.address(), true, PATIENCE).await? {
+                return Err(format!("it acks again, and is not SERVING: {}", site.log()).into());
+            }
+        }
+        // What it acked before and after survives the process.
+        service.kill();
+        let service = site.start(Keeps::Data(&data))?;
+        let tally = crew.settle(&site.server).await?;
+        service.stop()?;
+        Ok((format!("mended {rounds} times"), tally))
+    })
+}
+
+/// Every sync of a running process fails, until this is dropped.
+struct BadDisk(Child);
+
+impl BadDisk {
+    fn under(process: u32) -> Result<Self, Box<dyn Error>> {
+        let mut tracer = Command::new("strace")
+            .args(["-f", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e", "inject=fdatasync,fsync:error=EIO"])
+            .args(["-p", &process.to_string()])
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let said = tracer.stderr.take();
+        let disk = Self(tracer);
+        // Its first line says that it is attached, or why not; it says a line for every thread, and needs a reader.
+        let mut lines = BufReader::new(said.ok_or("strace has no standard error")?).lines();
+        let first = lines.next().transpose()?.unwrap_or_default();
+        thread::spawn(move || lines.for_each(drop));
+        if first.contains("attached") { Ok(disk) } else { Err(format!("strace: {first}").into()) }
+    }
+}
+
+impl Drop for BadDisk {
+    fn drop(&mut self) {
+        // Asked and not killed: so it lets go of what it traces. Both fail only if it has ended.
+        let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+        let _ = self.0.wait();
+    }
+}
+
 async fn unhealthy_within(address: &str, time: Duration) -> Result<bool, Box<dyn Error>> {
+    serving_within(address, false, time).await
+}
+
+/// Whether health says that it is serving, or is not, within so long.
+async fn serving_within(address: &str, serving: bool, time: Duration) -> Result<bool, Box<dyn Error>> {
     let mut health = HealthClient::new(connect(address).await?);
     let deadline = Instant::now() + time;
     loop {
         let request = HealthCheckRequest { service: "chat.v1.ChatService".to_owned() };
-        if health.check(request).await?.into_inner().status() == ServingStatus::NotServing {
+        let status = health.check(request).await?.into_inner().status();
+        if status == if serving { ServingStatus::Serving } else { ServingStatus::NotServing } {
             return Ok(true);
         }
         if Instant::now() > deadline {
