@@ -20,7 +20,8 @@ pub(crate) fn run(size: Size) -> Ended {
     let cuts = size.rounds.unwrap_or(cuts);
     block_on(async {
         let site = Site::new()?;
-        let service = site.start(Keeps::Nothing)?;
+        // On disk, so that resuming meets the history's pages and its writer.
+        let service = site.start(Keeps::Data(&site.path("data")))?;
         let cuts = Cuts::new(cuts);
         let mut seeds = fastrand::Rng::with_seed(size.seed);
         let mut crew = Crew::new(&["north", "south/east"], seeds.u64(..));
