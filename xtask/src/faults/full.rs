@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::door::Door;
 use super::load::crew::{Crew, Pace};
+use super::load::is_serving;
 use super::site::{Keeps, Mounted, Site};
 use super::{Ended, Ending, Size, block_on, held};
 
@@ -34,14 +35,29 @@ pub(crate) fn run(size: Size) -> Ended {
             return Err(format!("the disk should be full: {} acked, {}", crew.counts.acked.get(), site.log()).into());
         }
         let (acked, refused) = (crew.counts.acked.get(), crew.counts.refused.get());
+        let serving = is_serving(&site.server.address()).await?;
+        let readable = crew.history(&site.server).await;
         fs::remove_file(ballast)?;
         if !crew.counts.acked.reaches(acked + 100, PATIENCE).await {
             return Err(format!("there is space again, and {acked} acked stay {acked}: {}", site.log()).into());
         }
-        let tally = crew.settle(&site.server).await?;
+        let serving_again = is_serving(&site.server.address()).await?;
+        // What was acked before and after survives the process.
+        service.kill();
+        let service = site.start(Keeps::Data(&disk.at.join("data")))?;
+        let mut tally = crew.settle(&site.server).await?;
         let status = service.stop()?;
         if !status.success() {
             return Err(format!("the service ended with {status}: {}", site.log()).into());
+        }
+        if serving {
+            tally.violations.push("health says SERVING on a full disk".to_owned());
+        }
+        if !serving_again {
+            tally.violations.push("it acks again, and health says NOT_SERVING".to_owned());
+        }
+        if let Err(error) = readable {
+            tally.violations.push(format!("on a full disk the history cannot be read: {error}"));
         }
         held(format!("full after {acked} acks, {refused} refused, {tally}"), &tally)
     })

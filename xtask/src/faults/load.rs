@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 use stubs::chat::v1 as pb;
 use stubs::chat::v1::chat_service_client::ChatServiceClient;
 use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use super::checker::{History, Seen};
 
@@ -121,6 +124,13 @@ pub(crate) async fn list(address: &str, room: &str) -> Result<Vec<Seen>, Status>
             return Err(Status::internal("an empty page says that there is more"));
         }
     }
+}
+
+/// Whether health says that the chat is served.
+pub(crate) async fn is_serving(address: &str) -> Result<bool, Status> {
+    let request = HealthCheckRequest { service: "chat.v1.ChatService".to_owned() };
+    let health = HealthClient::new(line::connect(address).await?).check(request).await?.into_inner();
+    Ok(health.status() == ServingStatus::Serving)
 }
 
 /// All of these rooms. A server that is just starting is given a moment.

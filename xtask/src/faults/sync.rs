@@ -10,14 +10,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tonic::Code;
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 
 use super::checker::Tally;
 use super::door::Door;
 use super::load::crew::{Crew, Pace, Until, tally};
-use super::load::line::connect;
+use super::load::is_serving;
 use super::site::{Keeps, Site, tool};
 use super::{Ended, Ending, Size, block_on, held};
 
@@ -60,9 +57,9 @@ fn broken_for_good(seed: u64) -> Result<(String, Tally), Box<dyn Error>> {
         if !crew.counts.refused.reaches(1, Duration::from_secs(60)).await {
             return Err(format!("syncs fail from the {from}th on, and all is acked").into());
         }
-        let told_unhealthy = unhealthy_within(&site.server.address(), WATCHED).await?;
+        let told_unhealthy = serving_within(&site.server.address(), false, WATCHED).await?;
         tokio::time::sleep(WATCHED).await;
-        let still_unhealthy = unhealthy_within(&site.server.address(), Duration::ZERO).await?;
+        let still_unhealthy = serving_within(&site.server.address(), false, Duration::ZERO).await?;
         let sent = crew.abandon_senders().await?;
         let log = site.log();
         service.kill();
@@ -161,23 +158,14 @@ impl Drop for BadDisk {
     }
 }
 
-async fn unhealthy_within(address: &str, time: Duration) -> Result<bool, Box<dyn Error>> {
-    serving_within(address, false, time).await
-}
-
 /// Whether health says that it is serving, or is not, within so long.
 async fn serving_within(address: &str, serving: bool, time: Duration) -> Result<bool, Box<dyn Error>> {
-    let mut health = HealthClient::new(connect(address).await?);
     let deadline = Instant::now() + time;
-    loop {
-        let request = HealthCheckRequest { service: "chat.v1.ChatService".to_owned() };
-        let status = health.check(request).await?.into_inner().status();
-        if status == if serving { ServingStatus::Serving } else { ServingStatus::NotServing } {
-            return Ok(true);
-        }
+    while is_serving(address).await? != serving {
         if Instant::now() > deadline {
             return Ok(false);
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    Ok(true)
 }
