@@ -110,18 +110,23 @@ impl Count {
 
 /// The room's events from the beginning to the head, page by page.
 pub(crate) async fn list(address: &str, room: &str) -> Result<Vec<Seen>, Status> {
+    Ok(events(address, room).await?.iter().map(Seen::of).collect())
+}
+
+/// The same, in full.
+pub(crate) async fn events(address: &str, room: &str) -> Result<Vec<pb::Event>, Status> {
     let mut pages = ChatServiceClient::new(line::connect(address).await?);
-    let mut events: Vec<Seen> = Vec::new();
+    let mut events: Vec<pb::Event> = Vec::new();
     loop {
         let after_seq = Some(events.last().map_or(0, |last| last.seq));
         let request = pb::ListMessagesRequest { room: room.to_owned(), after_seq, before_seq: None, page_size: 1000 };
         let page = pages.list_messages(request).await?.into_inner();
-        events.extend(page.events.iter().map(Seen::of));
+        if page.events.is_empty() && page.more {
+            return Err(Status::internal("an empty page says that there is more"));
+        }
+        events.extend(page.events);
         if !page.more {
             return Ok(events);
-        }
-        if page.events.is_empty() {
-            return Err(Status::internal("an empty page says that there is more"));
         }
     }
 }

@@ -1,20 +1,23 @@
 //! Bytes on disk change, vanish or appear while the service is down: it refuses to start, or says DATA_LOSS where it
 //! reads. It never serves something else than what was acked.
 
+use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
 use std::fs::{self, File};
 use std::path::Path;
 use std::time::Duration;
 
+use stubs::chat::v1::{self as pb, client_frame, server_frame};
 use tokio::sync::watch;
 use tonic::Code;
 
 use super::checker::{History, Reading};
 use super::door::Door;
 use super::load::crew::{Crew, Pace, Until, tally};
+use super::load::line::Line;
 use super::load::reader::{self, Received};
 use super::load::sender::Sent;
-use super::load::{Counts, Task, heads, list};
+use super::load::{Counts, Task, events, heads, list};
 use super::site::{Keeps, Site};
 use super::{Ended, Ending, Size, block_on};
 use crate::service::Start;
@@ -25,6 +28,9 @@ const ROOM: &str = "north";
 const MESSAGES: usize = 2_400;
 
 const BLOCK: usize = 4096;
+
+/// Sends not answered yet, of those that are repeated.
+const AT_ONCE: usize = 256;
 
 /// What a damage does to the bytes of a file.
 type Harm = fn(&mut Vec<u8>, &mut fastrand::Rng);
@@ -143,7 +149,7 @@ async fn met(site: &Site, data: &Path, sent: &[Sent]) -> Result<Met, Box<dyn Err
         if !tally.violations.is_empty() {
             return Ok(Met::Wrong(format!("{tally}, streams ended with {:?}", received.ended)));
         }
-        return Ok(if received.damaged { Met::DataLoss } else { Met::AllThere });
+        return if received.damaged { Ok(Met::DataLoss) } else { repeated(site).await };
     }
     if !received.damaged {
         return Ok(Met::Wrong(format!("pages say DATA_LOSS, and streams ended with {:?}", received.ended)));
@@ -153,6 +159,45 @@ async fn met(site: &Site, data: &Path, sent: &[Sent]) -> Result<Met, Box<dyn Err
     let tally = tally(&History::from([(ROOM.to_owned(), told)]), sent, &[received], Until::Stopped);
     let only_missing = tally.violations.len() == tally.lost;
     Ok(if only_missing { Met::DataLoss } else { Met::Wrong(format!("before DATA_LOSS: {tally}")) })
+}
+
+/// All is there, and stays there once: every message is sent again, by its sender and under its id, and is a duplicate.
+async fn repeated(site: &Site) -> Result<Met, Box<dyn Error>> {
+    let events = events(&site.server.address(), ROOM).await?;
+    let senders: BTreeSet<&str> = events.iter().map(|event| event.sender.as_str()).collect();
+    for sender in senders {
+        let mut line = Line::open(&Door::Straight(site.server.clone()), sender).await?;
+        for some in events.iter().filter(|event| event.sender == sender).collect::<Vec<_>>().chunks(AT_ONCE) {
+            let mut open = HashMap::new();
+            for event in some {
+                let Some(pb::event::Body::Posted(posted)) = &event.body else { continue };
+                let send = pb::Send {
+                    room: ROOM.to_owned(),
+                    text: posted.text.clone(),
+                    client_msg_id: event.client_msg_id.clone(),
+                    reply_to_seq: 0,
+                };
+                open.insert(line.say(client_frame::Body::Send(send)).await, event.seq);
+            }
+            while !open.is_empty() {
+                let (reply_to, body) = line.hear().await?.ok_or("the stream ended")?;
+                let Some(seq) = open.remove(&reply_to) else { continue };
+                match body {
+                    server_frame::Body::Ack(ack) if ack.duplicate && ack.seq == seq => {}
+                    server_frame::Body::Ack(ack) => {
+                        return Ok(Met::Wrong(format!(
+                            "{seq} was sent again and acked at {}, {}",
+                            ack.seq,
+                            if ack.duplicate { "as a duplicate" } else { "as new" }
+                        )));
+                    }
+                    server_frame::Body::Error(_) => return Ok(Met::DataLoss),
+                    other => return Ok(Met::Wrong(format!("a sender was told {other:?}"))),
+                }
+            }
+        }
+    }
+    Ok(Met::AllThere)
 }
 
 /// Reads the room from the beginning on one stream, for a few seconds at most.
