@@ -168,7 +168,7 @@ pub struct Limits {
     /// Rooms joined at once.
     #[prost(uint32, tag = "2")]
     pub max_rooms: u32,
-    /// Sends, edits, deletes and reactions not yet answered.
+    /// Frames not yet answered that need the history: sends, edits, deletes, reactions, joins and read marks.
     #[prost(uint32, tag = "3")]
     pub max_in_flight: u32,
     /// The longest encoded ClientFrame, in bytes.
