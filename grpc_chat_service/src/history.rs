@@ -169,13 +169,15 @@ pub enum ReadError {
     },
 }
 
-/// An append on its way. Dropping it does not call it off.
+/// Something asked of the writer and not answered yet. Dropping it does not call it off.
 #[derive(Debug)]
-pub struct Appending(oneshot::Receiver<Result<Appended, AppendError>>);
+pub struct Writing<T>(oneshot::Receiver<Result<T, AppendError>>);
 
-/// A read mark on its way. Dropping it does not call it off.
-#[derive(Debug)]
-pub struct Marking(oneshot::Receiver<Result<Seq, AppendError>>);
+/// An append on its way.
+pub type Appending = Writing<Appended>;
+
+/// A read mark on its way.
+pub type Marking = Writing<Seq>;
 
 impl Page {
     /// As many of `events` as there is room for.
@@ -216,10 +218,11 @@ impl Filling {
     }
 }
 
-impl Appending {
-    /// An append, and the end at which it is answered. An answerer that is dropped answers [`AppendError::Unknown`].
+impl<T> Writing<T> {
+    /// One that is asked, and the end at which it is answered. An answerer that is dropped answers
+    /// [`AppendError::Unknown`].
     #[must_use]
-    pub fn new() -> (oneshot::Sender<Result<Appended, AppendError>>, Self) {
+    pub fn new() -> (oneshot::Sender<Result<T, AppendError>>, Self) {
         let (answerer, answer) = oneshot::channel();
         (answerer, Self(answer))
     }
@@ -232,32 +235,8 @@ impl Appending {
     }
 }
 
-impl Marking {
-    /// As [`Appending::new`].
-    #[must_use]
-    pub fn new() -> (oneshot::Sender<Result<Seq, AppendError>>, Self) {
-        let (answerer, answer) = oneshot::channel();
-        (answerer, Self(answer))
-    }
-
-    /// One that is [`AppendError::Unavailable`] at once.
-    fn refused() -> Self {
-        let (answerer, answer) = Self::new();
-        _ = answerer.send(Err(AppendError::Unavailable));
-        answer
-    }
-}
-
-impl Future for Appending {
-    type Output = Result<Appended, AppendError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx).map(|answer| answer.unwrap_or(Err(AppendError::Unknown)))
-    }
-}
-
-impl Future for Marking {
-    type Output = Result<Seq, AppendError>;
+impl<T> Future for Writing<T> {
+    type Output = Result<T, AppendError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(cx).map(|answer| answer.unwrap_or(Err(AppendError::Unknown)))

@@ -5,7 +5,7 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::Stdio;
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use support::{Service, client, run};
 
@@ -97,18 +97,7 @@ fn a_command_line_that_cannot_be_used_is_exit_code_2() {
 #[test]
 fn a_reader_that_has_seen_enough_is_success() {
     let service = Service::start();
-    let mut child = client(&service)
-        .args(["--name", "Sam"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut typed = child.stdin.take().unwrap();
-    writeln!(typed, "one").unwrap();
-    let mut line = String::new();
-    let mut printed = BufReader::new(child.stdout.take().unwrap());
-    printed.read_line(&mut line).unwrap();
+    let (child, mut typed, printed) = in_conversation(&service);
     drop(printed);
     // The client may have left between two of these; that is what is being tested.
     for _ in 0..1000 {
@@ -125,20 +114,7 @@ fn a_reader_that_has_seen_enough_is_success() {
 #[test]
 fn a_service_that_leaves_ends_the_conversation_although_input_is_open() {
     let service = Service::start();
-    let mut child = client(&service)
-        .args(["--name", "Sam"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut typed = child.stdin.take().unwrap();
-    writeln!(typed, "one").unwrap();
-    let mut line = String::new();
-    let mut printed = BufReader::new(child.stdout.take().unwrap());
-    printed.read_line(&mut line).unwrap();
-    assert_eq!(line, "Sam: one\n");
-
+    let (mut child, typed, _printed) = in_conversation(&service);
     service.stop();
 
     let mut stderr = String::new();
@@ -146,4 +122,22 @@ fn a_service_that_leaves_ends_the_conversation_although_input_is_open() {
     assert_eq!(child.wait().unwrap().code(), Some(1));
     assert!(stderr.contains("the server is leaving"), "{stderr}");
     drop(typed);
+}
+
+/// A client that has said something and heard the reply, with both its ends.
+fn in_conversation(service: &Service) -> (Child, ChildStdin, BufReader<ChildStdout>) {
+    let mut child = client(service)
+        .args(["--name", "Sam"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut typed = child.stdin.take().unwrap();
+    let mut printed = BufReader::new(child.stdout.take().unwrap());
+    writeln!(typed, "one").unwrap();
+    let mut line = String::new();
+    printed.read_line(&mut line).unwrap();
+    assert_eq!(line, "Sam: one\n");
+    (child, typed, printed)
 }
