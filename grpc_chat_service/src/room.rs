@@ -59,18 +59,15 @@ impl Room {
 
     /// Extends the tail with what was stored, and tells everyone who is not already due.
     pub(crate) fn publish(&self, events: Vec<Event>, encode: fn(&Event, &mut bytes::BytesMut)) {
-        let posters: Vec<UserId> = events
-            .iter()
-            .filter(|event| matches!(event.draft.change, Change::Post { .. }))
-            .map(|event| event.draft.sender.clone())
-            .collect();
-        lock(&self.tail).extend(events, encode);
         {
             let mut live = lock(&self.live);
-            for poster in &posters {
-                live.posted(poster);
+            for event in &events {
+                if let Change::Post { .. } = event.draft.change {
+                    live.posted(&event.draft.sender);
+                }
             }
         }
+        lock(&self.tail).extend(events, encode);
         self.tell();
     }
 

@@ -376,10 +376,8 @@ impl Inner {
                     reader.say_news(encode, parts);
                 }
                 Taken::Level | Taken::Behind => {
-                    if !reader.behind {
-                        reader.behind = true;
-                        self.behind.push_back(id);
-                    }
+                    reader.behind = true;
+                    self.behind.push_back(id);
                 }
             }
             bytes += parts[before..].iter().map(Bytes::len).sum::<usize>();
