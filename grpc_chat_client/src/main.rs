@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use grpc_chat_client::{Ended, ServerUrl, connect, converse, example, pipe, screen};
+use grpc_chat_client::{Ended, ServerUrl, connect_once, converse, example, pipe, sanitize};
 use tracing_subscriber::EnvFilter;
 
 /// Talks to a chat service.
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> ExitCode {
-    let service = match connect(&cli.server).await {
+    let service = match connect_once(&cli.server, &grpc_chat_client::Tls::default()).await {
         Ok(service) => service,
         Err(error) => {
             tracing::info!(why = &error as &dyn std::error::Error, "not connected");
@@ -72,7 +72,7 @@ async fn run(cli: Cli) -> ExitCode {
         (Err(Ended::Output(error)), _) => fail(&format!("cannot write: {error}")),
         (Err(Ended::ByService(status)), _) => {
             let why = if status.message().is_empty() { status.code().description() } else { status.message() };
-            fail(&format!("the service ended the conversation: {}", screen::sanitize(why)))
+            fail(&format!("the service ended the conversation: {}", sanitize(why)))
         }
     }
 }
@@ -81,7 +81,7 @@ async fn run(cli: Cli) -> ExitCode {
 fn print(reply: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if out.is_terminal() {
-        writeln!(out, "{}", screen::sanitize(reply))?;
+        writeln!(out, "{}", sanitize(reply))?;
     } else {
         writeln!(out, "{reply}")?;
     }

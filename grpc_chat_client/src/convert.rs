@@ -1,0 +1,179 @@
+//! Between the wire's words and ours.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use prost::Message;
+use stubs::chat::v1::{self as pb, client_frame, event};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::model::{
+    Ack, Body, Change, Cursor, Draft, Durability, Event, Joined, MsgId, Page, ResetReason, Room, Seq, Start, Verdict,
+};
+
+/// The most events that a Join may ask for before live ones.
+const MAX_LAST: u32 = 1000;
+
+pub(crate) fn change_to_wire(draft: &Draft) -> client_frame::Body {
+    let Draft { id, room, change } = draft;
+    let (room, client_msg_id) = (room.clone(), Bytes::copy_from_slice(&id.0));
+    match change.clone() {
+        Change::Post { text, reply_to } => {
+            client_frame::Body::Send(pb::Send { room, text, client_msg_id, reply_to_seq: reply_to.unwrap_or(0) })
+        }
+        Change::Edit { seq, text } => client_frame::Body::Edit(pb::Edit { room, seq, text, client_msg_id }),
+        Change::Delete { seq } => client_frame::Body::Delete(pb::Delete { room, seq, client_msg_id }),
+        Change::React { seq, reaction, remove } => {
+            client_frame::Body::React(pb::React { room, seq, reaction, remove, client_msg_id })
+        }
+    }
+}
+
+/// The draft that a frame carries; `None` if it carries none.
+pub(crate) fn draft_from_wire(body: client_frame::Body) -> Option<Draft> {
+    let (room, id, change) = match body {
+        client_frame::Body::Send(pb::Send { room, text, client_msg_id, reply_to_seq }) => {
+            (room, client_msg_id, Change::Post { text, reply_to: place(reply_to_seq) })
+        }
+        client_frame::Body::Edit(pb::Edit { room, seq, text, client_msg_id }) => {
+            (room, client_msg_id, Change::Edit { seq, text })
+        }
+        client_frame::Body::Delete(pb::Delete { room, seq, client_msg_id }) => {
+            (room, client_msg_id, Change::Delete { seq })
+        }
+        client_frame::Body::React(pb::React { room, seq, reaction, remove, client_msg_id }) => {
+            (room, client_msg_id, Change::React { seq, reaction, remove })
+        }
+        _ => return None,
+    };
+    Some(Draft { id: id_from_wire(&id)?, room, change })
+}
+
+pub(crate) fn join_to_wire(room: &str, start: Start) -> client_frame::Body {
+    let start = match start {
+        Start::Live => None,
+        Start::Last(last) | Start::Resume { or_last: last } => Some(pb::join::Start::Last(last.min(MAX_LAST))),
+        Start::After(Cursor { epoch, seq }) => Some(pb::join::Start::After(pb::Cursor { epoch, seq })),
+    };
+    client_frame::Body::Join(pb::Join { room: room.to_owned(), start })
+}
+
+pub(crate) fn joined_from_wire(joined: &pb::Joined) -> Joined {
+    let verdict = match joined.verdict() {
+        pb::Verdict::Recovered => Verdict::Recovered,
+        pb::Verdict::Reset => Verdict::Reset(match joined.reset_reason() {
+            pb::ResetReason::Epoch => ResetReason::Epoch,
+            pb::ResetReason::Ahead => ResetReason::Ahead,
+            pb::ResetReason::Expired => ResetReason::Expired,
+            pb::ResetReason::Unspecified => ResetReason::Unknown,
+        }),
+        pb::Verdict::Live | pb::Verdict::Unspecified => Verdict::Live,
+    };
+    Joined {
+        room: joined.room.clone(),
+        verdict,
+        epoch: joined.epoch,
+        start: joined.start_seq,
+        head: joined.head_seq,
+        oldest: joined.oldest_seq,
+        read: joined.read_seq,
+    }
+}
+
+pub(crate) fn ack_from_wire(ack: &pb::Ack) -> Option<Ack> {
+    Some(Ack {
+        id: id_from_wire(&ack.client_msg_id)?,
+        seq: ack.seq,
+        time: time_from_wire(ack.time),
+        duplicate: ack.duplicate,
+        durability: match ack.durability() {
+            pb::Durability::Memory => Durability::Memory,
+            pb::Durability::Written => Durability::Written,
+            pb::Durability::Synced => Durability::Synced,
+            pb::Durability::Unspecified => Durability::Unknown,
+        },
+    })
+}
+
+pub(crate) fn event_from_wire(event: pb::Event) -> Event {
+    let pb::Event { room, seq, prev_seq, time, sender, device, client_msg_id, body } = event;
+    let body = match body {
+        Some(event::Body::Posted(pb::Posted { text, reply_to_seq, erased })) => {
+            Body::Posted { text, reply_to: place(reply_to_seq), erased }
+        }
+        Some(event::Body::Edited(pb::Edited { seq, text, erased })) => Body::Edited { seq, text, erased },
+        Some(event::Body::Deleted(pb::Deleted { seq })) => Body::Deleted { seq },
+        Some(event::Body::Reacted(pb::Reacted { seq, reaction, removed })) => Body::Reacted { seq, reaction, removed },
+        None => Body::Unknown,
+    };
+    // An id of another length is nobody's draft.
+    let id = id_from_wire(&client_msg_id).unwrap_or(MsgId([0; 16]));
+    Event { room, seq, prev_seq, time: time_from_wire(time), sender, device, id, body }
+}
+
+pub(crate) fn page_from_wire(page: pb::ListMessagesResponse) -> Page {
+    let pb::ListMessagesResponse { events, epoch, head_seq, more } = page;
+    Page { events: events.into_iter().map(event_from_wire).collect(), epoch, head: head_seq, more }
+}
+
+pub(crate) fn room_from_wire(room: pb::Room) -> Room {
+    let pb::Room { room, head_seq, head_time } = room;
+    Room { room, head: head_seq, time: time_from_wire(head_time) }
+}
+
+/// An error of the stream as the status it is.
+pub(crate) fn status_from_wire(error: pb::Error) -> Status {
+    let status = error.status.unwrap_or_default();
+    let details = status.encode_to_vec().into();
+    Status::with_details(Code::from(status.code), status.message, details)
+}
+
+/// When the service says to try again, if it does.
+pub(crate) fn retry_hint(status: &Status) -> Option<Duration> {
+    status.get_details_retry_info()?.retry_delay
+}
+
+pub(crate) fn duration_from_wire(duration: Option<prost_types::Duration>) -> Option<Duration> {
+    duration.and_then(|duration| Duration::try_from(duration).ok())
+}
+
+fn place(seq: Seq) -> Option<Seq> {
+    (seq != 0).then_some(seq)
+}
+
+fn id_from_wire(id: &[u8]) -> Option<MsgId> {
+    id.try_into().map(MsgId).ok()
+}
+
+fn time_from_wire(time: Option<prost_types::Timestamp>) -> SystemTime {
+    time.and_then(|time| SystemTime::try_from(time).ok()).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draft_comes_back_from_the_wire_as_it_was() {
+        for change in [
+            Change::post("Hi"),
+            Change::Post { text: "Hi".to_owned(), reply_to: Some(3) },
+            Change::Edit { seq: 1, text: "Hey".to_owned() },
+            Change::Delete { seq: 1 },
+            Change::React { seq: 1, reaction: "👍".to_owned(), remove: true },
+        ] {
+            let draft = Draft::new("general", change);
+            assert_eq!(draft_from_wire(change_to_wire(&draft)), Some(draft));
+        }
+        assert_eq!(draft_from_wire(client_frame::Body::Ping(pb::Ping {})), None);
+    }
+
+    #[test]
+    fn what_this_client_does_not_know_is_not_made_up() {
+        let event =
+            event_from_wire(pb::Event { seq: 3, client_msg_id: Bytes::from_static(b"x"), ..Default::default() });
+        assert_eq!((event.seq, event.body, event.time), (3, Body::Unknown, SystemTime::UNIX_EPOCH));
+        assert_eq!(ack_from_wire(&pb::Ack::default()), None);
+    }
+}

@@ -1,0 +1,611 @@
+//! What the client does about what it hears and is asked: a pure state machine over all its connections. It is told, and
+//! returns actions; it does no I/O, and the time is given to it.
+
+mod rooms;
+mod session;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use stubs::chat::v1::{self as pb, server_frame};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tonic::{Code, Status};
+
+use crate::backoff::Backoff;
+use crate::client::{JoinError, SendError};
+use crate::convert;
+use crate::model::{Connection, Cursor, Draft, Joined, MsgId, Refused, Start, Update};
+use crate::outbox::{Outbox, Posted};
+
+use rooms::Rooms;
+use session::{Asked, Session};
+
+/// What an application asks for.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Get a draft stored.
+    Post(Posted),
+    /// Receive a room.
+    Join { room: String, start: Start, reply: oneshot::Sender<Result<Joined, JoinError>> },
+    /// Stop receiving it.
+    Leave { room: String },
+    /// Note how far the user has read.
+    MarkRead { room: String, seq: u64 },
+    /// The user is typing.
+    Typing { room: String },
+    /// Get another token and tell it.
+    RefreshToken,
+    /// Answer when nothing is unsent.
+    Flush { reply: oneshot::Sender<()> },
+    /// There is nothing more to ask for. What has been asked is waited for, up to this time, if there is a session.
+    Close { until: Instant },
+}
+
+/// What is to be done, in this order.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Open a session, then tell [`Engine::opened`] or [`Engine::ended`].
+    Connect,
+    /// Leave the session, or the attempt to open one.
+    Disconnect,
+    /// Get another token, then tell [`Engine::token`].
+    GetToken,
+    /// Tell the application, and [`Engine::pause`] if it is too slow.
+    Tell(Update),
+    /// Keep the draft for another run of the program.
+    Save(Draft),
+    /// It needs not be kept any more.
+    Forget(MsgId),
+    /// What is kept belongs to this user.
+    Own(String),
+    /// Nothing more will happen.
+    Over,
+}
+
+/// What does not change.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) backoff: Backoff,
+    /// Another token can be had.
+    pub(crate) can_refresh: bool,
+    /// Cursors and drafts are kept for another run of the program.
+    pub(crate) keeps: bool,
+}
+
+/// One client, from its first connection to its end.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    settings: Settings,
+    phase: Phase,
+    rooms: Rooms,
+    outbox: Outbox,
+    /// Whom what is kept belongs to, once that is known.
+    owner: Option<String>,
+    /// Attempts to connect since a session last went well.
+    attempts: u32,
+    /// Attempts to send since a draft was last acked, and the earliest time of the next one.
+    refusals: u32,
+    hold_until: Option<Instant>,
+    /// A token was refused, and another one asked for, since the last Welcome.
+    refreshed: bool,
+    /// The application is too slow: it is told nothing until it has caught up.
+    paused: bool,
+    /// Whoever waits until nothing is unsent.
+    flushes: Vec<oneshot::Sender<()>>,
+    /// The application is done; see [`Engine::settle`].
+    close_at: Option<Instant>,
+    random: fastrand::Rng,
+    pub(crate) actions: Vec<Action>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Until the next attempt.
+    Waiting {
+        until: Instant,
+    },
+    /// Asked to connect, and not answered yet.
+    Connecting,
+    Online(Box<Session>),
+    /// Nothing more happens.
+    Over,
+}
+
+/// What an earlier run of the program has left.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) owner: Option<String>,
+    pub(crate) drafts: Vec<Draft>,
+    pub(crate) cursors: HashMap<String, Cursor>,
+}
+
+impl Engine {
+    /// Asks to connect at once.
+    pub(crate) fn new(settings: Settings, kept: Kept, seed: u64) -> Self {
+        let Kept { owner, drafts, cursors } = kept;
+        let mut engine = Self {
+            settings,
+            phase: Phase::Connecting,
+            rooms: Rooms::new(cursors),
+            outbox: Outbox::default(),
+            owner,
+            attempts: 0,
+            refusals: 0,
+            hold_until: None,
+            refreshed: false,
+            paused: false,
+            flushes: Vec::new(),
+            close_at: None,
+            random: fastrand::Rng::with_seed(seed),
+            actions: Vec::new(),
+        };
+        engine.tell(Update::Connection(Connection::Connecting));
+        for draft in drafts {
+            engine.outbox.put(Posted { draft, reply: None, _place: None });
+        }
+        if !engine.outbox.is_empty() {
+            engine.tell(Update::Unsent(engine.outbox.len()));
+        }
+        engine.actions.push(Action::Connect);
+        engine
+    }
+
+    pub(crate) fn command(&mut self, command: Command) {
+        match command {
+            Command::Post(posted) => {
+                if self.settings.keeps {
+                    self.actions.push(Action::Save(posted.draft.clone()));
+                }
+                self.outbox.put(posted);
+                self.tell(Update::Unsent(self.outbox.len()));
+            }
+            Command::Join { room, start, reply } => {
+                self.rooms.join(room.clone(), start, reply);
+                self.ask_to_join(&room);
+            }
+            Command::Leave { room } => {
+                let seated = self.rooms.leave(&room);
+                if let (Some(session), true) = (self.online(), seated) {
+                    session.leave(room);
+                }
+            }
+            Command::MarkRead { room, seq } => {
+                self.rooms.want_mark(&room, seq);
+                self.ask_to_mark(&room);
+            }
+            Command::Typing { room } => {
+                let here = self.rooms.is_here(&room);
+                if let (Some(session), true) = (self.online(), here) {
+                    session.typing(room);
+                }
+            }
+            Command::RefreshToken => self.actions.push(Action::GetToken),
+            Command::Flush { reply } => self.flushes.push(reply),
+            Command::Close { until } => self.close_at = Some(until),
+        }
+    }
+
+    /// To be called when everything that is known has been told: answers who waits for all to be sent, and ends a client
+    /// that is to be closed.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        if self.outbox.is_empty() {
+            for reply in self.flushes.drain(..) {
+                let _ = reply.send(());
+            }
+        }
+        let Some(until) = self.close_at else { return };
+        let busy = match &self.phase {
+            Phase::Online(session) => !session.is_idle() || !self.outbox.is_empty(),
+            _ => false,
+        };
+        if !busy || now >= until {
+            self.over(Connection::Closed, &SendError::Closed);
+        }
+    }
+
+    /// The session is open.
+    pub(crate) fn opened(&mut self, welcome: &pb::Welcome, now: Instant) {
+        let user = &welcome.user;
+        if self.owner.as_ref().is_some_and(|owner| owner != user) {
+            let owner = self.owner.take().unwrap_or_default();
+            let message = format!("what is kept here belongs to {owner}, and the service takes this user for {user}");
+            let why = Refused { code: Code::FailedPrecondition, message };
+            return self.over(Connection::Lost(why.clone()), &SendError::Lost(why));
+        }
+        if self.settings.keeps && self.owner.is_none() {
+            self.owner = Some(user.clone());
+            self.actions.push(Action::Own(user.clone()));
+        }
+        self.refreshed = false;
+        self.hold_until = None;
+        let session = Session::new(welcome, self.settings.backoff.ceiling(self.attempts), now);
+        let max_text_bytes = session.max_text_bytes();
+        self.phase = Phase::Online(Box::new(session));
+        self.tell(Update::Connection(Connection::Online { user: user.clone(), max_text_bytes }));
+        for room in self.rooms.names() {
+            self.ask_to_join(&room);
+        }
+        for room in self.rooms.marks_wanted() {
+            self.ask_to_mark(&room);
+        }
+    }
+
+    /// The service has said something.
+    pub(crate) fn heard(&mut self, frame: pb::ServerFrame, now: Instant) {
+        let Phase::Online(session) = &mut self.phase else { return };
+        session.heard(now);
+        let pb::ServerFrame { reply_to, body } = frame;
+        let asked = session.answered(reply_to);
+        // What this client does not know is skipped.
+        let Some(body) = body else { return };
+        match body {
+            server_frame::Body::Event(event) => self.event(event, now),
+            server_frame::Body::Ack(ack) => self.acked(asked, &ack),
+            server_frame::Body::Error(error) => self.refused(asked, &convert::status_from_wire(error), now),
+            server_frame::Body::Joined(joined) => self.joined(asked, &joined),
+            server_frame::Body::CaughtUp(pb::CaughtUp { room, seq }) => {
+                if self.rooms.is_here(&room) {
+                    self.tell(Update::CaughtUp { room, seq });
+                }
+            }
+            server_frame::Body::PresenceChanged(changed) => {
+                if let Some(update) = self.rooms.presence(changed) {
+                    self.tell(update);
+                }
+            }
+            server_frame::Body::TypingChanged(pb::TypingChanged { room, users }) => {
+                if self.rooms.is_here(&room) {
+                    self.tell(Update::Typing { room, users });
+                }
+            }
+            server_frame::Body::ReadChanged(pb::ReadChanged { room, seq }) => self.tell(Update::Read { room, seq }),
+            server_frame::Body::Draining(draining) => {
+                session.drain(&draining, now);
+                self.tell(Update::Connection(Connection::Draining));
+            }
+            server_frame::Body::Ping(pb::Ping {}) => session.pong(),
+            server_frame::Body::Done(pb::Done {}) => {
+                if let Some(Asked::Mark { room, seq }) = asked {
+                    self.rooms.marked(&room, seq);
+                    self.tell(Update::Read { room: room.clone(), seq });
+                    self.ask_to_mark(&room);
+                }
+            }
+            server_frame::Body::Welcome(_) | server_frame::Body::Pong(_) => {}
+        }
+    }
+
+    /// The session has ended, or could not be opened.
+    pub(crate) fn ended(&mut self, status: &Status, now: Instant) {
+        let session = match std::mem::replace(&mut self.phase, Phase::Connecting) {
+            Phase::Over => {
+                self.phase = Phase::Over;
+                return;
+            }
+            Phase::Online(session) => Some(session),
+            Phase::Connecting | Phase::Waiting { .. } => None,
+        };
+        self.rooms.cut();
+        self.rooms.forget_asked();
+        self.outbox.all_again();
+        let code = status.code();
+        if code == Code::Unauthenticated && self.settings.can_refresh && !self.refreshed {
+            self.refreshed = true;
+            self.tell(Update::Connection(Connection::Connecting));
+            self.actions.push(Action::Connect);
+            return;
+        }
+        if !may_pass(code) {
+            let why = Refused::from(status);
+            return self.over(Connection::Lost(why.clone()), &SendError::Lost(why));
+        }
+        if session.as_ref().is_some_and(|session| session.went_well(now)) {
+            self.attempts = 0;
+        }
+        let delay = match session.as_ref().and_then(|session| session.reconnect_in(now)) {
+            // Spread out already, over all who were told.
+            Some(told) => told,
+            None => {
+                let spread = self.settings.backoff.delay(self.attempts, &mut self.random);
+                convert::retry_hint(status).unwrap_or_default() + spread
+            }
+        };
+        self.attempts = self.attempts.saturating_add(1);
+        self.phase = Phase::Waiting { until: now + delay };
+        self.tell(Update::Connection(Connection::Waiting { why: sentence(status), retry_in: delay }));
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        if self.hold_until.is_some_and(|until| now >= until) {
+            self.hold_until = None;
+            for room in self.rooms.marks_wanted() {
+                self.ask_to_mark(&room);
+            }
+            for room in self.rooms.away() {
+                self.ask_to_join(&room);
+            }
+        }
+        match &mut self.phase {
+            Phase::Waiting { until } if now >= *until => {
+                self.phase = Phase::Connecting;
+                self.tell(Update::Connection(Connection::Connecting));
+                self.actions.push(Action::Connect);
+            }
+            Phase::Online(session) => {
+                if session.tick(now).is_err() {
+                    self.hang_up(&Status::deadline_exceeded("the service is silent"), now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// When [`Engine::tick`] is due next.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let phase = match &self.phase {
+            Phase::Waiting { until } => Some(*until),
+            Phase::Online(session) => Some(session.deadline()),
+            Phase::Connecting | Phase::Over => None,
+        };
+        [phase, self.hold_until, self.close_at].into_iter().flatten().min()
+    }
+
+    /// Whether [`Engine::next_frame`] has one.
+    pub(crate) fn has_frame(&self) -> bool {
+        match &self.phase {
+            Phase::Online(session) => session.has_frame() || session.takes_drafts() && self.may_send(),
+            _ => false,
+        }
+    }
+
+    /// What is to be said next, now that there is room for it.
+    pub(crate) fn next_frame(&mut self) -> Option<pb::ClientFrame> {
+        let may_send = self.may_send();
+        let Phase::Online(session) = &mut self.phase else { return None };
+        if let Some(frame) = session.next_frame() {
+            return Some(frame);
+        }
+        if !may_send || !session.takes_drafts() {
+            return None;
+        }
+        let (number, draft) = self.outbox.next()?;
+        Some(session.ask(Asked::Draft(number), convert::change_to_wire(draft)))
+    }
+
+    /// The application is too slow: rooms are left until it has caught up.
+    pub(crate) fn pause(&mut self) {
+        if std::mem::replace(&mut self.paused, true) {
+            return;
+        }
+        let seated = self.rooms.cut();
+        if let Some(session) = self.online() {
+            for room in seated {
+                session.leave(room);
+            }
+        }
+    }
+
+    /// It has caught up.
+    pub(crate) fn resume(&mut self) {
+        if std::mem::replace(&mut self.paused, false) {
+            for room in self.rooms.names() {
+                self.ask_to_join(&room);
+            }
+        }
+    }
+
+    /// There is a new token: tell it, if there is a session that goes on with it.
+    pub(crate) fn token(&mut self, token: String) {
+        if let Some(session) = self.online() {
+            session.token(token);
+        }
+    }
+
+    fn event(&mut self, event: pb::Event, now: Instant) {
+        match self.rooms.event(&event.room, event.seq, event.prev_seq) {
+            rooms::Fits::Next => self.tell(Update::Event(convert::event_from_wire(event))),
+            // Still on its way when the room was left.
+            rooms::Fits::Unwanted => {}
+            rooms::Fits::Seen => {
+                tracing::warn!(room = event.room, seq = event.seq, "an event came again");
+            }
+            rooms::Fits::Gap { last } => {
+                tracing::warn!(room = event.room, seq = event.seq, prev = event.prev_seq, last, "events are missing");
+                self.hang_up(&Status::internal("the service left out events"), now);
+            }
+        }
+    }
+
+    fn acked(&mut self, asked: Option<Asked>, ack: &pb::Ack) {
+        let Some(Asked::Draft(number)) = asked else { return };
+        let Some(ack) = convert::ack_from_wire(ack) else {
+            tracing::warn!("an ack names no draft");
+            return self.outbox.again(number);
+        };
+        self.refusals = 0;
+        if let Some(posted) = self.outbox.remove(number) {
+            self.forget(posted.draft.id);
+            posted.settle(Ok(ack));
+            self.tell(Update::Unsent(self.outbox.len()));
+        }
+    }
+
+    fn joined(&mut self, asked: Option<Asked>, joined: &pb::Joined) {
+        let Some(Asked::Join { room, ticket }) = asked else { return };
+        if room != joined.room {
+            tracing::warn!(room, "another room was joined than was asked for");
+            return;
+        }
+        let told = convert::joined_from_wire(joined);
+        // Left or joined again meanwhile: that is on its way.
+        let seated = self.rooms.joined(ticket, &told, joined.present.clone(), joined.present_count);
+        let Some((reply, present)) = seated else { return };
+        self.tell(Update::Joined(told.clone()));
+        self.tell(present);
+        if let Some(reply) = reply {
+            // Whoever asked may have stopped waiting.
+            let _ = reply.send(Ok(told));
+        }
+    }
+
+    /// One frame could not be carried out.
+    fn refused(&mut self, asked: Option<Asked>, status: &Status, now: Instant) {
+        let passes = may_pass(status.code());
+        match asked {
+            Some(Asked::Draft(number)) if passes => {
+                self.outbox.again(number);
+                self.hold(status, now);
+            }
+            Some(Asked::Draft(number)) => {
+                let why = Refused::from(status);
+                if let Some(posted) = self.outbox.remove(number) {
+                    self.forget(posted.draft.id);
+                    if let Some((draft, _)) = posted.settle(Err(SendError::Refused(why.clone()))) {
+                        self.tell(Update::Refused { draft, why });
+                    }
+                    self.tell(Update::Unsent(self.outbox.len()));
+                }
+            }
+            // More rooms than a session may have: waiting does not help.
+            Some(Asked::Join { room, ticket }) if passes && convert::retry_hint(status).is_some() => {
+                self.rooms.not_joined(&room, ticket);
+                self.hold(status, now);
+            }
+            Some(Asked::Join { room, ticket }) => {
+                let Some(reply) = self.rooms.refused(&room, ticket) else { return };
+                let why = Refused::from(status);
+                if let Some(reply) = reply {
+                    let _ = reply.send(Err(JoinError::Refused(why.clone())));
+                }
+                self.tell(Update::JoinRefused { room, why });
+            }
+            Some(Asked::Mark { room, .. }) if passes => {
+                self.rooms.not_marked(&room);
+                self.hold(status, now);
+            }
+            Some(Asked::Mark { room, seq }) => {
+                tracing::warn!(room, seq, code = ?status.code(), "the read mark was refused");
+                self.rooms.marked(&room, seq);
+            }
+            // A room that was left before it was joined.
+            Some(Asked::Leave) => {}
+            Some(Asked::Token) | None => {
+                tracing::warn!(?asked, code = ?status.code(), why = status.message(), "the service refused a frame");
+            }
+        }
+    }
+
+    /// The service cannot take more just now.
+    fn hold(&mut self, status: &Status, now: Instant) {
+        let spread = self.settings.backoff.delay(self.refusals, &mut self.random);
+        let until = now + convert::retry_hint(status).unwrap_or_default() + spread;
+        // All that was on its way is refused at once; that is one refusal.
+        if self.hold_until.is_none() {
+            self.refusals = self.refusals.saturating_add(1);
+        }
+        self.hold_until = Some(self.hold_until.map_or(until, |held| held.max(until)));
+    }
+
+    fn hang_up(&mut self, status: &Status, now: Instant) {
+        self.actions.push(Action::Disconnect);
+        self.ended(status, now);
+    }
+
+    fn over(&mut self, connection: Connection, why: &SendError) {
+        if matches!(self.phase, Phase::Over) {
+            return;
+        }
+        self.phase = Phase::Over;
+        self.actions.push(Action::Disconnect);
+        // They learn that nobody will answer.
+        self.flushes.clear();
+        // What is kept stays kept, for the next run.
+        for posted in self.outbox.drain() {
+            posted.settle(Err(why.clone()));
+        }
+        for reply in self.rooms.drain() {
+            let _ = reply.send(Err(match why {
+                SendError::Lost(why) => JoinError::Lost(why.clone()),
+                _ => JoinError::Closed,
+            }));
+        }
+        self.tell(Update::Connection(connection));
+        self.actions.push(Action::Over);
+    }
+
+    fn ask_to_join(&mut self, room: &str) {
+        if self.paused || self.hold_until.is_some() {
+            return;
+        }
+        let Phase::Online(session) = &mut self.phase else { return };
+        if let Some((ticket, start)) = self.rooms.asking(room) {
+            session.join(room, ticket, start);
+        }
+    }
+
+    fn ask_to_mark(&mut self, room: &str) {
+        if self.hold_until.is_some() {
+            return;
+        }
+        let Phase::Online(session) = &mut self.phase else { return };
+        if let Some(seq) = self.rooms.marking(room) {
+            session.mark(room, seq);
+        }
+    }
+
+    fn online(&mut self) -> Option<&mut Session> {
+        match &mut self.phase {
+            Phase::Online(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    fn may_send(&self) -> bool {
+        self.hold_until.is_none() && self.outbox.has_due()
+    }
+
+    fn forget(&mut self, id: MsgId) {
+        if self.settings.keeps {
+            self.actions.push(Action::Forget(id));
+        }
+    }
+
+    fn tell(&mut self, update: Update) {
+        self.actions.push(Action::Tell(update));
+    }
+}
+
+/// Whether what ended this way may go well another time: PROTOCOL's list, and what the client's own transport answers when a
+/// connection breaks (`Cancelled`, and an end without a word, `Ok`).
+pub(crate) fn may_pass(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Ok
+            | Code::Cancelled
+            | Code::Unavailable
+            | Code::ResourceExhausted
+            | Code::DeadlineExceeded
+            | Code::Unknown
+            | Code::Internal
+    )
+}
+
+/// What to tell a person who asks why there is no connection.
+fn sentence(status: &Status) -> String {
+    match status.code() {
+        Code::Ok => "the service ended the session".to_owned(),
+        _ if status.message().is_empty() => status.code().description().to_owned(),
+        _ => status.message().to_owned(),
+    }
+}
+
+/// How long a service that is asked something may take, as a share of its heartbeat.
+pub(crate) const ANSWER: f64 = 0.5;
+
+/// The heartbeat of a service that does not tell.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+//! The rooms that the application wants to receive, and how far each has come. Pure.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use stubs::chat::v1 as pb;
+use tokio::sync::oneshot;
+
+use crate::client::JoinError;
+use crate::model::{Cursor, Joined, Seq, Start, Update};
+
+/// Whoever waits for a room to be joined.
+type Reply = oneshot::Sender<Result<Joined, JoinError>>;
+
+#[derive(Debug)]
+pub(super) struct Rooms {
+    rooms: BTreeMap<String, Room>,
+    marks: BTreeMap<String, Mark>,
+    /// Where an earlier run of the program has stopped.
+    kept: HashMap<String, Cursor>,
+    last_ticket: Ticket,
+}
+
+/// Tells one Join from another of the same room: a room may be left and joined again before the first is answered.
+pub(super) type Ticket = u64;
+
+#[derive(Debug)]
+struct Room {
+    /// What to ask for as long as nothing has been received.
+    start: Start,
+    /// The last event received, or the place where the reader was put.
+    cursor: Option<Cursor>,
+    place: Place,
+    present: BTreeSet<String>,
+    reply: Option<Reply>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Away,
+    /// Join has been asked for.
+    Asking(Ticket),
+    Here,
+}
+
+/// How far the user has read: what is to be stored, and what is being stored.
+#[derive(Debug, Default)]
+struct Mark {
+    wanted: Seq,
+    stored: Seq,
+    asking: bool,
+}
+
+/// How an event fits what has been received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fits {
+    Next,
+    /// Nobody wants it, or wants it yet.
+    Unwanted,
+    Seen,
+    Gap {
+        last: Seq,
+    },
+}
+
+impl Rooms {
+    pub(super) fn new(kept: HashMap<String, Cursor>) -> Self {
+        Self { rooms: BTreeMap::new(), marks: BTreeMap::new(), kept, last_ticket: 0 }
+    }
+
+    /// Joining a room again begins again.
+    pub(super) fn join(&mut self, room: String, start: Start, reply: Reply) {
+        let start = match start {
+            Start::Resume { or_last } => self.kept.get(&room).map_or(Start::Last(or_last), |kept| Start::After(*kept)),
+            start => start,
+        };
+        let new = Room { start, cursor: None, place: Place::Away, present: BTreeSet::new(), reply: Some(reply) };
+        if let Some(Room { reply: Some(earlier), .. }) = self.rooms.insert(room, new) {
+            let _ = earlier.send(Err(JoinError::Left));
+        }
+    }
+
+    /// Answers whether the service has to be told.
+    pub(super) fn leave(&mut self, room: &str) -> bool {
+        let Some(left) = self.rooms.remove(room) else { return false };
+        if let Some(reply) = left.reply {
+            let _ = reply.send(Err(JoinError::Left));
+        }
+        left.place != Place::Away
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        self.rooms.keys().cloned().collect()
+    }
+
+    pub(super) fn away(&self) -> Vec<String> {
+        self.rooms.iter().filter(|(_, room)| room.place == Place::Away).map(|(name, _)| name.clone()).collect()
+    }
+
+    pub(super) fn is_here(&self, room: &str) -> bool {
+        self.rooms.get(room).is_some_and(|room| room.place == Place::Here)
+    }
+
+    /// The room is about to be asked for: from where on; `None` if it has been already.
+    pub(super) fn asking(&mut self, room: &str) -> Option<(Ticket, Start)> {
+        let room = self.rooms.get_mut(room).filter(|room| room.place == Place::Away)?;
+        self.last_ticket += 1;
+        room.place = Place::Asking(self.last_ticket);
+        Some((self.last_ticket, room.cursor.map_or(room.start, Start::After)))
+    }
+
+    /// Answers whoever waited for it, and who is there; `None` if the room was not asked for, or not any more.
+    pub(super) fn joined(
+        &mut self,
+        ticket: Ticket,
+        joined: &Joined,
+        present: Vec<String>,
+        count: u32,
+    ) -> Option<(Option<Reply>, Update)> {
+        let room = self.asked_for(&joined.room, ticket)?;
+        room.place = Place::Here;
+        room.cursor = Some(Cursor { epoch: joined.epoch, seq: joined.start });
+        room.present = present.into_iter().collect();
+        let present =
+            Update::Present { room: joined.room.clone(), users: room.present.iter().cloned().collect(), count };
+        Some((room.reply.take(), present))
+    }
+
+    /// It is to be asked for again.
+    pub(super) fn not_joined(&mut self, room: &str, ticket: Ticket) {
+        if let Some(room) = self.asked_for(room, ticket) {
+            room.place = Place::Away;
+        }
+    }
+
+    /// It is not to be asked for again. Answers whoever waited for it; `None` if it was not asked for any more.
+    pub(super) fn refused(&mut self, room: &str, ticket: Ticket) -> Option<Option<Reply>> {
+        self.asked_for(room, ticket)?;
+        self.rooms.remove(room).map(|room| room.reply)
+    }
+
+    pub(super) fn event(&mut self, room: &str, seq: Seq, prev_seq: Seq) -> Fits {
+        let Some(Room { place: Place::Here, cursor: Some(cursor), .. }) = self.rooms.get_mut(room) else {
+            return Fits::Unwanted;
+        };
+        if seq <= cursor.seq {
+            Fits::Seen
+        } else if prev_seq != cursor.seq {
+            Fits::Gap { last: cursor.seq }
+        } else {
+            cursor.seq = seq;
+            Fits::Next
+        }
+    }
+
+    /// Who is in the room now, as a whole.
+    pub(super) fn presence(&mut self, changed: pb::PresenceChanged) -> Option<Update> {
+        let pb::PresenceChanged { room: name, came, left, snapshot, present_count } = changed;
+        let room = self.rooms.get_mut(&name).filter(|room| room.place == Place::Here)?;
+        if snapshot {
+            room.present.clear();
+        }
+        for user in &left {
+            room.present.remove(user);
+        }
+        room.present.extend(came);
+        Some(Update::Present { room: name, users: room.present.iter().cloned().collect(), count: present_count })
+    }
+
+    pub(super) fn want_mark(&mut self, room: &str, seq: Seq) {
+        let mark = self.marks.entry(room.to_owned()).or_default();
+        mark.wanted = mark.wanted.max(seq);
+    }
+
+    pub(super) fn marks_wanted(&self) -> Vec<String> {
+        let wanted = |mark: &Mark| mark.wanted > mark.stored && !mark.asking;
+        self.marks.iter().filter(|(_, mark)| wanted(mark)).map(|(room, _)| room.clone()).collect()
+    }
+
+    /// The mark is about to be said: which; `None` if there is nothing new, or one is on its way.
+    pub(super) fn marking(&mut self, room: &str) -> Option<Seq> {
+        let mark = self.marks.get_mut(room).filter(|mark| mark.wanted > mark.stored && !mark.asking)?;
+        mark.asking = true;
+        Some(mark.wanted)
+    }
+
+    pub(super) fn marked(&mut self, room: &str, seq: Seq) {
+        if let Some(mark) = self.marks.get_mut(room) {
+            mark.stored = mark.stored.max(seq);
+            mark.asking = false;
+        }
+    }
+
+    pub(super) fn not_marked(&mut self, room: &str) {
+        if let Some(mark) = self.marks.get_mut(room) {
+            mark.asking = false;
+        }
+    }
+
+    /// Nothing is received any more; answers where something was, or was about to be.
+    pub(super) fn cut(&mut self) -> Vec<String> {
+        let mut seated = Vec::new();
+        for (name, room) in &mut self.rooms {
+            if std::mem::replace(&mut room.place, Place::Away) != Place::Away {
+                seated.push(name.clone());
+            }
+        }
+        seated
+    }
+
+    /// What was on its way when the stream ended may not have come.
+    pub(super) fn forget_asked(&mut self) {
+        for mark in self.marks.values_mut() {
+            mark.asking = false;
+        }
+    }
+
+    /// The room, if this is what is asked for it now.
+    fn asked_for(&mut self, room: &str, ticket: Ticket) -> Option<&mut Room> {
+        self.rooms.get_mut(room).filter(|room| room.place == Place::Asking(ticket))
+    }
+
+    /// Everyone who still waits.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Reply> {
+        std::mem::take(&mut self.rooms).into_values().filter_map(|room| room.reply)
+    }
+}

@@ -1,0 +1,632 @@
+//! The engine by itself: against a service that forgets, refuses and is cut off at random, and at exact instants.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use bytes::Bytes;
+use prost::Message;
+use stubs::chat::v1::{client_frame, event, join};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::*;
+use crate::model::{Body, Change, Verdict};
+
+const SETTINGS: Settings = Settings {
+    backoff: Backoff { base: Duration::from_millis(250), max: Duration::from_secs(6) },
+    can_refresh: false,
+    keeps: true,
+};
+
+type Outcomes = Vec<oneshot::Receiver<crate::outbox::Outcome>>;
+
+fn new() -> (Engine, Instant) {
+    (Engine::new(SETTINGS, Kept::default(), 1), Instant::now())
+}
+
+fn welcome() -> pb::Welcome {
+    let limits = pb::Limits { max_text_bytes: 100, max_rooms: 3, max_in_flight: 4, max_frame_bytes: 1_000 };
+    let heartbeat = Some(prost_types::Duration { seconds: 10, nanos: 0 });
+    pb::Welcome { user: "sam".to_owned(), limits: Some(limits), heartbeat, ..pb::Welcome::default() }
+}
+
+fn online() -> (Engine, Instant) {
+    let (mut engine, now) = new();
+    engine.opened(&welcome(), now);
+    engine.actions.clear();
+    (engine, now)
+}
+
+fn reply(reply_to: u64, body: server_frame::Body) -> pb::ServerFrame {
+    pb::ServerFrame { reply_to, body: Some(body) }
+}
+
+fn error(reply_to: u64, status: &Status) -> pb::ServerFrame {
+    let details = tonic_types::pb::Status::decode(status.details()).unwrap().details;
+    let status = tonic_types::pb::Status { code: status.code().into(), message: status.message().to_owned(), details };
+    reply(reply_to, server_frame::Body::Error(pb::Error { status: Some(status) }))
+}
+
+fn ack(reply_to: u64, room: &str, seq: u64, id: Bytes) -> pb::ServerFrame {
+    let ack = pb::Ack { room: room.to_owned(), seq, client_msg_id: id, ..pb::Ack::default() };
+    reply(reply_to, server_frame::Body::Ack(ack))
+}
+
+fn post(engine: &mut Engine, room: &str, text: &str) -> oneshot::Receiver<crate::outbox::Outcome> {
+    let (reply, outcome) = oneshot::channel();
+    let draft = Draft::new(room, Change::post(text));
+    engine.command(Command::Post(Posted { draft, reply: Some(reply), _place: None }));
+    outcome
+}
+
+fn ask_to_join(engine: &mut Engine, room: &str, start: Start) -> oneshot::Receiver<Result<Joined, JoinError>> {
+    let (reply, joined) = oneshot::channel();
+    engine.command(Command::Join { room: room.to_owned(), start, reply });
+    joined
+}
+
+fn said(engine: &mut Engine) -> Vec<(u64, client_frame::Body)> {
+    let frames = std::iter::from_fn(|| engine.next_frame());
+    frames.map(|frame| (frame.id, frame.body.unwrap())).collect()
+}
+
+/// What the application was told about connections.
+fn connections(engine: &mut Engine) -> Vec<Connection> {
+    let told = |action| match action {
+        Action::Tell(Update::Connection(connection)) => Some(connection),
+        _ => None,
+    };
+    engine.actions.drain(..).filter_map(told).collect()
+}
+
+/// A service with one life of history, and the two directions of a connection to it.
+#[derive(Default)]
+struct Service {
+    rooms: HashMap<String, Vec<pb::Event>>,
+    seats: HashMap<String, u64>,
+    to_service: VecDeque<pb::ClientFrame>,
+    to_client: VecDeque<pb::ServerFrame>,
+    stored_twice: usize,
+}
+
+const EPOCH: u64 = 7;
+
+impl Service {
+    fn store(&mut self, room: &str, sender: &str, id: Bytes, text: String) -> u64 {
+        let events = self.rooms.entry(room.to_owned()).or_default();
+        if let Some(first) = events.iter().find(|event| event.client_msg_id == id) {
+            self.stored_twice += 1;
+            return first.seq;
+        }
+        let prev_seq = events.last().map_or(0, |last| last.seq);
+        // Seqs rise; nobody promises that they rise by one.
+        let seq = prev_seq + 1 + prev_seq % 3;
+        let body = Some(event::Body::Posted(pb::Posted { text, ..pb::Posted::default() }));
+        let room = room.to_owned();
+        let event =
+            pb::Event { room, seq, prev_seq, sender: sender.to_owned(), client_msg_id: id, body, ..Default::default() };
+        events.push(event);
+        self.deliver();
+        seq
+    }
+
+    /// Puts on the stream what the readers have not got yet.
+    fn deliver(&mut self) {
+        for (room, cursor) in &mut self.seats {
+            for event in self.rooms.get(room).into_iter().flatten().filter(|event| event.seq > *cursor) {
+                self.to_client.push_back(reply(0, server_frame::Body::Event(event.clone())));
+            }
+            *cursor = self.rooms.get(room).and_then(|events| events.last()).map_or(*cursor, |last| last.seq);
+        }
+    }
+
+    fn hear(&mut self, refuses: bool) {
+        let Some(pb::ClientFrame { id, body }) = self.to_service.pop_front() else { return };
+        let answer = match body.unwrap() {
+            client_frame::Body::Send(_) | client_frame::Body::Join(_) if refuses => {
+                let details = ErrorDetails::with_retry_info(Some(Duration::from_millis(500)));
+                error(id, &Status::with_error_details(Code::Unavailable, "not now", details))
+            }
+            client_frame::Body::Send(pb::Send { room, text, client_msg_id, .. }) => {
+                let seq = self.store(&room, "sam", client_msg_id.clone(), text);
+                ack(id, &room, seq, client_msg_id)
+            }
+            client_frame::Body::Join(pb::Join { room, start }) => {
+                let events = self.rooms.entry(room.clone()).or_default();
+                let head = events.last().map_or(0, |last| last.seq);
+                let (verdict, start) = match start {
+                    None => (pb::Verdict::Live, head),
+                    Some(join::Start::Last(_)) => (pb::Verdict::Live, 0),
+                    Some(join::Start::After(pb::Cursor { epoch, seq })) => {
+                        assert!(epoch == EPOCH || seq == 0, "a cursor is of the life that it was given in");
+                        assert!(seq <= head);
+                        (pb::Verdict::Recovered, seq)
+                    }
+                };
+                self.seats.insert(room.clone(), start);
+                let joined = pb::Joined {
+                    room: room.clone(),
+                    verdict: verdict.into(),
+                    epoch: EPOCH,
+                    start_seq: start,
+                    head_seq: head,
+                    ..pb::Joined::default()
+                };
+                self.to_client.push_back(reply(id, server_frame::Body::Joined(joined)));
+                self.deliver();
+                reply(0, server_frame::Body::CaughtUp(pb::CaughtUp { room, seq: head }))
+            }
+            client_frame::Body::Leave(pb::Leave { room }) => {
+                self.seats.remove(&room);
+                reply(id, server_frame::Body::Done(pb::Done {}))
+            }
+            client_frame::Body::Ping(_) => reply(id, server_frame::Body::Pong(pb::Pong {})),
+            _ => return,
+        };
+        self.to_client.push_back(answer);
+    }
+
+    fn cut(&mut self) {
+        self.seats.clear();
+        self.to_service.clear();
+        self.to_client.clear();
+    }
+}
+
+/// One engine, one service, and an application that notes what it is told.
+struct World {
+    engine: Engine,
+    service: Service,
+    now: Instant,
+    random: fastrand::Rng,
+    outcomes: Outcomes,
+    /// Texts of the drafts, and their ids as they were saved and forgotten.
+    saved: HashSet<MsgId>,
+    told: HashMap<String, Vec<u64>>,
+    connected: usize,
+    drafts: usize,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let (engine, now) = new();
+        Self {
+            engine,
+            service: Service::default(),
+            now,
+            random: fastrand::Rng::with_seed(seed),
+            outcomes: Vec::new(),
+            saved: HashSet::new(),
+            told: HashMap::new(),
+            connected: 0,
+            drafts: 0,
+        }
+    }
+
+    fn room(&mut self) -> String {
+        ["north", "south"][self.random.usize(..2)].to_owned()
+    }
+
+    fn step(&mut self) {
+        match self.random.u8(..100) {
+            0..10 => {
+                let room = self.room();
+                self.drafts += 1;
+                let outcome = post(&mut self.engine, &room, &format!("{}", self.drafts));
+                self.outcomes.push(outcome);
+            }
+            10..14 => {
+                let (room, n) = (self.room(), self.random.u128(..));
+                self.service.store(&room, "ann", n.to_be_bytes().to_vec().into(), "Hey".to_owned());
+            }
+            14..16 => self.engine.pause(),
+            16..20 => self.engine.resume(),
+            20..45 => {
+                if let Some(frame) = self.engine.next_frame() {
+                    self.service.to_service.push_back(frame);
+                }
+            }
+            45..65 => {
+                let refuses = self.random.u8(..) < 12;
+                self.service.hear(refuses);
+            }
+            65..90 => self.hear(),
+            90..93 => self.cut(),
+            93 => {
+                let draining = pb::Draining {
+                    reconnect_after: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
+                    ..pb::Draining::default()
+                };
+                self.service.to_client.push_back(reply(0, server_frame::Body::Draining(draining)));
+            }
+            _ => {
+                self.now += Duration::from_millis(self.random.u64(..3_000));
+                self.engine.tick(self.now);
+            }
+        }
+        self.act();
+    }
+
+    fn hear(&mut self) {
+        if let Some(frame) = self.service.to_client.pop_front() {
+            self.engine.heard(frame, self.now);
+        }
+    }
+
+    fn cut(&mut self) {
+        if matches!(self.engine.phase, Phase::Online(_)) {
+            self.service.cut();
+            self.engine.ended(&Status::unavailable("cut"), self.now);
+        }
+    }
+
+    fn act(&mut self) {
+        for action in std::mem::take(&mut self.engine.actions) {
+            match action {
+                Action::Connect => {
+                    self.connected += 1;
+                    self.service.cut();
+                    if self.random.u8(..) < 50 {
+                        self.engine.ended(&Status::unavailable("nobody is there"), self.now);
+                    } else {
+                        self.engine.opened(&welcome(), self.now);
+                    }
+                }
+                Action::Disconnect => self.service.cut(),
+                Action::Save(draft) => assert!(self.saved.insert(draft.id)),
+                Action::Forget(id) => assert!(self.saved.remove(&id)),
+                Action::Tell(Update::Event(event)) => self.told.entry(event.room).or_default().push(event.seq),
+                Action::Tell(Update::Joined(joined)) => {
+                    let last = self.told.get(&joined.room).and_then(|seqs| seqs.last()).copied();
+                    assert!(joined.verdict == Verdict::Live || last.is_none_or(|last| last == joined.start));
+                }
+                Action::Tell(Update::Refused { .. }) => panic!("somebody waits for every draft"),
+                Action::Tell(_) | Action::Own(_) => {}
+                Action::GetToken | Action::Over => panic!("nobody asked for it"),
+            }
+        }
+        if !self.engine.actions.is_empty() {
+            self.act();
+        }
+    }
+
+    /// Nothing disturbs any more: goes on until nothing is left to do.
+    fn settle(&mut self) {
+        // A session that was told that the service leaves is ended by it.
+        self.cut();
+        self.engine.resume();
+        for _ in 0..100_000 {
+            self.now += Duration::from_millis(100);
+            self.engine.tick(self.now);
+            self.act();
+            while let Some(frame) = self.engine.next_frame() {
+                self.service.to_service.push_back(frame);
+            }
+            while !self.service.to_service.is_empty() || !self.service.to_client.is_empty() {
+                self.service.hear(false);
+                self.hear();
+                self.act();
+            }
+            if self.engine.outbox.is_empty() && self.engine.rooms.away().is_empty() && !self.engine.has_frame() {
+                return;
+            }
+        }
+        panic!("it does not come to rest");
+    }
+}
+
+#[test]
+fn whatever_happens_every_draft_is_stored_once_and_every_event_is_told_once_in_order() {
+    let (mut connected, mut repeats, mut stored) = (0, 0, 0);
+    for seed in 0..500 {
+        let mut world = World::new(seed);
+        let joining = ["north", "south"].map(|room| ask_to_join(&mut world.engine, room, Start::Last(1_000)));
+        world.act();
+        for _ in 0..600 {
+            world.step();
+        }
+        world.settle();
+
+        for mut joined in joining {
+            joined.try_recv().unwrap().unwrap();
+        }
+        let mut acked = HashSet::new();
+        for outcome in &mut world.outcomes {
+            assert!(acked.insert(outcome.try_recv().unwrap().unwrap().id), "seed {seed}");
+        }
+        let ours: Vec<&pb::Event> =
+            world.service.rooms.values().flatten().filter(|event| event.sender == "sam").collect();
+        assert_eq!(ours.len(), world.drafts, "seed {seed}");
+        for (room, events) in &world.service.rooms {
+            let seqs: Vec<u64> = events.iter().map(|event| event.seq).collect();
+            assert_eq!(world.told.get(room).cloned().unwrap_or_default(), seqs, "seed {seed}");
+        }
+        assert_eq!(world.saved, HashSet::new(), "what is acked is not kept, seed {seed}");
+        (connected, repeats, stored) =
+            (connected + world.connected, repeats + world.service.stored_twice, stored + ours.len());
+    }
+    // Or little was tried.
+    assert!(connected > 5_000 && repeats > 1_000 && stored > 20_000, "{connected} {repeats} {stored}");
+}
+
+#[test]
+fn no_more_is_in_flight_than_the_service_takes() {
+    let (mut engine, now) = online();
+    let _outcomes: Outcomes = (0..10).map(|n| post(&mut engine, "north", &n.to_string())).collect();
+    let first = said(&mut engine);
+    assert_eq!(first.len(), 4);
+    let client_frame::Body::Send(send) = &first[0].1 else { panic!("{first:?}") };
+    engine.heard(ack(first[0].0, "north", 1, send.client_msg_id.clone()), now);
+    assert_eq!(said(&mut engine).len(), 1);
+    assert!(!engine.has_frame());
+}
+
+#[test]
+fn a_service_that_is_silent_is_asked_and_then_left() {
+    let (mut engine, now) = online();
+    let after = |seconds: f64| now + Duration::from_secs_f64(seconds);
+    assert_eq!(engine.deadline(), Some(after(15.0)));
+    engine.tick(after(14.9));
+    assert!(said(&mut engine).is_empty());
+    engine.tick(after(15.0));
+    assert_eq!(said(&mut engine), [(0, client_frame::Body::Ping(pb::Ping {}))]);
+    engine.heard(reply(0, server_frame::Body::Pong(pb::Pong {})), after(16.0));
+    assert_eq!(engine.deadline(), Some(after(31.0)));
+
+    // With a question open it is asked sooner.
+    let _outcome = post(&mut engine, "north", "Hi");
+    said(&mut engine);
+    assert_eq!(engine.deadline(), Some(after(21.0)));
+    engine.tick(after(21.0));
+    assert_eq!(said(&mut engine), [(0, client_frame::Body::Ping(pb::Ping {}))]);
+    engine.tick(after(30.9));
+    assert!(!engine.actions.contains(&Action::Disconnect));
+    engine.tick(after(31.0));
+    assert!(engine.actions.contains(&Action::Disconnect));
+    assert!(matches!(connections(&mut engine)[..], [Connection::Waiting { .. }]));
+}
+
+#[test]
+fn pings_are_answered_before_anything_else() {
+    let (mut engine, now) = online();
+    let _outcomes: Outcomes = (0..10).map(|n| post(&mut engine, "north", &n.to_string())).collect();
+    said(&mut engine);
+    engine.heard(reply(0, server_frame::Body::Ping(pb::Ping {})), now);
+    assert_eq!(said(&mut engine), [(0, client_frame::Body::Pong(pb::Pong {}))]);
+}
+
+#[test]
+fn delays_grow_until_a_session_goes_well() {
+    let (mut engine, mut now) = new();
+    let mut longest = Duration::ZERO;
+    for attempt in 0..12 {
+        engine.ended(&Status::unavailable("down"), now);
+        let delay = engine.deadline().unwrap() - now;
+        assert!(delay <= SETTINGS.backoff.ceiling(attempt), "{delay:?} before attempt {attempt}");
+        longest = longest.max(delay);
+        now += delay;
+        engine.tick(now);
+        assert_eq!(engine.actions.pop(), Some(Action::Connect));
+        // A session that ends at once is no success.
+        engine.opened(&welcome(), now);
+    }
+    assert!(longest > Duration::from_secs(1), "{longest:?}");
+    engine.ended(&Status::unavailable("down"), now + Duration::from_secs(10));
+    assert!(engine.deadline().unwrap() <= now + Duration::from_secs(10) + SETTINGS.backoff.base);
+}
+
+#[test]
+fn the_services_own_time_is_kept() {
+    let (mut engine, now) = online();
+    let reconnect_after = Some(prost_types::Duration { seconds: 3, nanos: 0 });
+    let draining = pb::Draining { reconnect_after, ..pb::Draining::default() };
+    engine.heard(reply(0, server_frame::Body::Draining(draining)), now);
+    let _outcome = post(&mut engine, "north", "Hi");
+    assert!(said(&mut engine).is_empty(), "a service that leaves takes nothing new");
+    engine.ended(&Status::unavailable("left"), now + Duration::from_secs(1));
+    assert_eq!(engine.deadline(), Some(now + Duration::from_secs(3)));
+
+    let (mut engine, now) = online();
+    let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(9)));
+    engine.ended(&Status::with_error_details(Code::ResourceExhausted, "full", details), now);
+    let told = now + Duration::from_secs(9);
+    let deadline = engine.deadline().unwrap();
+    assert!(deadline >= told && deadline <= told + SETTINGS.backoff.base);
+}
+
+#[test]
+fn a_refused_token_is_refreshed_once() {
+    let settings = Settings { can_refresh: true, ..SETTINGS };
+    let mut engine = Engine::new(settings, Kept::default(), 1);
+    let now = Instant::now();
+    let refused = Status::unauthenticated("expired");
+    engine.actions.clear();
+    engine.ended(&refused, now);
+    assert!(engine.actions.contains(&Action::Connect));
+    engine.opened(&welcome(), now);
+    engine.actions.clear();
+    engine.ended(&refused, now);
+    assert!(engine.actions.contains(&Action::Connect), "an accepted one may expire");
+    engine.actions.clear();
+    engine.ended(&refused, now);
+    assert!(engine.actions.contains(&Action::Over), "a new one that is refused is not asked for again");
+
+    let (mut engine, now) = new();
+    engine.ended(&refused, now);
+    assert!(engine.actions.contains(&Action::Over), "there is no other token");
+}
+
+#[test]
+fn a_no_that_time_does_not_change_is_final_and_everyone_who_waits_is_told() {
+    let (mut engine, now) = online();
+    let mut outcome = post(&mut engine, "north", "Hi");
+    let mut joined = ask_to_join(&mut engine, "north", Start::Live);
+    let id = engine.actions.iter().find_map(|action| match action {
+        Action::Save(draft) => Some(draft.id),
+        _ => None,
+    });
+    engine.actions.clear();
+    engine.ended(&Status::permission_denied("you may not"), now);
+    let why = Refused { code: Code::PermissionDenied, message: "you may not".to_owned() };
+    assert_eq!(outcome.try_recv().unwrap(), Err(SendError::Lost(why.clone())));
+    assert_eq!(joined.try_recv().unwrap(), Err(JoinError::Lost(why.clone())));
+    assert!(!engine.actions.contains(&Action::Forget(id.unwrap())), "it is kept for the next run");
+    assert_eq!(connections(&mut engine), [Connection::Lost(why)]);
+    engine.ended(&Status::unavailable("late"), now);
+    assert!(engine.actions.is_empty() && engine.deadline().is_none());
+}
+
+#[test]
+fn a_draft_that_is_refused_for_good_is_told_to_whoever_waits_or_to_the_application() {
+    let (mut engine, now) = online();
+    let mut waiting = post(&mut engine, "north", "a");
+    drop(post(&mut engine, "north", "b"));
+    let frames = said(&mut engine);
+    engine.actions.clear();
+    let refused = Status::invalid_argument("text is longer");
+    for (id, _) in &frames {
+        engine.heard(error(*id, &refused), now);
+    }
+    let why = Refused::from(&refused);
+    assert_eq!(waiting.try_recv().unwrap(), Err(SendError::Refused(why.clone())));
+    let told: Vec<_> =
+        engine.actions.iter().filter(|action| matches!(action, Action::Tell(Update::Refused { .. }))).collect();
+    assert!(matches!(told[..], [Action::Tell(Update::Refused { draft, why: told })]
+        if draft.change == Change::post("b") && *told == why));
+    assert!(said(&mut engine).is_empty(), "it is not sent again");
+}
+
+#[test]
+fn an_answer_to_an_earlier_join_is_not_taken_for_the_later_ones() {
+    let (mut engine, now) = online();
+    let _first = ask_to_join(&mut engine, "north", Start::Live);
+    let [(early, _)] = said(&mut engine)[..] else { panic!("one frame") };
+    engine.pause();
+    engine.resume();
+    let frames = said(&mut engine);
+    let [(_, client_frame::Body::Leave(_)), (late, client_frame::Body::Join(_))] = frames[..] else {
+        panic!("{frames:?}")
+    };
+    engine.actions.clear();
+    engine.heard(error(early, &Status::failed_precondition("overtaken")), now);
+    assert!(engine.actions.is_empty(), "{:?}", engine.actions);
+    let joined = pb::Joined { room: "north".to_owned(), epoch: EPOCH, ..pb::Joined::default() };
+    engine.heard(reply(late, server_frame::Body::Joined(joined)), now);
+    assert!(matches!(engine.actions[0], Action::Tell(Update::Joined(_))));
+}
+
+#[test]
+fn a_gap_is_not_passed_on() {
+    let (mut engine, now) = online();
+    let _joined = ask_to_join(&mut engine, "north", Start::Live);
+    let [(id, _)] = said(&mut engine)[..] else { panic!("one frame") };
+    let joined = pb::Joined { room: "north".to_owned(), epoch: EPOCH, start_seq: 3, ..pb::Joined::default() };
+    engine.heard(reply(id, server_frame::Body::Joined(joined)), now);
+    engine.actions.clear();
+    let event = |seq, prev_seq| pb::Event { room: "north".to_owned(), seq, prev_seq, ..pb::Event::default() };
+    engine.heard(reply(0, server_frame::Body::Event(event(4, 3))), now);
+    engine.heard(reply(0, server_frame::Body::Event(event(4, 3))), now);
+    engine.heard(reply(0, server_frame::Body::Event(event(6, 5))), now);
+    let told: Vec<u64> = engine
+        .actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Tell(Update::Event(event)) => Some((event.seq, event.body == Body::Unknown)),
+            _ => None,
+        })
+        .map(|(seq, _)| seq)
+        .collect();
+    assert_eq!(told, [4]);
+    assert!(engine.actions.contains(&Action::Disconnect), "it comes back for what is missing");
+    let later = engine.deadline().unwrap();
+    engine.tick(later);
+    engine.opened(&welcome(), later);
+    let frames = said(&mut engine);
+    let after = join::Start::After(pb::Cursor { epoch: EPOCH, seq: 4 });
+    assert!(matches!(&frames[..], [(_, client_frame::Body::Join(join))] if join.start == Some(after)), "{frames:?}");
+}
+
+#[test]
+fn what_an_earlier_run_left_is_gone_on_with() {
+    let draft = Draft::new("north", Change::post("unsent"));
+    let cursor = Cursor { epoch: EPOCH, seq: 5 };
+    let kept = |owner: &str| Kept {
+        owner: Some(owner.to_owned()),
+        drafts: vec![draft.clone()],
+        cursors: HashMap::from([("north".to_owned(), cursor)]),
+    };
+    let now = Instant::now();
+    let mut engine = Engine::new(SETTINGS, kept("sam"), 1);
+    let _joined = ask_to_join(&mut engine, "north", Start::Resume { or_last: 10 });
+    let _other = ask_to_join(&mut engine, "south", Start::Resume { or_last: 10 });
+    engine.opened(&welcome(), now);
+    let starts: Vec<_> = said(&mut engine)
+        .into_iter()
+        .map(|(_, body)| match body {
+            client_frame::Body::Join(pb::Join { start, .. }) => start,
+            body => {
+                assert_eq!(convert::draft_from_wire(body), Some(draft.clone()));
+                None
+            }
+        })
+        .collect();
+    let after = join::Start::After(pb::Cursor { epoch: EPOCH, seq: 5 });
+    assert_eq!(starts, [Some(after), Some(join::Start::Last(10)), None]);
+
+    let mut engine = Engine::new(SETTINGS, kept("ann"), 1);
+    engine.opened(&welcome(), now);
+    assert!(engine.actions.contains(&Action::Over), "one user's drafts are not sent by another");
+    assert!(said(&mut engine).is_empty());
+}
+
+#[test]
+fn a_read_mark_moves_forward_one_at_a_time() {
+    let (mut engine, now) = online();
+    for seq in [3, 5, 4] {
+        engine.command(Command::MarkRead { room: "north".to_owned(), seq });
+    }
+    let marks = |engine: &mut Engine| -> Vec<(u64, u64)> {
+        let mark = |(id, body)| match body {
+            client_frame::Body::MarkRead(mark) => (id, mark.seq),
+            body => panic!("{body:?}"),
+        };
+        said(engine).into_iter().map(mark).collect()
+    };
+    let [(first, 3)] = marks(&mut engine)[..] else { panic!("the first at once") };
+    engine.heard(reply(first, server_frame::Body::Done(pb::Done {})), now);
+    let [(_, 5)] = marks(&mut engine)[..] else { panic!("then the furthest") };
+    engine.ended(&Status::unavailable("cut"), now);
+    engine.opened(&welcome(), now);
+    let [(last, 5)] = marks(&mut engine)[..] else { panic!("what was not answered is said again") };
+    engine.heard(reply(last, server_frame::Body::Done(pb::Done {})), now);
+    engine.command(Command::MarkRead { room: "north".to_owned(), seq: 2 });
+    assert_eq!(marks(&mut engine), []);
+}
+
+#[test]
+fn closing_waits_for_answers_but_not_for_ever_and_not_without_a_session() {
+    let (mut engine, now) = online();
+    let mut outcome = post(&mut engine, "north", "Hi");
+    let until = now + Duration::from_secs(5);
+    engine.command(Command::Close { until });
+    engine.settle(now);
+    assert!(!engine.actions.contains(&Action::Over));
+    assert_eq!(engine.deadline(), Some(until));
+    let frames = said(&mut engine);
+    let [(id, client_frame::Body::Send(send))] = &frames[..] else { panic!("{frames:?}") };
+    engine.heard(ack(*id, "north", 1, send.client_msg_id.clone()), now);
+    engine.settle(now);
+    assert!(engine.actions.contains(&Action::Over));
+    assert!(outcome.try_recv().unwrap().is_ok());
+
+    let (mut engine, now) = online();
+    let mut outcome = post(&mut engine, "north", "Hi");
+    engine.command(Command::Close { until });
+    engine.settle(until);
+    assert!(engine.actions.contains(&Action::Over));
+    assert_eq!(outcome.try_recv().unwrap(), Err(SendError::Closed));
+
+    let (mut engine, _) = new();
+    let _outcome = post(&mut engine, "north", "Hi");
+    engine.command(Command::Close { until });
+    engine.settle(now);
+    assert!(engine.actions.contains(&Action::Over));
+}

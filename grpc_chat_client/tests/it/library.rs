@@ -1,0 +1,464 @@
+//! The library at its boundary: against the real service, over a network that breaks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use grpc_chat_client::{
+    Body, Change, Client, Code, Config, Connection, Cursor, Draft, Durability, Event, Events, JoinError, Place,
+    ResetReason, SendError, Start, Token, Update, Verdict, Waiting, connect,
+};
+use grpc_chat_service::Limits;
+use grpc_chat_service::config::Config as ServiceConfig;
+
+use crate::network::Network;
+use crate::support::Service;
+
+/// Far longer than anything here takes, so that a bug is a failed test and not a hung one.
+async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(30), future).await.expect("this should have happened long ago")
+}
+
+fn config(url: &str, user: &str) -> Config {
+    let mut config = Config::new(url.parse().unwrap(), user);
+    // A test does not wait for what a person would.
+    config.backoff.max = Duration::from_millis(300);
+    config.backoff.base = Duration::from_millis(20);
+    config
+}
+
+async fn open(service: &Service, user: &str) -> (Client, Events) {
+    connect(config(&format!("http://{}", service.address()), user)).await.unwrap()
+}
+
+async fn open_through(network: &Network, user: &str) -> (Client, Events) {
+    connect(config(&network.url(), user)).await.unwrap()
+}
+
+/// The first update that fits.
+async fn told<T>(events: &mut Events, mut fits: impl FnMut(Update) -> Option<T>) -> T {
+    soon(async {
+        loop {
+            let update = events.next().await.expect("the client should not be over");
+            if let Some(found) = fits(update) {
+                return found;
+            }
+        }
+    })
+    .await
+}
+
+async fn next_event(events: &mut Events) -> Event {
+    told(events, |update| if let Update::Event(event) = update { Some(event) } else { None }).await
+}
+
+fn text(event: &Event) -> &str {
+    match &event.body {
+        Body::Posted { text, .. } => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn texts(events: &mut Events, count: usize) -> Vec<String> {
+    let mut texts = Vec::new();
+    while texts.len() < count {
+        texts.push(text(&next_event(events).await).to_owned());
+    }
+    texts
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_one_says_the_other_hears_and_everything_about_it() {
+    let service = Service::start();
+    let (sam, mut heard_by_sam) = open(&service, "sam").await;
+    let (ann, _) = open(&service, "ann").await;
+    let joined = soon(sam.join("general", Start::Last(10))).await.unwrap();
+    assert_eq!((joined.verdict, joined.head), (Verdict::Live, 0));
+
+    let ack = soon(ann.send("general", "Hi")).await.unwrap();
+    assert_eq!((ack.seq, ack.duplicate, ack.durability), (1, false, Durability::Memory));
+    let event = next_event(&mut heard_by_sam).await;
+    assert_eq!((event.sender.as_str(), text(&event), event.id), ("ann", "Hi", ack.id));
+    assert_eq!(event.time, ack.time);
+
+    let reply = Change::Post { text: "Hey".to_owned(), reply_to: Some(1) };
+    soon(soon(sam.post(Draft::new("general", reply))).await.unwrap()).await.unwrap();
+    soon(sam.edit("general", 2, "Hello")).await.unwrap();
+    soon(ann.react("general", 2, "👍", false)).await.unwrap();
+    soon(sam.delete("general", 2)).await.unwrap();
+    let mut bodies = Vec::new();
+    for _ in 0..4 {
+        bodies.push(next_event(&mut heard_by_sam).await.body);
+    }
+    assert!(matches!(&bodies[0], Body::Posted { reply_to: Some(1), .. }));
+    assert!(matches!(&bodies[1], Body::Edited { seq: 2, .. }));
+    assert!(matches!(&bodies[2], Body::Reacted { seq: 2, removed: false, reaction } if reaction == "👍"));
+    assert_eq!(bodies[3], Body::Deleted { seq: 2 });
+
+    let SendError::Refused(why) = soon(ann.edit("general", 2, "mine")).await.unwrap_err() else { panic!("refused") };
+    assert!(matches!(why.code, Code::PermissionDenied | Code::NotFound), "{why:?}");
+    let SendError::Refused(why) = soon(ann.send("no such room", "Hi")).await.unwrap_err() else { panic!("refused") };
+    assert_eq!(why.code, Code::InvalidArgument);
+    let JoinError::Refused(why) = soon(ann.join("no such room", Start::Live)).await.unwrap_err() else {
+        panic!("refused")
+    };
+    assert_eq!(why.code, Code::InvalidArgument);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn history_and_rooms_come_in_pages() {
+    let service = Service::start();
+    let (sam, _) = open(&service, "sam").await;
+    for n in 0..5 {
+        soon(sam.send("general", n.to_string())).await.unwrap();
+    }
+    soon(sam.send("a/b", "Hi")).await.unwrap();
+    let page = soon(sam.history("general", Place::Newest, 2)).await.unwrap();
+    assert_eq!(page.events.iter().map(text).collect::<Vec<_>>(), ["3", "4"]);
+    assert_eq!((page.head, page.more), (5, true));
+    let page = soon(sam.history("general", Place::Before(page.events[0].seq), 100)).await.unwrap();
+    assert_eq!((page.events.len(), page.more), (3, false));
+    let page = soon(sam.history("general", Place::After(4), 100)).await.unwrap();
+    assert_eq!(page.events.iter().map(text).collect::<Vec<_>>(), ["4"]);
+    let rooms = soon(sam.rooms()).await.unwrap();
+    assert_eq!(
+        rooms.iter().map(|room| (room.room.as_str(), room.head)).collect::<Vec<_>>(),
+        [("a/b", 1), ("general", 5)]
+    );
+    let refused = soon(sam.history("no such room", Place::Newest, 2)).await.unwrap_err();
+    assert_eq!(refused.code, Code::InvalidArgument);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn who_is_there_and_types_and_has_read_is_told() {
+    let service = Service::start();
+    let (sam, mut heard_by_sam) = open(&service, "sam").await;
+    let (ann, heard_by_ann) = open(&service, "ann").await;
+    soon(sam.join("general", Start::Live)).await.unwrap();
+    soon(ann.join("general", Start::Live)).await.unwrap();
+    told(&mut heard_by_sam, |update| match update {
+        Update::Present { users, count: 2, .. } => (users == ["ann", "sam"]).then_some(()),
+        _ => None,
+    })
+    .await;
+    ann.typing("general").await;
+    told(&mut heard_by_sam, |update| match update {
+        Update::Typing { users, .. } => (users == ["ann"]).then_some(()),
+        _ => None,
+    })
+    .await;
+
+    soon(ann.send("general", "Hi")).await.unwrap();
+    let (other, mut heard_by_other) = open(&service, "sam").await;
+    soon(other.join("general", Start::Live)).await.unwrap();
+    sam.mark_read("general", 1).await;
+    let read = |update| if let Update::Read { seq, .. } = update { Some(seq) } else { None };
+    assert_eq!(told(&mut heard_by_sam, read).await, 1);
+    assert_eq!(told(&mut heard_by_other, read).await, 1);
+
+    soon(ann.close(Duration::from_secs(5))).await;
+    drop(heard_by_ann);
+    told(&mut heard_by_sam, |update| match update {
+        Update::Present { users, count: 1, .. } => (users == ["sam"]).then_some(()),
+        _ => None,
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_connection_that_is_cut_again_and_again_loses_and_repeats_nothing() {
+    let service = Service::start();
+    let network = Network::before(service.address()).await;
+    let (sam, _) = open_through(&network, "sam").await;
+    let (ann, mut heard) = open_through(&network, "ann").await;
+    soon(ann.join("general", Start::Last(0))).await.unwrap();
+    let mut received = Vec::new();
+    let mut sent = Vec::new();
+    for round in 0..20 {
+        let mut sending = Vec::new();
+        for n in 0..10 {
+            sent.push(format!("{round} {n}"));
+            let draft = Draft::new("general", Change::post(format!("{round} {n}")));
+            sending.push(sam.post(draft).await.unwrap());
+            if n == round % 10 {
+                network.cut();
+            }
+        }
+        received.extend(texts(&mut heard, 10).await);
+        for sending in sending {
+            soon(sending).await.unwrap();
+        }
+    }
+    assert!(network.connected() > 20, "{}", network.connected());
+    assert_eq!(received, sent);
+    // And that was all.
+    soon(ann.send("general", "end")).await.unwrap();
+    assert_eq!(texts(&mut heard, 1).await, ["end"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_is_said_while_the_service_is_away_is_sent_when_it_is_back() {
+    let data = tempfile::tempdir().unwrap();
+    let on_disk = || ServiceConfig { memory: false, data: Some(data.path().to_owned()), ..ServiceConfig::default() };
+    let first = Service::start_with(on_disk());
+    let network = Network::before(first.address()).await;
+    let (sam, mut heard) = open_through(&network, "sam").await;
+    soon(sam.join("general", Start::Last(10))).await.unwrap();
+    soon(sam.send("general", "before")).await.unwrap();
+    network.down();
+    first.stop();
+    told(&mut heard, |update| matches!(update, Update::Connection(Connection::Waiting { .. })).then_some(())).await;
+
+    let sending: Vec<_> =
+        ["one", "two"].map(|text| sam.try_post(Draft::new("general", Change::post(text))).unwrap()).into();
+    told(&mut heard, |update| matches!(update, Update::Unsent(2)).then_some(())).await;
+    let second = Service::start_with(on_disk());
+    network.leads_to(second.address());
+    network.up();
+    for sending in sending {
+        assert!(!soon(sending).await.unwrap().duplicate);
+    }
+    soon(sam.flush()).await.unwrap();
+    told(&mut heard, |update| {
+        matches!(update, Update::Joined(joined) if joined.verdict == Verdict::Recovered).then_some(())
+    })
+    .await;
+    assert_eq!(texts(&mut heard, 2).await, ["one", "two"]);
+    told(&mut heard, |update| matches!(update, Update::Unsent(0)).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_service_that_is_asked_to_leave_is_left_in_order_and_found_again() {
+    let data = tempfile::tempdir().unwrap();
+    let on_disk = || ServiceConfig { memory: false, data: Some(data.path().to_owned()), ..ServiceConfig::default() };
+    let first = Service::start_with(on_disk());
+    let network = Network::before(first.address()).await;
+    let (sam, mut heard) = open_through(&network, "sam").await;
+    soon(sam.join("general", Start::Last(10))).await.unwrap();
+    let stopping = std::thread::spawn(|| first.stop());
+    told(&mut heard, |update| match update {
+        // The second replaces the first if nobody has taken that yet.
+        Update::Connection(Connection::Draining | Connection::Waiting { .. }) => Some(()),
+        _ => None,
+    })
+    .await;
+    let sending = sam.try_post(Draft::new("general", Change::post("meanwhile"))).unwrap();
+    tokio::task::spawn_blocking(|| stopping.join().unwrap()).await.unwrap();
+    let second = Service::start_with(on_disk());
+    network.leads_to(second.address());
+    assert!(!soon(sending).await.unwrap().duplicate);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_silent_network_is_noticed_by_a_session_and_by_one_that_waits_to_open() {
+    let limits = Limits { heartbeat: Duration::from_millis(200), ..Limits::default() };
+    let service = Service::start_with(ServiceConfig { limits, ..ServiceConfig::default() });
+    let network = Network::before(service.address()).await;
+    let (sam, mut heard) = open_through(&network, "sam").await;
+    soon(sam.join("general", Start::Live)).await.unwrap();
+    network.silent(true);
+    told(&mut heard, |update| matches!(update, Update::Connection(Connection::Waiting { .. })).then_some(())).await;
+    let sending = sam.try_post(Draft::new("general", Change::post("Hi"))).unwrap();
+    // The next attempt meets silence from the beginning.
+    told(&mut heard, |update| matches!(update, Update::Connection(Connection::Waiting { .. })).then_some(())).await;
+    network.silent(false);
+    soon(sending).await.unwrap();
+    assert_eq!(texts(&mut heard, 1).await, ["Hi"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn another_life_of_the_history_is_a_reset_and_no_guess() {
+    let first = Service::start();
+    let network = Network::before(first.address()).await;
+    let (sam, mut heard) = open_through(&network, "sam").await;
+    soon(sam.join("general", Start::Last(10))).await.unwrap();
+    soon(sam.send("general", "Hi")).await.unwrap();
+    texts(&mut heard, 1).await;
+    let second = Service::start();
+    network.leads_to(second.address());
+    network.cut();
+    let verdict =
+        told(&mut heard, |update| if let Update::Joined(joined) = update { Some(joined.verdict) } else { None }).await;
+    assert_eq!(verdict, Verdict::Reset(ResetReason::Epoch));
+    soon(sam.send("general", "anew")).await.unwrap();
+    assert_eq!(texts(&mut heard, 1).await, ["anew"]);
+
+    let after = Start::After(Cursor { epoch: 5, seq: 1 });
+    let joined = soon(sam.join("general", after)).await.unwrap();
+    assert_eq!(joined.verdict, Verdict::Reset(ResetReason::Epoch));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_application_that_is_slow_misses_nothing_and_costs_little() {
+    let service = Service::start();
+    let mut config = config(&format!("http://{}", service.address()), "ann");
+    config.waiting = Waiting { updates: 50, bytes: usize::MAX };
+    let (ann, mut heard) = connect(config).await.unwrap();
+    soon(ann.join("general", Start::Last(10))).await.unwrap();
+    let (sam, _) = open(&service, "sam").await;
+    let mut sending = Vec::new();
+    for n in 0..2_000 {
+        sending.push(sam.post(Draft::new("general", Change::post(n.to_string()))).await.unwrap());
+    }
+    for sending in sending {
+        soon(sending).await.unwrap();
+    }
+    // It is alive all the while: its own sends are answered.
+    soon(ann.send("general", "end")).await.unwrap();
+    let mut rejoined = 0;
+    let mut received = Vec::new();
+    while received.len() < 2_001 {
+        match soon(heard.next()).await.unwrap() {
+            Update::Joined(_) => rejoined += 1,
+            Update::Event(event) => received.push(text(&event).to_owned()),
+            _ => {}
+        }
+    }
+    let expected: Vec<String> = (0..2_000).map(|n| n.to_string()).chain(["end".to_owned()]).collect();
+    assert_eq!(received, expected);
+    assert!(rejoined > 1, "it never was slow");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn more_than_may_be_unsent_waits_or_is_refused() {
+    let service = Service::start();
+    let network = Network::before(service.address()).await;
+    network.down();
+    let mut config = config(&network.url(), "sam");
+    config.max_unsent = 2;
+    let (sam, _events) = connect(config).await.unwrap();
+    let draft = |text: &str| Draft::new("general", Change::post(text));
+    let first = sam.try_post(draft("1")).unwrap();
+    drop(sam.try_post(draft("2")).unwrap());
+    assert_eq!(sam.try_post(draft("3")).unwrap_err(), SendError::Full);
+    let waits = sam.post(draft("4"));
+    tokio::pin!(waits);
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut waits).await.is_err());
+    network.up();
+    assert_eq!(soon(first).await.unwrap().seq, 1);
+    // The second was sent although nobody waited for it.
+    assert_eq!(soon(soon(waits).await.unwrap()).await.unwrap().seq, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_is_unsent_and_unseen_when_a_program_ends_is_there_when_it_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start();
+    let network = Network::before(service.address()).await;
+    let kept = || {
+        let mut config = config(&network.url(), "sam");
+        config.state = Some(folder.path().join("state.db"));
+        config
+    };
+    let resume = Start::Resume { or_last: 100 };
+    let (ann, _) = open(&service, "ann").await;
+    for text in ["1", "2", "3"] {
+        soon(ann.send("general", text)).await.unwrap();
+    }
+    {
+        let (sam, mut heard) = connect(kept()).await.unwrap();
+        soon(sam.join("general", resume)).await.unwrap();
+        assert_eq!(texts(&mut heard, 3).await, ["1", "2", "3"]);
+        // "3" was given and does not count as seen, since nothing more was asked for.
+        soon(sam.close(Duration::from_secs(5))).await;
+    }
+    network.down();
+    {
+        let (sam, _heard) = connect(kept()).await.unwrap();
+        let lost = sam.try_post(Draft::new("general", Change::post("unsent"))).unwrap();
+        soon(sam.close(Duration::from_secs(5))).await;
+        assert_eq!(soon(lost).await.unwrap_err(), SendError::Closed);
+    }
+    network.up();
+    let (sam, mut heard) = connect(kept()).await.unwrap();
+    told(&mut heard, |update| matches!(update, Update::Unsent(1)).then_some(())).await;
+    soon(sam.join("general", resume)).await.unwrap();
+    assert_eq!(texts(&mut heard, 2).await, ["3", "unsent"]);
+    soon(sam.flush()).await.unwrap();
+    // Asking for more.
+    assert_eq!(told(&mut heard, |update| if let Update::Unsent(n) = update { Some(n) } else { None }).await, 0);
+    soon(sam.close(Duration::from_secs(5))).await;
+
+    let (sam, mut heard) = connect(kept()).await.unwrap();
+    let joined = soon(sam.join("general", resume)).await.unwrap();
+    assert_eq!((joined.verdict, joined.start, joined.head), (Verdict::Recovered, 4, 4));
+    soon(ann.send("general", "5")).await.unwrap();
+    assert_eq!(texts(&mut heard, 1).await, ["5"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_client_that_is_dropped_still_says_what_it_was_asked_to() {
+    let service = Service::start();
+    let (sam, heard) = open(&service, "sam").await;
+    assert!(matches!(soon(sam.attempted()).await, Connection::Online { .. }));
+    let sending = sam.try_post(Draft::new("general", Change::post("Hi"))).unwrap();
+    drop(sam);
+    drop(heard);
+    assert_eq!(soon(sending).await.unwrap().seq, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_closed_client_says_so_to_everyone() {
+    let service = Service::start();
+    let (sam, mut heard) = open(&service, "sam").await;
+    let other = sam.clone();
+    soon(sam.close(Duration::from_secs(5))).await;
+    assert_eq!(soon(other.send("general", "Hi")).await.unwrap_err(), SendError::Closed);
+    assert_eq!(soon(other.join("general", Start::Live)).await.unwrap_err(), JoinError::Closed);
+    assert!(soon(other.history("general", Place::Newest, 1)).await.is_err());
+    let mut last = None;
+    while let Some(update) = soon(heard.next()).await {
+        last = Some(update);
+    }
+    assert_eq!(last, Some(Update::Connection(Connection::Closed)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_token_source_is_asked_before_each_connection() {
+    let service = Service::start();
+    let network = Network::before(service.address()).await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let mut config = config(&network.url(), "sam");
+    let counted = Arc::clone(&asked);
+    config.token = Token::source(move || {
+        let n = counted.fetch_add(1, Ordering::Relaxed);
+        async move { if n == 1 { Err("the file is gone".to_owned()) } else { Ok(format!("token-{n}")) } }
+    });
+    let (sam, mut heard) = connect(config).await.unwrap();
+    soon(sam.send("general", "1")).await.unwrap();
+    network.cut();
+    let why = told(&mut heard, |update| match update {
+        Update::Connection(Connection::Waiting { why, .. }) if why.contains("file") => Some(why),
+        _ => None,
+    })
+    .await;
+    assert_eq!(why, "the file is gone");
+    soon(sam.send("general", "2")).await.unwrap();
+    assert!(asked.load(Ordering::Relaxed) >= 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn many_rooms_on_many_cuts_stay_apart() {
+    let service = Service::start();
+    let network = Network::before(service.address()).await;
+    let (sam, mut heard) = open_through(&network, "sam").await;
+    let rooms: Vec<String> = (0..30).map(|n| format!("room/{n}")).collect();
+    for room in &rooms {
+        soon(sam.join(room.clone(), Start::Last(100))).await.unwrap();
+    }
+    let mut received: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for round in 0..5 {
+        let sending: Vec<_> =
+            rooms.iter().map(|room| sam.try_post(Draft::new(room, Change::post(round.to_string()))).unwrap()).collect();
+        network.cut();
+        for sending in sending {
+            soon(sending).await.unwrap();
+        }
+        while received.values().map(Vec::len).sum::<usize>() < (round + 1) * rooms.len() {
+            let event = next_event(&mut heard).await;
+            received.entry(event.room).or_default().push(event.seq);
+        }
+    }
+    assert!(received.values().all(|seqs| *seqs == [1, 2, 3, 4, 5]), "{received:?}");
+}

@@ -1,0 +1,113 @@
+//! A network between a client and a service, which does what it is told.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    service: SocketAddr,
+    /// Connections are taken, and nothing goes over; what is sent meanwhile comes later.
+    silent: bool,
+    /// Connections are closed as soon as they are made.
+    down: bool,
+    /// A connection ends when this changes.
+    cuts: usize,
+    /// Connections made.
+    connected: usize,
+}
+
+/// Gone, with its connections, when dropped.
+pub(crate) struct Network {
+    address: SocketAddr,
+    state: watch::Sender<State>,
+    accepting: JoinHandle<()>,
+}
+
+impl Network {
+    pub(crate) async fn before(service: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = watch::Sender::new(State { service, silent: false, down: false, cuts: 0, connected: 0 });
+        let accepting = tokio::spawn(accept(listener, state.clone()));
+        Self { address, state, accepting }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Closes what is open.
+    pub(crate) fn cut(&self) {
+        self.state.send_modify(|state| state.cuts += 1);
+    }
+
+    /// Closes what is open, and what comes, until it is up.
+    pub(crate) fn down(&self) {
+        self.state.send_modify(|state| (state.down, state.cuts) = (true, state.cuts + 1));
+    }
+
+    pub(crate) fn up(&self) {
+        self.state.send_modify(|state| state.down = false);
+    }
+
+    pub(crate) fn silent(&self, silent: bool) {
+        self.state.send_modify(|state| state.silent = silent);
+    }
+
+    /// The service is elsewhere now.
+    pub(crate) fn leads_to(&self, service: SocketAddr) {
+        self.state.send_modify(|state| state.service = service);
+    }
+
+    /// How many connections were made so far.
+    pub(crate) fn connected(&self) -> usize {
+        self.state.borrow().connected
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, state: watch::Sender<State>) {
+    let mut carried = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        state.send_modify(|state| state.connected += 1);
+        carried.spawn(carry(client, state.subscribe()));
+    }
+}
+
+async fn carry(mut client: TcpStream, mut state: watch::Receiver<State>) {
+    let State { service, down, cuts, .. } = *state.borrow_and_update();
+    if down {
+        return;
+    }
+    let Ok(mut service) = TcpStream::connect(service).await else { return };
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_service, mut to_service) = service.split();
+    tokio::select! {
+        () = copy(&mut from_client, &mut to_service, state.clone()) => {}
+        () = copy(&mut from_service, &mut to_client, state.clone()) => {}
+        _ = state.wait_for(|state| state.cuts != cuts) => {}
+    }
+}
+
+async fn copy(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    mut state: watch::Receiver<State>,
+) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        let goes_over = state.wait_for(|state| !state.silent).await.is_ok();
+        if !goes_over || to.write_all(&buffer[..read]).await.is_err() {
+            return;
+        }
+    }
+}
