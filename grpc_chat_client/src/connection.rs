@@ -137,7 +137,7 @@ pub enum ConnectError {
     /// The host is unknown, nothing listens there, or it does not answer.
     Unreachable {
         /// Where.
-        server: ServerUrl,
+        server: String,
         /// Why.
         source: tonic::transport::Error,
     },
@@ -154,7 +154,7 @@ pub async fn connect_once(server: &ServerUrl, tls: &Tls) -> Result<ChatClient<Ch
     let endpoint = server.endpoint(tls).map_err(ConnectError::Tls)?;
     match endpoint.connect().await {
         Ok(channel) => Ok(ChatClient::new(channel)),
-        Err(source) => Err(ConnectError::Unreachable { server: server.clone(), source }),
+        Err(source) => Err(ConnectError::Unreachable { server: server.to_string(), source }),
     }
 }
 

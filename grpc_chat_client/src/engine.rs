@@ -89,6 +89,8 @@ pub(crate) struct Engine {
     hold_until: Option<Instant>,
     /// A token was refused, and another one asked for, since the last Welcome.
     refreshed: bool,
+    /// To be told to the session that is being opened.
+    untold_token: Option<String>,
     /// The application is too slow: it is told nothing until it has caught up.
     paused: bool,
     /// Whoever waits until nothing is unsent.
@@ -134,6 +136,7 @@ impl Engine {
             refusals: 0,
             hold_until: None,
             refreshed: false,
+            untold_token: None,
             paused: false,
             flushes: Vec::new(),
             close_at: None,
@@ -219,7 +222,10 @@ impl Engine {
         }
         self.refreshed = false;
         self.hold_until = None;
-        let session = Session::new(welcome, self.settings.backoff.ceiling(self.attempts), now);
+        let mut session = Session::new(welcome, self.settings.backoff.ceiling(self.attempts), now);
+        if let Some(token) = self.untold_token.take() {
+            session.token(token);
+        }
         let max_text_bytes = session.max_text_bytes();
         self.phase = Phase::Online(Box::new(session));
         self.tell(Update::Connection(Connection::Online { user: user.clone(), max_text_bytes }));
@@ -241,7 +247,7 @@ impl Engine {
         let Some(body) = body else { return };
         match body {
             server_frame::Body::Event(event) => self.event(event, now),
-            server_frame::Body::Ack(ack) => self.acked(asked, &ack),
+            server_frame::Body::Ack(ack) => self.acked(asked.as_ref(), &ack),
             server_frame::Body::Error(error) => self.refused(asked, &convert::status_from_wire(error), now),
             server_frame::Body::Joined(joined) => self.joined(asked, &joined),
             server_frame::Body::CaughtUp(pb::CaughtUp { room, seq }) => {
@@ -286,6 +292,7 @@ impl Engine {
             Phase::Online(session) => Some(session),
             Phase::Connecting | Phase::Waiting { .. } => None,
         };
+        self.untold_token = None;
         self.rooms.cut();
         self.rooms.forget_asked();
         self.outbox.all_again();
@@ -327,18 +334,18 @@ impl Engine {
                 self.ask_to_join(&room);
             }
         }
-        match &mut self.phase {
+        let silent = match &mut self.phase {
             Phase::Waiting { until } if now >= *until => {
                 self.phase = Phase::Connecting;
                 self.tell(Update::Connection(Connection::Connecting));
                 self.actions.push(Action::Connect);
+                false
             }
-            Phase::Online(session) => {
-                if session.tick(now).is_err() {
-                    self.hang_up(&Status::deadline_exceeded("the service is silent"), now);
-                }
-            }
-            _ => {}
+            Phase::Online(session) => session.tick(now).is_err(),
+            _ => false,
+        };
+        if silent {
+            self.hang_up(&Status::deadline_exceeded("the service is silent"), now);
         }
     }
 
@@ -398,8 +405,12 @@ impl Engine {
 
     /// There is a new token: tell it, if there is a session that goes on with it.
     pub(crate) fn token(&mut self, token: String) {
-        if let Some(session) = self.online() {
-            session.token(token);
+        match &mut self.phase {
+            Phase::Online(session) => session.token(token),
+            // The session that is being opened may have been given an older one.
+            Phase::Connecting => self.untold_token = Some(token),
+            // The next one asks for a token itself.
+            Phase::Waiting { .. } | Phase::Over => {}
         }
     }
 
@@ -418,8 +429,8 @@ impl Engine {
         }
     }
 
-    fn acked(&mut self, asked: Option<Asked>, ack: &pb::Ack) {
-        let Some(Asked::Draft(number)) = asked else { return };
+    fn acked(&mut self, asked: Option<&Asked>, ack: &pb::Ack) {
+        let Some(&Asked::Draft(number)) = asked else { return };
         let Some(ack) = convert::ack_from_wire(ack) else {
             tracing::warn!("an ack names no draft");
             return self.outbox.again(number);
