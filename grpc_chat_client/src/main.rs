@@ -1,5 +1,7 @@
 //! The client's command: the example, or lines from standard input.
 
+mod bench;
+
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -18,12 +20,21 @@ use tracing_subscriber::EnvFilter;
 #[command(name = "grpc_chat_client", version)]
 struct Cli {
     /// Where the service listens
-    #[arg(long, value_name = "URL", env = "CHAT_SERVER", default_value = "http://127.0.0.1:9090")]
+    #[arg(long, value_name = "URL", env = "CHAT_SERVER", global = true, default_value = "http://127.0.0.1:9090")]
     server: ServerUrl,
 
     /// Send lines from standard input under this name
     #[arg(long)]
     name: Option<String>,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Puts load on a service and measures what comes of it
+    Bench(bench::BenchArgs),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +61,13 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> ExitCode {
+    if let Some(Command::Bench(args)) = &cli.command {
+        let user = cli.name.unwrap_or_else(|| "sam".to_owned());
+        return match bench::run(args, grpc_chat_client::Config::new(cli.server, user)).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(sentence) => fail(&sentence),
+        };
+    }
     let service = match connect_once(&cli.server, &grpc_chat_client::Tls::default()).await {
         Ok(service) => service,
         Err(error) => {
