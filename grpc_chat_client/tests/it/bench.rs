@@ -1,0 +1,243 @@
+//! `bench` against a service, short.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use grpc_chat_service::config::Config as ServiceConfig;
+use serde_json::Value;
+
+use crate::network::Network;
+use crate::support::{self, Output, Service, run};
+
+/// The command at a URL, for less than a second.
+fn bench(url: &str, load: &str, args: &[&str]) -> Command {
+    bench_for("0.3", url, load, args)
+}
+
+fn bench_for(seconds: &str, url: &str, load: &str, args: &[&str]) -> Command {
+    let mut command = support::command();
+    command.env("CHAT_SERVER", url).args(["bench", load, "--seconds", seconds, "--warm-up", "0.1"]).args(args);
+    command
+}
+
+fn url(service: &Service) -> String {
+    format!("http://{}", service.address())
+}
+
+/// What it writes with `--json`.
+fn measured(service: &Service, load: &str, args: &[&str]) -> Value {
+    let output = run(bench(&url(service), load, args).arg("--json"), b"");
+    assert_eq!((output.stderr.as_str(), output.code), ("", 0));
+    assert_eq!(output.stdout.lines().count(), 1, "{}", output.stdout);
+    serde_json::from_str(&output.stdout).unwrap()
+}
+
+fn number(json: &Value, pointer: &str) -> f64 {
+    json.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("no number at {pointer} in {json}"))
+}
+
+/// Whether the numbers of one result fit each other.
+fn adds_up(json: &Value) {
+    let seconds = number(json, "/duration_us") / 1e6;
+    assert!((0.3..5.0).contains(&seconds), "{json}");
+    let count = number(json, "/count");
+    assert!(count > 0.0, "{json}");
+    let close = |one: f64, other: f64| (one - other).abs() <= other.abs() / 1e6;
+    assert!(close(number(json, "/per_second"), count / seconds), "{json}");
+    let bytes = number(json, "/per_second") * number(json, "/parameters/size_bytes");
+    assert!(close(number(json, "/text_bytes_per_second"), bytes), "{json}");
+
+    let names = ["min_us", "p50_us", "p90_us", "p99_us", "p999_us", "max_us"];
+    let latencies = names.map(|name| number(json, &format!("/latency/{name}")));
+    assert!(latencies[0] > 0.0 && latencies.is_sorted(), "{json}");
+    if cfg!(target_os = "linux") {
+        // The service is a thread of the tests' own process.
+        assert_eq!(number(json, "/server_cpu/processes/0/pid"), f64::from(std::process::id()), "{json}");
+        for whose in ["server_cpu", "generator_cpu"] {
+            let cpu = number(json, &format!("/{whose}/cpu_us"));
+            assert!(cpu > 0.0, "{json}");
+            assert!(close(number(json, &format!("/{whose}/us_each")), cpu / count), "{json}");
+            assert!(close(number(json, &format!("/{whose}/share_of_core")), cpu / 1e6 / seconds), "{json}");
+        }
+    }
+}
+
+#[test]
+fn echo_answers_every_message() {
+    let service = Service::start();
+    let json =
+        measured(&service, "echo", &["--connections", "2", "--streams", "3", "--in-flight", "4", "--size", "32"]);
+    adds_up(&json);
+    assert_eq!(json["bench"], "echo");
+    assert_eq!(json["unit"], "reply");
+    assert_eq!([&json["parameters"]["connections"], &json["parameters"]["streams"]], [2, 3]);
+    assert_eq!([&json["parameters"]["in_flight"], &json["parameters"]["rate"]], [&Value::from(4), &Value::Null]);
+    assert_eq!([&json["unsent"], &json["lateness"], &json["acked"]], [&Value::Null; 3]);
+}
+
+#[test]
+fn fan_out_delivers_every_message_to_every_receiver() {
+    let service = Service::start();
+    let args = ["--receivers", "5", "--senders", "2", "--size", "8192", "--room", "loud", "--in-flight", "10"];
+    let json = measured(&service, "fan-out", &args);
+    adds_up(&json);
+    assert_eq!(json["unit"], "delivery");
+    assert_eq!(json["parameters"]["room"], "loud");
+    assert_eq!(json["durability"], "memory");
+    assert_eq!(json["reconnects"], 0);
+    // What was measured is less than what was acked, and not more than a few messages' deliveries without a whole.
+    assert!(number(&json, "/count") <= 5.0 * number(&json, "/acked"), "{json}");
+}
+
+#[test]
+fn sends_tells_how_safe_they_are() {
+    let data = tempfile::tempdir().unwrap();
+    let config = ServiceConfig { memory: false, data: Some(data.path().to_owned()), ..ServiceConfig::default() };
+    let service = Service::start_with(config);
+    let json = measured(&service, "sends", &["--clients", "2", "--in-flight", "8", "--rooms", "3"]);
+    adds_up(&json);
+    assert_eq!(json["unit"], "ack");
+    assert_eq!(json["durability"], "synced");
+    assert!(number(&json, "/count") <= number(&json, "/acked"), "{json}");
+    assert_eq!([&json["parameters"]["clients"], &json["parameters"]["rooms"]], [2, 3]);
+}
+
+#[test]
+fn a_rate_is_kept() {
+    let service = Service::start();
+    for (load, args, answers) in [
+        ("echo", &["--rate", "200"][..], 1.0),
+        ("fan-out", &["--rate", "200", "--receivers", "3", "--senders", "2"], 3.0),
+        ("sends", &["--rate", "200"], 1.0),
+    ] {
+        let json = measured(&service, load, args);
+        adds_up(&json);
+        let per_second = number(&json, "/per_second") / answers;
+        // A machine that is busy with other tests may miss a few of sixty.
+        assert!((120.0..280.0).contains(&per_second), "{load}: {json}");
+        assert!(number(&json, "/lateness/count") > 30.0, "{json}");
+        assert!(json["unsent"].is_u64() && json["parameters"]["in_flight"].is_null(), "{json}");
+    }
+}
+
+#[test]
+fn several_threads_do_the_same() {
+    let service = Service::start();
+    let json = measured(&service, "fan-out", &["--receivers", "4", "--senders", "2", "--threads", "2"]);
+    adds_up(&json);
+    assert_eq!(json["parameters"]["threads"], 2);
+}
+
+#[test]
+fn a_person_gets_lines() {
+    let service = Service::start();
+    let output = run(&mut bench(&url(&service), "fan-out", &["--receivers", "2"]), b"");
+    assert_eq!((output.stderr.as_str(), output.code), ("", 0), "no progress where nobody sees it");
+    let head = format!("fan-out at {}: 2 receivers, 1 sender, in bench/", url(&service));
+    assert!(output.stdout.starts_with(&head), "{}", output.stdout);
+    for line in ["  deliveries ", "  latency        min ", "every receiver has heard each once and in order"] {
+        assert!(output.stdout.contains(line), "{}", output.stdout);
+    }
+}
+
+#[test]
+fn a_reader_that_has_left_is_success() {
+    let service = Service::start();
+    let mut command = bench(&url(&service), "sends", &["--clients", "1"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!((stderr.as_str(), child.wait().unwrap().code()), ("", Some(0)));
+}
+
+fn fails(output: &Output, with: &str) {
+    assert_eq!((output.stdout.as_str(), output.code), ("", 1), "{}", output.stderr);
+    assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+    assert!(output.stderr.contains(with), "{}", output.stderr);
+}
+
+#[test]
+fn without_a_service_it_says_so() {
+    let (_socket, url) = support::nobody();
+    for load in ["echo", "fan-out", "sends"] {
+        fails(&run(&mut bench(&url, load, &[]), b""), "no chat service answers at");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_exit_code_2() {
+    for (args, why) in [
+        (&["--size", "31"][..], "a message has 32 to 8192 bytes"),
+        (&["--size", "8193"], "a message has 32 to 8192 bytes"),
+        (&["--rate", "0"], "messages a second"),
+        (&["--rate", "5", "--in-flight", "5"], "cannot be used with"),
+        (&["--seconds", "0"], "not so short"),
+    ] {
+        let mut command = support::command();
+        let output = run(command.args(["bench", "fan-out"]).args(args), b"");
+        assert_eq!(output.code, 2, "{args:?}: {}", output.stderr);
+        assert!(output.stderr.contains(why), "{}", output.stderr);
+    }
+}
+
+/// The command through a network, of which something happens when all its connections are there.
+async fn meanwhile(
+    network: &Network,
+    mut command: Command,
+    connections: usize,
+    happens: impl Future<Output = ()>,
+) -> Output {
+    let bench = tokio::task::spawn_blocking(move || run(&mut command, b""));
+    while network.connected() < connections {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // It is to be in the middle of it.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    happens.await;
+    bench.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_service_that_goes_away_is_an_error() {
+    for (load, args, why) in [
+        ("echo", &["--connections", "4"][..], "a call was ended during the bench"),
+        ("fan-out", &["--receivers", "3"], "no answer has come for 500 ms"),
+        ("sends", &["--clients", "4"], "no answer has come for 500 ms"),
+    ] {
+        let service = Service::start();
+        let network = Network::before(service.address()).await;
+        let mut command = bench_for("60", &network.url(), load, args);
+        command.args(["--patience", "0.5"]);
+        let begun = Instant::now();
+        let stops = async { tokio::task::spawn_blocking(|| service.stop()).await.unwrap() };
+        fails(&meanwhile(&network, command, 4, stops).await, why);
+        assert!(begun.elapsed() < Duration::from_secs(30), "{load}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_network_that_breaks_costs_nothing_but_time() {
+    let service = Service::start();
+    for (load, args) in [
+        ("fan-out", &["--receivers", "3", "--rate", "500", "--json"][..]),
+        ("sends", &["--clients", "4", "--rate", "500", "--json"]),
+    ] {
+        let network = Network::before(service.address()).await;
+        let command = bench_for("1.5", &network.url(), load, args);
+        let output = meanwhile(&network, command, 4, async { network.cut() }).await;
+        assert_eq!((output.stderr.as_str(), output.code), ("", 0));
+        let json: Value = serde_json::from_str(&output.stdout).unwrap();
+        assert_eq!(json["reconnects"], 4, "{json}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_network_that_breaks_under_echo_is_an_error() {
+    let service = Service::start();
+    let network = Network::before(service.address()).await;
+    let command = bench_for("60", &network.url(), "echo", &["--connections", "1"]);
+    let output = meanwhile(&network, command, 1, async { network.cut() }).await;
+    fails(&output, "a call was ended during the bench");
+}
