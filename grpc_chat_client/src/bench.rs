@@ -25,6 +25,7 @@ use grpc_chat_client::Config;
 
 use report::Report;
 
+// What is asked for on the command line. Not a doc comment, which would be shown in its help.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_long_help = report::FIELDS)]
 pub(crate) struct BenchArgs {

@@ -69,11 +69,7 @@ pub(super) async fn open(config: &Config, count: usize, progress: &mut Progress)
 }
 
 async fn one(config: &Config, number: usize) -> Result<(Client, Events), String> {
-    let mut config = config.clone();
-    if matches!(config.token, Token::None) {
-        config.user = format!("{}-bench-{number}", config.user);
-        check_user(&config.user).map_err(|error| format!("{} cannot be a user: {error}", sanitize(&config.user)))?;
-    }
+    let config = Config { user: user(config, number)?, ..config.clone() };
     let (client, events) = connect(config).await.map_err(|error| error.to_string())?;
     match client.attempted().await {
         Connection::Online { .. } => Ok((client, events)),
@@ -83,11 +79,27 @@ async fn one(config: &Config, number: usize) -> Result<(Client, Events), String>
     }
 }
 
+/// Who a client is.
+fn user(config: &Config, number: usize) -> Result<String, String> {
+    // The service knows by the token.
+    if !matches!(config.token, Token::None) {
+        return Ok(config.user.clone());
+    }
+    let user = format!("{}-bench-{number}", config.user);
+    match check_user(&user) {
+        Ok(()) => Ok(user),
+        Err(error) => Err(format!("{} cannot be a user: {error}", sanitize(&user))),
+    }
+}
+
 /// What to say when a connection could not be made.
 pub(super) fn failed(why: &str, connected: usize, count: usize) -> String {
     let why = sanitize(why);
-    let advice =
-        if why.contains(TOO_MANY_FILES) { "; allow more with `ulimit -n`, or ask for fewer connections" } else { "" };
+    let advice = match connected {
+        _ if why.contains(TOO_MANY_FILES) => "; allow more with `ulimit -n`, or ask for fewer connections",
+        0 => "",
+        _ => "; a service takes only so many from one address",
+    };
     match connected {
         0 => format!("{why}{advice}"),
         _ => format!("{connected} of {count} connections were made, and not the next one: {why}{advice}"),
@@ -106,10 +118,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn clients_are_users_of_their_own_unless_a_token_says_who_they_are() {
+        let mut config = Config::new("http://127.0.0.1:9090".parse().unwrap(), "sam");
+        assert_eq!(user(&config, 7).unwrap(), "sam-bench-7");
+        config.token = Token::Fixed("secret".to_owned());
+        assert_eq!(user(&config, 7).unwrap(), "sam");
+        for name in ["sam smith", &"x".repeat(60)] {
+            let why = user(&Config::new(config.server.clone(), name), 7).unwrap_err();
+            assert!(why.contains("cannot be a user"), "{why}");
+        }
+    }
+
+    #[test]
     fn a_connection_that_is_not_made_says_which_one_and_what_to_do() {
         assert_eq!(failed("nothing listens there", 0, 8), "nothing listens there");
         let why = failed("no chat service answers (Too many open files (os error 24))", 5, 8);
         assert!(why.starts_with("5 of 8 connections") && why.ends_with("ask for fewer connections"), "{why}");
+        assert!(failed("reset", 5, 8).ends_with("reset; a service takes only so many from one address"));
         assert!(!failed("\u{1b}[2J", 1, 2).contains('\u{1b}'));
     }
 

@@ -1,5 +1,6 @@
 //! A run from its warm-up to the last answer.
 
+use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
@@ -42,18 +43,35 @@ pub(super) struct Measured {
     pub(super) interrupted: bool,
 }
 
+/// Why nothing was measured, in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// The load has failed.
+    Failed(String),
+    /// Nothing comes any more.
+    Stalled(String),
+}
+
+impl From<Broken> for String {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Failed(why) | Broken::Stalled(why) => why,
+        }
+    }
+}
+
 /// Lets a load run, and measures it. The load begins at once; it is to end when the run is over and all is answered.
 ///
 /// # Errors
 ///
-/// The load's, or a sentence if nothing comes any more.
+/// [`Broken`].
 pub(super) async fn drive<T>(
     run: &Run,
     plan: &Plan,
     server: &Result<Vec<Process>, String>,
     progress: &mut Progress,
     load: impl Future<Output = Result<T, String>>,
-) -> Result<(T, Measured), String> {
+) -> Result<(T, Measured), Broken> {
     let interrupt = CancellationToken::new();
     tokio::spawn(interrupts(interrupt.clone()));
     let load = std::pin::pin!(load);
@@ -61,6 +79,11 @@ pub(super) async fn drive<T>(
     let mut driver = Driver { run, plan, progress, load, interrupt, shown: (now, 0), moved: (now, 0), rate: 0.0 };
 
     driver.pass("warming up", plan.warm_up).await?;
+    if driver.interrupt.is_cancelled() {
+        driver.progress.clear();
+        // There is nothing to report.
+        std::process::exit(INTERRUPTED);
+    }
     let before = Mark::now(run, server);
     run.tally.begin(run.clock.now());
     driver.pass("measuring", plan.length).await?;
@@ -98,13 +121,14 @@ struct Driver<'a, F> {
 
 impl<T, F: Future<Output = Result<T, String>>> Driver<'_, F> {
     /// Lets the load go on for a while, or until Ctrl-C.
-    async fn pass(&mut self, phase: &str, length: Duration) -> Result<(), String> {
+    async fn pass(&mut self, phase: &str, length: Duration) -> Result<(), Broken> {
         let begun = Instant::now();
         let end = begun + length;
         while Instant::now() < end {
             tokio::select! {
                 loaded = &mut self.load => {
-                    return Err(loaded.err().unwrap_or_else(|| "the service ended it early".to_owned()));
+                    let why = loaded.err().unwrap_or_else(|| "the service has ended it before its time".to_owned());
+                    return Err(Broken::Failed(why));
                 }
                 () = self.interrupt.cancelled() => return Ok(()),
                 () = sleep_until(end.min(Instant::now() + EVERY)) => {}
@@ -121,11 +145,11 @@ impl<T, F: Future<Output = Result<T, String>>> Driver<'_, F> {
     }
 
     /// Waits for what is under way.
-    async fn finish(mut self) -> Result<T, String> {
+    async fn finish(mut self) -> Result<T, Broken> {
         self.moved.0 = Instant::now();
         loop {
             tokio::select! {
-                loaded = &mut self.load => return loaded,
+                loaded = &mut self.load => return loaded.map_err(Broken::Failed),
                 () = sleep_until(Instant::now() + EVERY) => {}
             }
             self.look(true)?;
@@ -135,7 +159,7 @@ impl<T, F: Future<Output = Result<T, String>>> Driver<'_, F> {
     }
 
     /// Looks at what has come.
-    fn look(&mut self, finishing: bool) -> Result<(), String> {
+    fn look(&mut self, finishing: bool) -> Result<(), Broken> {
         let (now, answered) = (Instant::now(), self.run.tally.count());
         let (then, before) = self.shown;
         if now - then >= EVERY {
@@ -147,7 +171,7 @@ impl<T, F: Future<Output = Result<T, String>>> Driver<'_, F> {
         }
         let under_way = self.run.under_way();
         if now - self.moved.0 >= self.plan.patience && (finishing || under_way > 0) {
-            return Err(stalled(self.plan, under_way, self.run.trouble()));
+            return Err(Broken::Stalled(stalled(self.plan, under_way, self.run.trouble())));
         }
         // While nothing is expected it is no wonder that nothing comes.
         if !finishing && under_way == 0 {
@@ -180,8 +204,10 @@ struct Mark {
 impl Mark {
     fn now(run: &Run, server: &Result<Vec<Process>, String>) -> Self {
         let of = |process: &Process| {
-            Threads::of(&process.folder())
-                .map_err(|error| format!("{} does not tell: {error}", process.folder().display()))
+            Threads::of(&process.folder()).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => format!("process {}, which was the service, has ended", process.id),
+                _ => format!("process {} does not let us look: {error}", process.id),
+            })
         };
         Self {
             at: Instant::now(),
@@ -213,7 +239,7 @@ mod tests {
         unit: ["reply", "replies"],
     };
 
-    async fn driven<T>(run: &Run, load: impl Future<Output = Result<T, String>>) -> Result<(T, Measured), String> {
+    async fn driven<T>(run: &Run, load: impl Future<Output = Result<T, String>>) -> Result<(T, Measured), Broken> {
         drive(run, &PLAN, &Err("not asked".to_owned()), &mut Progress::new("test"), load).await
     }
 
@@ -244,7 +270,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(200)).await;
             Err::<(), _>("refused".to_owned())
         };
-        assert_eq!(driven(&run, fails).await.unwrap_err(), "refused");
+        assert_eq!(driven(&run, fails).await.unwrap_err(), Broken::Failed("refused".to_owned()));
     }
 
     #[tokio::test]
@@ -256,7 +282,8 @@ mod tests {
             std::future::pending::<Result<(), String>>().await
         };
         let why = driven(&run, stalls).await.unwrap_err();
-        assert_eq!(why, "no answer has come for 300 ms, and there should be 1 reply");
+        let expected = "no answer has come for 300 ms, and there should be 1 reply";
+        assert_eq!(why, Broken::Stalled(expected.to_owned()));
         assert!(begun.elapsed() < Duration::from_millis(900));
     }
 
@@ -265,7 +292,7 @@ mod tests {
         let run = Run::new(200).unwrap();
         let begun = Instant::now();
         let why = driven(&run, std::future::pending::<Result<(), String>>()).await.unwrap_err();
-        assert_eq!(why, "the service has not ended its calls within 300 ms");
+        assert_eq!(why, Broken::Stalled("the service has not ended its calls within 300 ms".to_owned()));
         assert!(begun.elapsed() >= PLAN.warm_up + PLAN.length + PLAN.patience);
     }
 }

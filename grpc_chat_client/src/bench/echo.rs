@@ -15,6 +15,7 @@ use super::pace::{Demand, Ticket};
 use super::progress::Progress;
 use super::report::{Parameters, Report};
 use super::run::Run;
+use super::stamp::SENDERS;
 use super::terms::{Setting, Terms, all};
 
 pub(super) const NAME: &str = "echo";
@@ -22,7 +23,7 @@ pub(super) const NAME: &str = "echo";
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     /// Connections, each a core's work for the service at the most
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u64).range(1..=10_000))]
     connections: u64,
 
     /// Calls on each connection; the service takes 128
@@ -30,7 +31,7 @@ pub(super) struct Args {
     streams: u64,
 
     /// Messages of each call that are not yet answered
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = value_parser!(u64).range(1..=1_024))]
     in_flight: u64,
 
     #[command(flatten)]
@@ -58,7 +59,7 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<Report, String> 
             let (ticket, tickets) = mpsc::unbounded_channel();
             let call = Call {
                 run: Arc::clone(&run),
-                index: takers.len() as u32,
+                index: takers.len(),
                 name: config.user.clone(),
                 again: answer_for_answer.then(|| ticket.clone()),
             };
@@ -91,10 +92,11 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<Report, String> 
 }
 
 /// One call.
+#[derive(Debug)]
 struct Call {
     run: Arc<Run>,
     /// Which of the calls it is.
-    index: u32,
+    index: usize,
     /// Whom it speaks for.
     name: String,
     /// A reply gives leave to send another message.
@@ -109,13 +111,15 @@ impl Call {
     ) -> (impl tokio_stream::Stream<Item = ChatMessage> + Send + 'static, impl FnMut(&str) -> io::Result<()>) {
         let Self { run, index, name, mut again } = self;
         let head = format!("{name}: ");
+        // So many that they do not fit into a stamp have numbers in common.
+        let sender = (index as u64 % SENDERS) as u32;
 
         let (sending, ending) = (Arc::clone(&run), Arc::clone(&run));
         let mut number = 0;
         let messages = UnboundedReceiverStream::new(tickets).take_while(move |_| !ending.over.is_cancelled());
         let messages = messages.map(move |ticket| {
             let begun = sending.leaves(ticket);
-            let message = sending.text(index, number, begun);
+            let message = sending.text(sender, number, begun);
             sending.sent(1);
             number += 1;
             ChatMessage { name: name.clone(), message }
@@ -126,8 +130,8 @@ impl Call {
             let now = run.clock.now();
             let stamp = reply.strip_prefix(&head).and_then(|text| run.read(text));
             match stamp {
-                Some(stamp) if (stamp.sender, stamp.number) == (index, next) => {
-                    run.tally.answered(index as usize, stamp.at, now);
+                Some(stamp) if (stamp.sender, stamp.number) == (sender, next) => {
+                    run.tally.answered(index, stamp.at, now);
                     next += 1;
                 }
                 _ => return Err(io::Error::other(format!("reply {} of a call is not to message {0}", next + 1))),

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::clients;
+use super::drive::Broken;
 use super::hall::Hall;
 use super::pace::Demand;
 use super::progress::Progress;
@@ -100,7 +101,10 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<Report, String> 
     let unit = ["delivery", "deliveries"];
     let setting = Setting { name: NAME, unit, config: &config, terms, run: &run, demand, progress: &mut progress };
     let measured = setting.measure(takers, load).await;
-    let (durabilities, report) = measured.map_err(|why| hall.behind(why))?;
+    let (durabilities, report) = measured.map_err(|broken| match broken {
+        Broken::Failed(why) => why,
+        Broken::Stalled(why) => hall.behind(why),
+    })?;
     listening.abort_all();
     clients::close(clients.into_iter().chain(speaking)).await;
     Ok(Report {

@@ -146,7 +146,7 @@ impl Hall {
         let counts = self.heard.iter().map(|heard| lock(heard).log.count);
         match counts.enumerate().min_by_key(|(_, count)| *count) {
             Some((index, count)) if count < acked => {
-                format!("{why}; {acked} messages are acked, and {}", receiver(index, &format!("has heard {count}")))
+                format!("{why}; {acked} messages were acked, and receiver {} has heard {count}", index + 1)
             }
             _ => why,
         }
@@ -159,4 +159,99 @@ fn receiver(index: usize, what: &str) -> String {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use grpc_chat_client::{Code, Event, Joined, MsgId, Refused, ResetReason};
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+    use super::*;
+
+    fn hall(receivers: u32, senders: usize) -> (Hall, Vec<UnboundedReceiver<Ticket>>) {
+        let (takers, taken) = (0..senders).map(|_| unbounded_channel()).unzip();
+        (Hall::new(Arc::new(Run::new(64).unwrap()), receivers, Some(takers)), taken)
+    }
+
+    fn event(seq: u64, text: String) -> Update {
+        Update::Event(Event {
+            room: "r".to_owned(),
+            seq,
+            prev_seq: seq - 1,
+            time: SystemTime::UNIX_EPOCH,
+            sender: "u".to_owned(),
+            device: String::new(),
+            id: MsgId([0; 16]),
+            body: Body::Posted { text, reply_to: None, erased: false },
+        })
+    }
+
+    /// What a receiver is told in one go.
+    fn told(hall: &Hall, index: usize, updates: Vec<Update>) -> Result<(), String> {
+        let (mut watch, mut deliveries) = (Watch::default(), Vec::new());
+        updates.into_iter().try_for_each(|update| hall.told(index, update, &mut watch, &mut deliveries))?;
+        hall.delivered(index, &deliveries);
+        Ok(())
+    }
+
+    fn messages(hall: &Hall, numbers: std::ops::Range<u64>) -> Vec<Update> {
+        numbers.map(|number| event(number + 1, hall.run.text(0, number, 0))).collect()
+    }
+
+    #[test]
+    fn what_everyone_has_heard_gives_leave_to_each_sender_in_turn() {
+        let (hall, mut taken) = hall(2, 2);
+        let mut given =
+            || taken.iter_mut().map(|taken| std::iter::from_fn(|| taken.try_recv().ok()).count()).sum::<usize>();
+        told(&hall, 0, messages(&hall, 0..5)).unwrap();
+        assert_eq!(given(), 0);
+        told(&hall, 1, messages(&hall, 0..3)).unwrap();
+        assert_eq!(given(), 3);
+        told(&hall, 1, messages(&hall, 3..5)).unwrap();
+        assert_eq!(given(), 2);
+        assert_eq!(hall.run.tally.count(), 10);
+    }
+
+    #[test]
+    fn each_receiver_has_to_have_heard_what_was_acked() {
+        let (hall, _taken) = hall(2, 1);
+        (0..3).for_each(|number| hall.acked(number + 1, 0, number));
+        told(&hall, 0, messages(&hall, 0..3)).unwrap();
+        told(&hall, 1, messages(&hall, 0..2)).unwrap();
+        assert_eq!(hall.check().unwrap_err(), "receiver 2: 2 messages came, and 3 were acked");
+        let why = hall.behind("nothing comes".to_owned());
+        assert_eq!(why, "nothing comes; 3 messages were acked, and receiver 2 has heard 2");
+        told(&hall, 1, messages(&hall, 2..3)).unwrap();
+        hall.check().unwrap();
+        assert_eq!(hall.behind("nothing comes".to_owned()), "nothing comes");
+    }
+
+    #[test]
+    fn others_may_talk_in_the_room() {
+        let (hall, _taken) = hall(1, 1);
+        let other = Run::new(64).unwrap().text(0, 0, 0);
+        told(&hall, 0, vec![event(1, "Hi".to_owned()), event(2, other), event(3, hall.run.text(0, 0, 0))]).unwrap();
+        hall.acked(3, 0, 0);
+        hall.check().unwrap();
+    }
+
+    #[test]
+    fn what_must_not_happen_is_an_error_at_once() {
+        let (hall, _taken) = hall(1, 1);
+        let twice = messages(&hall, 0..2).into_iter().chain(messages(&hall, 1..2)).collect();
+        assert_eq!(told(&hall, 0, twice).unwrap_err(), "event 2 came after event 2");
+
+        let verdict = Verdict::Reset(ResetReason::Epoch);
+        let joined = Joined { room: "r".to_owned(), verdict, epoch: 1, start: 0, head: 0, oldest: 0, read: 0 };
+        assert!(told(&hall, 0, vec![Update::Joined(joined)]).unwrap_err().contains("begun anew"));
+
+        let refused = || Refused { code: Code::PermissionDenied, message: "no\u{1b}".to_owned() };
+        let lost = Update::Connection(Connection::Lost(refused()));
+        let not_joined = Update::JoinRefused { room: "r".to_owned(), why: refused() };
+        for update in [lost, not_joined] {
+            assert_eq!(told(&hall, 0, vec![update]).unwrap_err(), "no\u{FFFD}");
+        }
+    }
 }

@@ -32,6 +32,14 @@ impl Progress {
         self.written = Some(Instant::now());
     }
 
+    /// Takes the line away.
+    pub(super) fn clear(&mut self) {
+        if self.width > 0 {
+            self.write("");
+            let _ = io::stderr().lock().write_all(b"\r");
+        }
+    }
+
     fn write(&mut self, line: &str) {
         let bytes = over(line, self.width);
         self.width = line.chars().count();
@@ -42,10 +50,7 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.width > 0 {
-            self.write("");
-            let _ = io::stderr().lock().write_all(b"\r");
-        }
+        self.clear();
     }
 }
 

@@ -7,7 +7,7 @@ use grpc_chat_client::Config;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
-use super::drive::{self, Measured, Plan};
+use super::drive::{self, Broken, Measured, Plan};
 use super::listener::{self, Process};
 use super::pace::{Demand, Pacer, Ticket};
 use super::progress::Progress;
@@ -92,16 +92,16 @@ impl Setting<'_> {
     ///
     /// # Errors
     ///
-    /// A sentence: the load's, or that nothing comes any more.
+    /// [`Broken`].
     pub(super) async fn measure<T>(
         self,
         takers: Vec<UnboundedSender<Ticket>>,
         load: impl Future<Output = Result<T, String>>,
-    ) -> Result<(T, Report), String> {
+    ) -> Result<(T, Report), Broken> {
         let Self { name, unit, config, terms, run, demand, progress } = self;
         let Terms { seconds: length, warm_up, patience, .. } = *terms;
         let server = listener::find(&config.server).await;
-        let pacer = demand.start(run, &takers)?;
+        let pacer = demand.start(run, &takers).map_err(Broken::Failed)?;
         // There are no tickets but the pacer's, and those that answers give.
         drop(takers);
         let plan = Plan { warm_up, length, patience, unit };

@@ -225,7 +225,7 @@ async fn a_network_that_breaks_costs_nothing_but_time() {
         ("sends", &["--clients", "4", "--rate", "500", "--json"]),
     ] {
         let network = Network::before(service.address()).await;
-        let command = bench_for("1.5", &network.url(), load, args);
+        let command = bench_for("2", &network.url(), load, args);
         let output = meanwhile(&network, command, 4, async { network.cut() }).await;
         assert_eq!((output.stderr.as_str(), output.code), ("", 0));
         let json: Value = serde_json::from_str(&output.stdout).unwrap();
@@ -240,4 +240,31 @@ async fn a_network_that_breaks_under_echo_is_an_error() {
     let command = bench_for("60", &network.url(), "echo", &["--connections", "1"]);
     let output = meanwhile(&network, command, 1, async { network.cut() }).await;
     fails(&output, "a call was ended during the bench");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn ctrl_c_ends_it_with_what_was_measured_so_far() {
+    let service = Service::start();
+    for (warm_up, lines) in [("0.1", 1), ("60", 0)] {
+        let network = Network::before(service.address()).await;
+        let mut command = support::command();
+        command.env("CHAT_SERVER", network.url()).args(["bench", "sends", "--seconds", "60", "--warm-up", warm_up]);
+        let bench = command.args(["--clients", "2", "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let bench = bench.unwrap();
+        while network.connected() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        assert!(Command::new("kill").args(["-INT", &bench.id().to_string()]).status().unwrap().success());
+        let output = tokio::task::spawn_blocking(|| bench.wait_with_output().unwrap()).await.unwrap();
+        let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert_eq!((stderr.as_str(), output.status.code()), ("", Some(130)));
+        assert_eq!(stdout.lines().count(), lines, "{stdout}");
+        if lines > 0 {
+            let json: Value = serde_json::from_str(&stdout).unwrap();
+            assert_eq!(json["interrupted"], true);
+            assert!(number(&json, "/count") > 0.0 && number(&json, "/duration_us") < 10e6, "{json}");
+        }
+    }
 }
