@@ -71,8 +71,8 @@ impl Load {
     /// Runs it on as many threads as it was asked for.
     async fn on(self, config: Config) -> Result<Report, String> {
         let threads = self.terms().threads as usize;
-        // The caller's runtime has one. On two cores a second one makes every message dearer and the service shorter of
-        // time; a large machine, or one that the service is not on, has cores to spare.
+        // The caller's runtime has one. More are for machines that have cores to spare. On two cores, one of them the
+        // service's, a second thread delivers 1.4 times as much in fan-out, and makes echo and sends a little slower.
         if threads == 1 {
             return self.run(&config).await;
         }

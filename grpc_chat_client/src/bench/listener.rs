@@ -136,6 +136,8 @@ fn holding(sockets: &BTreeSet<u64>) -> (Vec<Process>, bool) {
         if files.flatten().any(holds) {
             let program = fs::read_link(entry.path().join("exe")).ok();
             let name = program.and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+            // The kernel says so of a program that was installed anew since it was started.
+            let name = name.map(|name| name.trim_end_matches(" (deleted)").to_owned());
             processes.push(Process { id, name: name.unwrap_or_default() });
         }
     }
