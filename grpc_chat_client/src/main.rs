@@ -4,8 +4,9 @@ mod args;
 mod commands;
 mod output;
 mod settings;
+mod tui;
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -60,7 +61,14 @@ async fn run(args: Args, matches: &clap::ArgMatches) -> Result<(), Failure> {
     match (command, name) {
         (None, None) => example::run(&config.server, &config.tls).await,
         (None, Some(name)) => example::lines(&config.server, &config.tls, name).await,
-        (Some(Command::Chat { room, no_state: _ }), _) => lines::run(config, &room).await,
+        (Some(Command::Chat { room, no_state }), _) => {
+            if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+                return lines::run(config, &room).await;
+            }
+            let files =
+                || Some(tui::Kept { state: settings.state_file("chat")?, rooms: settings.state_file("rooms")? });
+            tui::run(config, &room, if no_state { None } else { files() }).await
+        }
         (Some(Command::Send { room, text, reply_to, timeout, json }), _) => {
             let timeout = Duration::from_secs(timeout.into());
             send::run(config, send::Send { room, text, reply_to, timeout, json }).await
