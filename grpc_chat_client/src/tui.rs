@@ -78,6 +78,7 @@ pub(crate) async fn run(mut config: Config, room: &str, kept: Option<Kept>) -> R
     let mut terminal = Terminal::take()?;
     let theme = Theme::new(env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()));
     let mut app = App::new(&config.user, &rooms, TimeZone::system(), theme, terminal.size()?, Instant::now());
+    app.server = config.server.to_string();
     if let Some(warning) = warning {
         app.say(true, warning);
     }

@@ -73,6 +73,8 @@ pub(crate) struct Notice {
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) me: String,
+    /// Where the service is.
+    pub(crate) server: String,
     pub(crate) zone: TimeZone,
     pub(crate) theme: Theme,
     pub(crate) rooms: Vec<Room>,
@@ -84,7 +86,8 @@ pub(crate) struct App {
     pub(crate) unsent: usize,
     pub(crate) editor: Editor,
     pub(crate) mode: Mode,
-    pub(crate) overlay: Option<Overlay>,
+    /// What lies over the messages, and how many of its lines are above what is shown.
+    pub(crate) overlay: Option<(Overlay, usize)>,
     pub(crate) notice: Option<Notice>,
     /// What Tab goes through, and which of it is in the composer.
     pub(crate) completion: Option<(Completion, usize)>,
@@ -102,6 +105,7 @@ impl App {
     pub(crate) fn new(me: &str, rooms: &[String], zone: TimeZone, theme: Theme, size: Size, now: Instant) -> Self {
         let mut app = Self {
             me: me.to_owned(),
+            server: String::new(),
             zone,
             theme,
             rooms: rooms.iter().map(|room| Room::new(room)).collect(),
@@ -268,6 +272,9 @@ impl App {
     /// The user has done something.
     pub(crate) fn input(&mut self, input: Input, now: Instant) {
         self.now = now;
+        if let Some(room) = self.rooms.get_mut(self.current) {
+            room.failed = false;
+        }
         match input {
             Input::Key(key) if key.kind != KeyEventKind::Release => self.key(key),
             Input::Paste(text) => {
@@ -299,11 +306,23 @@ impl App {
 
     fn key(&mut self, key: KeyEvent) {
         self.notice = None;
-        if self.overlay.take().is_some() {
-            // Any key closes it, and the ones that do nothing else do only that.
-            if matches!(key.code, KeyCode::Esc | KeyCode::Enter | KeyCode::F(1) | KeyCode::Char('?' | 'q' | ' ')) {
-                return;
-            }
+        if let Some((overlay, from)) = self.overlay.take() {
+            let page = usize::from(self.size.height / 2).max(1);
+            let from = match key.code {
+                KeyCode::Up => from.saturating_sub(1),
+                KeyCode::Down => from + 1,
+                KeyCode::PageUp => from.saturating_sub(page),
+                KeyCode::PageDown | KeyCode::Char(' ') => from + page,
+                // It is closed, and that is all that these do.
+                KeyCode::Esc | KeyCode::Enter | KeyCode::F(1) | KeyCode::Char('?' | 'q') => return,
+                // Somebody goes on writing.
+                _ => {
+                    self.key(key);
+                    return;
+                }
+            };
+            self.overlay = Some((overlay, from));
+            return;
         }
         let completing = self.completion.take();
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
@@ -322,8 +341,8 @@ impl App {
             KeyCode::Esc => self.escape(),
             KeyCode::Tab => self.complete(completing, 1),
             KeyCode::BackTab => self.complete(completing, -1),
-            KeyCode::F(1) => self.overlay = Some(Overlay::Help),
-            KeyCode::Char('?') if self.editor.is_empty() && !control && !alt => self.overlay = Some(Overlay::Help),
+            KeyCode::F(1) => self.overlay = Some((Overlay::Help, 0)),
+            KeyCode::Char('?') if self.editor.is_empty() && !control && !alt => self.overlay = Some((Overlay::Help, 0)),
 
             KeyCode::Char('c') if control && self.editor.is_empty() && self.mode == Mode::Say => self.quit(),
             KeyCode::Char('c') if control => {
@@ -491,9 +510,9 @@ impl App {
                 Some(seq) => self.post(Change::Post { text, reply_to: Some(seq) }),
                 None => self.say(true, "there is no message to answer"),
             },
-            Typed::Who => self.overlay = Some(Overlay::Who),
+            Typed::Who => self.overlay = Some((Overlay::Who, 0)),
             Typed::Rooms => self.effects.push(Effect::ListRooms),
-            Typed::Help => self.overlay = Some(Overlay::Help),
+            Typed::Help => self.overlay = Some((Overlay::Help, 0)),
             Typed::Quit => self.quit(),
             Typed::Wrong(why) => self.say(true, why),
         }
@@ -646,3 +665,6 @@ impl App {
         Some(change(room, &look))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,8 @@ pub(crate) struct Room {
     pub(crate) level: bool,
     /// A page is being read; one at a time.
     pub(crate) paging: bool,
+    /// The last one could not be read. It is not asked for again until the user does something.
+    pub(crate) failed: bool,
 }
 
 /// A page that is wanted.
@@ -62,6 +64,7 @@ impl Room {
             joined: false,
             level: false,
             paging: false,
+            failed: false,
         }
     }
 
@@ -123,7 +126,10 @@ impl Room {
 
     pub(crate) fn page(&mut self, wanted: Wanted, page: Option<Page>) {
         self.paging = false;
-        let Some(page) = page else { return };
+        let Some(page) = page else {
+            self.failed = true;
+            return;
+        };
         match wanted {
             Wanted::Older(place) => self.transcript.older_page(place, page),
             Wanted::Newer(place) => self.transcript.newer_page(place, page),
@@ -133,7 +139,7 @@ impl Room {
 
     /// A page that the rows shown are near the end of.
     pub(crate) fn wanted(&mut self, height: usize, look: &Look<'_>) -> Option<Wanted> {
-        if self.paging || !self.joined {
+        if self.paging || self.failed || !self.joined {
             return None;
         }
         let Some(anchor) = self.anchor.or_else(|| messages::bottom(&self.transcript, look)) else {

@@ -1,4 +1,4 @@
-//! Draws the screen; changes nothing.
+//! Draws the screen; changes nothing of what is on it.
 
 mod overlay;
 
@@ -74,8 +74,14 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &mut App) {
     status(app, areas.status, frame.buffer_mut());
     let cursor = composer(app, areas.composer, frame.buffer_mut());
     match app.overlay {
-        Some(Overlay::Help) => overlay::help(app, frame.buffer_mut()),
-        Some(Overlay::Who) => overlay::who(app, frame.buffer_mut()),
+        Some((overlay, from)) => {
+            let lines = match overlay {
+                Overlay::Help => overlay::help(app, frame.buffer_mut(), from),
+                Overlay::Who => overlay::who(app, frame.buffer_mut(), from),
+            };
+            // No further than to its last line.
+            app.overlay = Some((overlay, from.min(lines)));
+        }
         None => frame.set_cursor_position(cursor),
     }
     guard(frame.buffer_mut());
@@ -249,7 +255,7 @@ fn hint(app: &App, area: Rect, buffer: &mut Buffer) {
 fn status(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = app.theme;
     let (mark, style, words) = match &app.connection {
-        Connection::Online { user, .. } => ("●", theme.good(), user.clone()),
+        Connection::Online { user, .. } => ("●", theme.good(), format!("{user} at {}", app.server)),
         Connection::Connecting => ("◌", theme.news(), "connecting…".to_owned()),
         Connection::Draining => ("◌", theme.news(), "the service is leaving; waiting for it to come back".to_owned()),
         Connection::Waiting { why, .. } => {
@@ -263,7 +269,7 @@ fn status(app: &App, area: Rect, buffer: &mut Buffer) {
         0 => String::new(),
         count => format!(" · {count} unsent"),
     };
-    let help = if area.width >= 30 { "? help " } else { "" };
+    let help = if area.width >= 30 { "  ? help " } else { "" };
     let room = usize::from(area.width).saturating_sub(2 + width(&unsent) + width(help));
     let words = cut(&clean(&words), room).into_owned();
     let mut spans = vec![Span::styled(format!("{mark} "), style), Span::raw(words), Span::styled(unsent, theme.news())];
@@ -297,7 +303,8 @@ fn composer(app: &mut App, area: Rect, buffer: &mut Buffer) -> Position {
         }
     }
     let inside = |at: usize, length: u16| u16::try_from(at).unwrap_or(u16::MAX).min(length.saturating_sub(1));
-    Position { x: area.x + inside(column, area.width), y: area.y + inside(row - from, area.height) }
+    let row = row.saturating_sub(from);
+    Position { x: area.x + inside(column, area.width), y: area.y + inside(row, area.height) }
 }
 
 /// A row of the composer, cell for cell: a tab is one there, so that the cursor is where it seems to be.
@@ -310,7 +317,8 @@ fn sides(left: &str, right: &str, area: Rect, style: Style, buffer: &mut Buffer)
     let columns = usize::from(area.width);
     let left = clean(left);
     let right = if width(right) + 10 < columns { right } else { "" };
-    let left = cut(&left, columns.saturating_sub(width(right)));
+    let apart = usize::from(!right.is_empty());
+    let left = cut(&left, columns.saturating_sub(width(right) + apart));
     let gap = columns.saturating_sub(width(&left) + width(right));
     put(Line::styled(format!("{left}{}{right}", " ".repeat(gap)), style), area, buffer);
 }

@@ -26,7 +26,8 @@ const KEYS: [(&str, &str); 13] = [
     ("?", "this help, when nothing is written"),
 ];
 
-pub(super) fn help(app: &App, buffer: &mut Buffer) {
+/// Answers how many lines there are beyond those shown.
+pub(super) fn help(app: &App, buffer: &mut Buffer, from: usize) -> usize {
     let keys = KEYS.map(|(keys, what)| (keys.to_owned(), what));
     let commands = COMMANDS.map(|(name, rest, what)| (format!("{name} {rest}"), what));
     let widest = keys.iter().chain(&commands).map(|(name, _)| width(name)).max().unwrap_or_default();
@@ -41,11 +42,12 @@ pub(super) fn help(app: &App, buffer: &mut Buffer) {
             lines.push(Line::from(vec![Span::styled(head, app.theme.strong()), Span::raw(what[row].to_owned())]));
         }
     }
-    lay(app, "keys and commands", lines, inner, buffer);
+    lay(app, "keys and commands", lines, inner, buffer, from)
 }
 
-pub(super) fn who(app: &App, buffer: &mut Buffer) {
-    let Some(room) = app.room() else { return };
+/// Answers how many lines there are beyond those shown.
+pub(super) fn who(app: &App, buffer: &mut Buffer, from: usize) -> usize {
+    let Some(room) = app.room() else { return 0 };
     let inner = usize::from(buffer.area.width).saturating_sub(4).min(40);
     let name = |user: &String| Line::styled(cut(&clean(user), inner).into_owned(), app.theme.author(user));
     let mut lines: Vec<Line<'_>> = room.present.iter().map(name).collect();
@@ -56,22 +58,28 @@ pub(super) fn who(app: &App, buffer: &mut Buffer) {
     if lines.is_empty() {
         lines.push(Line::raw("it is not known who is here"));
     }
-    lay(app, "here", lines, inner, buffer);
+    lay(app, "here", lines, inner, buffer, from)
 }
 
 /// A box in the middle, as high as it has to be and can be.
-fn lay(app: &App, title: &str, lines: Vec<Line<'_>>, inner: usize, buffer: &mut Buffer) {
+fn lay(app: &App, title: &str, lines: Vec<Line<'_>>, inner: usize, buffer: &mut Buffer, from: usize) -> usize {
     let screen = buffer.area;
     let width = u16::try_from(inner + 4).unwrap_or(u16::MAX).min(screen.width);
     let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).min(screen.height);
     let area =
         Rect { x: screen.x + (screen.width - width) / 2, y: screen.y + (screen.height - height) / 2, width, height };
     clear(area, buffer);
-    let block = Block::bordered().border_style(app.theme.faint()).title(format!(" {title} "));
+    let hidden = lines.len().saturating_sub(usize::from(height).saturating_sub(2));
+    let from = from.min(hidden);
+    let mut block = Block::bordered().border_style(app.theme.faint()).title(format!(" {title} "));
+    if from < hidden {
+        block = block.title_bottom(" ↓ more ");
+    }
     let within = block.inner(area);
     block.render(area, buffer);
     let within = Rect { x: within.x + within.width.min(1), width: within.width.saturating_sub(2), ..within };
-    for (line, row) in lines.into_iter().zip(within.rows()) {
+    for (line, row) in lines.into_iter().skip(from).zip(within.rows()) {
         put(line, row, buffer);
     }
+    hidden
 }
