@@ -174,7 +174,7 @@ impl Application {
         let spoken = speaking.is_finished() || tokio::time::timeout(AT_ONCE, speaking).await.is_ok();
         let listened = tokio::time::timeout(AT_ONCE, listening).await.is_ok();
         let mut notes = self.notes.lock();
-        notes.ended(life, End::Closed);
+        notes.ended(life, if way == Way::Settled { End::Settled } else { End::Closed });
         for (done, what) in [(closed, "client"), (spoken, "sends"), (listened, "updates")] {
             if !done {
                 notes.complain(format!("the {what} of life {life} did not end when it was closed"));

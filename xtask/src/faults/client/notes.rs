@@ -28,7 +28,9 @@ pub(super) struct Notes {
 /// How a life of an application has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// The client was closed.
+    /// The client was closed when nothing used it any more.
+    Settled,
+    /// The client was closed while it was used. The event that was given last may not have counted as seen by then.
     Closed,
     /// It was gone without a word.
     Crashed(Instant),
@@ -241,7 +243,7 @@ impl Notes {
         violations.into_iter().map(|violation| format!("{}: {violation}", self.user)).collect()
     }
 
-    /// Each life goes on in a room where the one before has come to: exactly there if that was closed; if it crashed, there
+    /// Each life goes on in a room where the one before has come to: exactly there if that has settled; if it crashed, there
     /// or up to a moment before.
     fn check_lives(&self, room: &str, violations: &mut Vec<String>) {
         let (mut least, mut most) = (0, 0);
@@ -261,8 +263,9 @@ impl Notes {
             }
             most = heard.reading.last();
             least = match life.end {
-                Some(End::Crashed(at)) => heard.kept_by(at).unwrap_or(least),
-                Some(End::Closed) | None => most,
+                Some(End::Crashed(at)) => heard.kept_by(at).unwrap_or(least.min(began.seq)),
+                Some(End::Closed) => heard.before_the_last().unwrap_or(began.seq),
+                Some(End::Settled) | None => most,
             };
         }
     }
@@ -295,7 +298,7 @@ impl Notes {
                             .push(format!("draft {number} was taken long before life {life} crashed, and is lost"));
                     }
                 }
-                (Some(End::Closed), State::Closed(_)) => {
+                (Some(End::Settled | End::Closed), State::Closed(_)) => {
                     if !stored.contains(id) {
                         violations.push(format!("draft {number} was unsent when life {life} was closed, and is lost"));
                     }
@@ -312,6 +315,11 @@ impl Heard {
         self.given.push(now);
     }
 
+    /// The last event but one.
+    fn before_the_last(&self) -> Option<u64> {
+        self.reading.seen().iter().rev().nth(1).map(|event| event.seq)
+    }
+
     /// How far the application has to be known to have come, if it crashed then.
     fn kept_by(&self, crash: Instant) -> Option<u64> {
         let long_before = |at: Instant| at + MOMENT < crash;
@@ -321,5 +329,234 @@ impl Heard {
             None if self.joined.is_some_and(long_before) => self.reading.began().map(|began| began.seq),
             None => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use grpc_chat_client::{Body, Code, Joined, MsgId, Refused, Verdict};
+
+    use super::*;
+    use crate::faults::checker::{Seen, check};
+
+    const ROOM: &str = "r";
+
+    fn event(seq: u64) -> Event {
+        Event {
+            room: ROOM.to_owned(),
+            seq,
+            prev_seq: seq - 1,
+            time: SystemTime::UNIX_EPOCH,
+            sender: "sam".to_owned(),
+            device: String::new(),
+            id: MsgId([u8::try_from(seq).unwrap(); 16]),
+            body: Body::Posted { text: seq.to_string(), reply_to: None, erased: false },
+        }
+    }
+
+    fn seen(seq: u64) -> Seen {
+        library::seen(&event(seq))
+    }
+
+    fn history(seqs: impl IntoIterator<Item = u64>) -> History {
+        History::from([(ROOM.to_owned(), seqs.into_iter().map(seen).collect())])
+    }
+
+    fn joined(start: u64) -> Update {
+        let verdict = Verdict::Recovered;
+        Update::Joined(Joined { room: ROOM.to_owned(), verdict, epoch: 7, start, head: start, oldest: 1, read: 0 })
+    }
+
+    /// An application in one room, with a clock in seconds.
+    struct App {
+        notes: Notes,
+        beginning: Instant,
+    }
+
+    impl App {
+        fn new() -> Self {
+            Self { notes: Notes::new("sam", &[ROOM.to_owned()]), beginning: Instant::now() }
+        }
+
+        fn at(&self, second: u64) -> Instant {
+            self.beginning + Duration::from_secs(second)
+        }
+
+        /// A life that joins after this event and is given those, one a second, beginning with this one.
+        fn lives(&mut self, second: u64, start: u64, events: impl IntoIterator<Item = u64>) -> usize {
+            let life = self.notes.begin();
+            self.notes.told(life, &joined(start), self.at(second));
+            for (seq, second) in events.into_iter().zip(second..) {
+                self.notes.told(life, &Update::Event(event(seq)), self.at(second));
+            }
+            life
+        }
+
+        fn violations(&self, history: &History) -> String {
+            self.notes.violations(history).join("; ")
+        }
+
+        /// A draft that is stored, if it is, at this place.
+        fn drafts(&mut self, life: usize, seq: u64) -> Id {
+            let Seen { id, text, .. } = seen(seq);
+            self.notes.asked(life, id, ROOM, text);
+            id
+        }
+
+        fn acked(&mut self, id: Id, seq: u64) {
+            let (durability, time) = (Durability::Synced, SystemTime::UNIX_EPOCH);
+            let ack = Ack { id: MsgId(id), seq, time, duplicate: false, durability };
+            self.notes.resolved(id, ROOM, Ok(ack), Duration::from_secs(seq));
+        }
+    }
+
+    #[test]
+    fn a_life_goes_on_exactly_where_one_that_settled_has_come_to() {
+        for (start, wrong) in [(2, ""), (1, "it repeats events"), (3, "it misses events")] {
+            let mut app = App::new();
+            let first = app.lives(0, 0, 1..=2);
+            app.notes.ended(first, End::Settled);
+            app.lives(10, start, start + 1..=4);
+            let violations = app.violations(&history(1..=4));
+            assert_eq!(violations.is_empty(), wrong.is_empty(), "{violations}");
+            assert!(violations.contains(wrong), "{violations}");
+        }
+    }
+
+    #[test]
+    fn the_last_event_may_come_again_after_a_close_that_came_upon_it() {
+        for (start, right) in [(3, true), (2, true), (1, false), (4, false)] {
+            let mut app = App::new();
+            let first = app.lives(0, 0, 1..=3);
+            app.notes.ended(first, End::Closed);
+            app.lives(10, start, []);
+            assert_eq!(app.violations(&history(1..=4)).is_empty(), right, "{start}");
+        }
+    }
+
+    #[test]
+    fn what_was_given_shortly_before_a_crash_may_come_again() {
+        // One event a second, and a crash in the eighth: the first four are long ago.
+        for (start, right) in [(8, true), (4, true), (3, false), (0, false), (9, false)] {
+            let mut app = App::new();
+            let first = app.lives(1, 0, 1..=8);
+            app.notes.ended(first, End::Crashed(app.at(8)));
+            app.lives(10, start, []);
+            assert_eq!(
+                app.violations(&history(1..=9)).is_empty(),
+                right,
+                "{start}: {}",
+                app.violations(&history(1..=9))
+            );
+        }
+    }
+
+    #[test]
+    fn a_life_that_saw_little_before_its_crash_leaves_it_to_those_before() {
+        for (start, right) in [(2, true), (3, true), (1, false)] {
+            let mut app = App::new();
+            let first = app.lives(0, 0, 1..=2);
+            app.notes.ended(first, End::Settled);
+            let second = app.lives(10, 2, [3]);
+            app.notes.ended(second, End::Crashed(app.at(11)));
+            // One that was never in the room.
+            let third = app.notes.begin();
+            app.notes.ended(third, End::Settled);
+            app.lives(20, start, []);
+            assert_eq!(app.violations(&history(1..=3)).is_empty(), right, "{start}");
+        }
+    }
+
+    #[test]
+    fn a_draft_is_acked_or_its_life_was_over() {
+        let mut app = App::new();
+        let life = app.lives(0, 0, []);
+        let id = app.drafts(life, 1);
+        assert!(app.violations(&history([])).contains("draft 0 of life 0 did not resolve"));
+        app.notes.taken(id, app.at(1));
+        assert!(app.violations(&history([1])).contains("did not resolve"), "stored is not acked");
+        app.acked(id, 1);
+        assert_eq!(app.violations(&history([1])), "");
+        assert_eq!(app.notes.longest(), Duration::from_secs(1));
+
+        let id = app.drafts(life, 2);
+        app.notes.taken(id, app.at(1));
+        app.notes.resolved(id, ROOM, Err(SendError::Closed), Duration::ZERO);
+        assert!(app.violations(&history(1..=2)).contains("did not resolve: Closed"), "nobody closed it");
+        app.notes.ended(life, End::Closed);
+        app.lives(10, 0, []);
+        assert!(app.violations(&history([1])).contains("draft 1 was unsent when life 0 was closed, and is lost"));
+        assert_eq!(app.violations(&history(1..=2)), "");
+    }
+
+    #[test]
+    fn a_crash_may_cost_drafts_that_were_just_made() {
+        for (taken, lost) in [(6, true), (8, false)] {
+            let mut app = App::new();
+            let life = app.lives(0, 0, []);
+            let id = app.drafts(life, 1);
+            app.notes.taken(id, app.at(taken));
+            app.notes.ended(life, End::Crashed(app.at(10)));
+            app.lives(11, 0, []);
+            assert_eq!(app.violations(&history([])).contains("is lost"), lost, "{taken}");
+            assert_eq!(app.violations(&history([1])), "");
+        }
+    }
+
+    #[test]
+    fn what_was_withdrawn_is_not_stored() {
+        let mut app = App::new();
+        let life = app.lives(0, 0, []);
+        let id = app.drafts(life, 1);
+        app.notes.withdrawn(id);
+        assert_eq!(app.violations(&history([])), "");
+        let tally = check(&history([1]), &[app.notes.sending()], &[]);
+        assert!(tally.to_string().contains("1 was refused each of 1 times"), "{tally}");
+    }
+
+    #[test]
+    fn drafts_are_stored_in_their_order() {
+        let mut app = App::new();
+        let life = app.lives(0, 0, []);
+        for seq in [2, 1, 3] {
+            let id = app.drafts(life, seq);
+            app.acked(id, seq);
+        }
+        assert_eq!(app.violations(&history(1..=3)), "sam: 2 in r was drafted before what is stored before it");
+    }
+
+    #[test]
+    fn what_no_application_should_be_told_is_noted() {
+        let why = Refused { code: Code::Internal, message: "no".to_owned() };
+        for (update, wrong) in [
+            (Update::Unsent(3), "told last that 3 are unsent"),
+            (Update::NotKept("full".to_owned()), "full"),
+            (Update::Connection(Connection::Lost(why)), "gave up: no"),
+            (Update::CaughtUp { room: "s".to_owned(), seq: 1 }, "told of s, which it did not join"),
+        ] {
+            let mut app = App::new();
+            let life = app.lives(0, 0, []);
+            app.notes.told(life, &update, app.at(1));
+            assert!(app.violations(&history([])).contains(wrong), "{}", app.violations(&history([])));
+        }
+    }
+
+    #[test]
+    fn rooms_are_joined_again_after_a_lost_connection_and_when_too_much_waits() {
+        let mut app = App::new();
+        let life = app.lives(0, 0, [1]);
+        let online = Connection::Online { user: "sam".to_owned(), max_text_bytes: 1 };
+        for update in [Update::Connection(online), joined(1), Update::Event(event(2)), joined(2)] {
+            app.notes.told(life, &update, app.at(1));
+        }
+        assert_eq!(app.notes.returns(), 1);
+        assert!(!app.notes.has_read_to(&[(ROOM.to_owned(), 2)]), "it has not caught up");
+        app.notes.told(life, &Update::CaughtUp { room: ROOM.to_owned(), seq: 2 }, app.at(1));
+        assert!(app.notes.has_read_to(&[(ROOM.to_owned(), 2)]));
+        let readings: Vec<_> = app.notes.readings().collect();
+        let tally = check(&history(1..=2), &[], &readings);
+        assert!(tally.violations.iter().all(|violation| violation.contains("never sent")), "{tally}");
     }
 }
