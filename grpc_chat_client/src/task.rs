@@ -246,7 +246,13 @@ impl Task {
         }
     }
 
-    async fn end(self) {
+    async fn end(mut self) {
+        // What was asked for until now is kept for the next run; from now on nothing is taken.
+        self.commands.close();
+        while let Some(command) = self.commands.recv().await {
+            self.engine.command(command);
+        }
+        self.act();
         self.keep();
         self.mailbox.close();
         let Self { state, link, .. } = self;

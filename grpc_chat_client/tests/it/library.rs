@@ -13,7 +13,7 @@ use grpc_chat_service::Limits;
 use grpc_chat_service::config::Config as ServiceConfig;
 
 use crate::network::Network;
-use crate::support::Service;
+use crate::support::{Service, nobody};
 
 /// Far longer than anything here takes, so that a bug is a failed test and not a hung one.
 async fn soon<F: Future>(future: F) -> F::Output {
@@ -385,6 +385,38 @@ async fn what_is_unsent_and_unseen_when_a_program_ends_is_there_when_it_comes_ba
     assert_eq!((joined.verdict, joined.start, joined.head), (Verdict::Recovered, 4, 4));
     soon(ann.send("general", "5")).await.unwrap();
     assert_eq!(texts(&mut heard, 1).await, ["5"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_draft_that_is_taken_while_the_client_is_closed_is_there_when_the_program_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_socket, url) = nobody();
+    let kept = || {
+        let mut config = config(&url, "sam");
+        config.state = Some(folder.path().join("state.db"));
+        config.max_unsent = 100_000;
+        config
+    };
+    let (sam, _heard) = connect(kept()).await.unwrap();
+    let other = sam.clone();
+    let posting = tokio::task::spawn_blocking(move || {
+        let mut taken = 0;
+        loop {
+            match other.try_post(Draft::new("general", Change::post("Hi"))) {
+                Ok(_) => taken += 1,
+                Err(SendError::Full) => std::thread::yield_now(),
+                Err(error) => return (taken, error),
+            }
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    soon(sam.close(Duration::ZERO)).await;
+    let (taken, error) = soon(posting).await.unwrap();
+    assert_eq!(error, SendError::Closed);
+
+    let (_sam, mut heard) = connect(kept()).await.unwrap();
+    let unsent = told(&mut heard, |update| if let Update::Unsent(n) = update { Some(n) } else { None }).await;
+    assert_eq!(unsent, taken);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
