@@ -253,8 +253,8 @@ impl Task {
             self.engine.command(command);
         }
         self.act();
-        self.keep();
-        self.mailbox.close();
+        let seen = self.mailbox.close(self.state.is_some());
+        self.with_state(|state| state.seen(seen));
         let Self { state, link, .. } = self;
         if let Some(state) = state {
             state.close().await;

@@ -420,6 +420,39 @@ async fn a_draft_that_is_taken_while_the_client_is_closed_is_there_when_the_prog
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_was_not_taken_when_the_client_is_closed_is_given_once_and_by_the_next_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start();
+    let kept = || {
+        let mut config = config(&format!("http://{}", service.address()), "sam");
+        config.state = Some(folder.path().join("state.db"));
+        config
+    };
+    let resume = Start::Resume { or_last: 100 };
+    let (ann, _) = open(&service, "ann").await;
+    let (sam, mut heard) = connect(kept()).await.unwrap();
+    soon(sam.join("general", resume)).await.unwrap();
+    for n in 1..=10 {
+        soon(ann.send("general", n.to_string())).await.unwrap();
+    }
+    let mut received = texts(&mut heard, 3).await;
+    soon(sam.send("general", "11")).await.unwrap();
+    soon(sam.close(Duration::from_secs(5))).await;
+    // An application that takes updates until there are no more.
+    while let Some(update) = soon(heard.next()).await {
+        if let Update::Event(event) = update {
+            received.push(text(&event).to_owned());
+        }
+    }
+    // The third was the last one before, and the next one had not been asked for.
+    received.truncate(received.len() - 1);
+    let (sam, mut heard) = connect(kept()).await.unwrap();
+    soon(sam.join("general", resume)).await.unwrap();
+    received.extend(texts(&mut heard, 9).await);
+    assert_eq!(received, (1..=11).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_client_that_is_dropped_still_says_what_it_was_asked_to() {
     let service = Service::start();
     let (sam, heard) = open(&service, "sam").await;
