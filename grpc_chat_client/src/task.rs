@@ -246,9 +246,15 @@ impl Task {
         }
     }
 
-    async fn end(self) {
-        self.keep();
-        self.mailbox.close();
+    async fn end(mut self) {
+        // What was asked for until now is kept for the next run; from now on nothing is taken.
+        self.commands.close();
+        while let Some(command) = self.commands.recv().await {
+            self.engine.command(command);
+        }
+        self.act();
+        let seen = self.mailbox.close(self.state.is_some());
+        self.with_state(|state| state.seen(seen));
         let Self { state, link, .. } = self;
         if let Some(state) = state {
             state.close().await;

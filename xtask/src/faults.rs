@@ -1,11 +1,13 @@
 //! `faults`: breaks what can break around the real service, and holds it to its promises.
 
 mod checker;
+mod client;
 mod cutter;
 mod door;
 mod drain;
 mod full;
 mod kill;
+mod library;
 mod load;
 mod power;
 mod reconnects;
@@ -56,6 +58,7 @@ const FAULTS: &[Fault] = &[
     Fault { name: "second", what: "a second process on the same data", run: second::run },
     Fault { name: "rot", what: "bytes on disk that change, vanish or appear", run: rot::run },
     Fault { name: "power", what: "power cuts, under load", run: power::run },
+    Fault { name: "client", what: "the client library, under all of that at once, a minute a round", run: client::run },
     Fault { name: "slow", what: "readers that stop reading", run: slow::run },
 ];
 
@@ -165,6 +168,11 @@ mod tests {
     #[test]
     fn bytes_that_change_on_disk_are_found() {
         holds("rot");
+    }
+
+    #[test]
+    fn an_application_receives_every_event_once_and_every_send_resolves_whatever_happens() {
+        holds("client");
     }
 
     #[test]
