@@ -56,7 +56,8 @@ async fn run(args: Args, matches: &clap::ArgMatches) -> Result<(), Failure> {
     if let (Some(_), Some(_)) = (&command, &name) {
         return Err(Failure::Usage("--name is for the example; a command takes --user".to_owned()));
     }
-    let settings = Settings::new(connect, matches).map_err(Failure::Usage)?;
+    let seen = matches!(command, Some(Command::Chat { .. } | Command::Send { .. } | Command::Tail { .. }));
+    let settings = Settings::new(connect, matches, seen).map_err(Failure::Usage)?;
     let mut config = settings.config.clone();
     match (command, name) {
         (None, None) => example::run(&config.server, &config.tls).await,

@@ -15,6 +15,9 @@ use crate::args::ConnectArgs;
 /// The service that is meant if none is named.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:9090";
 
+/// Who reads and says nothing.
+const GUEST: &str = "guest";
+
 /// Where everything is, and who is calling: the flags' words, with the file's beneath them.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -40,17 +43,23 @@ struct File {
 }
 
 impl Settings {
+    /// Without a user the name of this machine's is taken, or `GUEST` where nobody will see it.
+    ///
     /// # Errors
     ///
     /// A sentence, if something cannot be used.
-    pub(crate) fn new(args: ConnectArgs, matches: &ArgMatches) -> Result<Self, String> {
+    pub(crate) fn new(args: ConnectArgs, matches: &ArgMatches, seen: bool) -> Result<Self, String> {
         let file = file(args.config.as_deref())?;
         let server = match (args.server, file.server) {
             (Some(server), _) => server,
             (None, Some(server)) => server_url(&server)?,
             (None, None) => server_url(DEFAULT_SERVER)?,
         };
-        let user = args.user.or(file.user).map_or_else(name_of_this_user, Ok)?;
+        let user = match args.user.or(file.user).or_else(name_of_this_user) {
+            Some(user) => user,
+            None if seen => return Err("say who you are with --user ID".to_owned()),
+            None => GUEST.to_owned(),
+        };
         check_user(&user).map_err(|why| format!("the user \"{}\" cannot be used: {why}", user.escape_debug()))?;
         let given = |name| match matches.value_source(name) {
             Some(ValueSource::CommandLine) => 2,
@@ -134,12 +143,9 @@ fn file(named: Option<&Path>) -> Result<File, String> {
     toml::from_str(&text).map_err(|error| format!("{}: {}", path.display(), error.to_string().trim_end()))
 }
 
-fn name_of_this_user() -> Result<String, String> {
+fn name_of_this_user() -> Option<String> {
     let named = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|variable| env::var(variable).ok());
-    match named {
-        Some(user) if check_user(&user).is_ok() => Ok(user),
-        _ => Err("say who you are with --user ID".to_owned()),
-    }
+    named.filter(|user| check_user(user).is_ok())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

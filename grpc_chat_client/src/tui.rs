@@ -43,6 +43,9 @@ const FRAME: Duration = Duration::from_millis(33);
 /// Updates that are taken before the screen is drawn and keys are looked at.
 const TURN: usize = 512;
 
+/// Keys that are taken before the screen is drawn.
+const INPUTS: usize = 64;
+
 /// How long what is unsent is waited for at the end, if there is a connection.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -138,14 +141,21 @@ impl Screen {
                 return Ok(());
             }
             if due.is_now() {
-                terminal.draw(&mut self.app)?;
+                terminal.draw(|frame| view::draw(frame, &mut self.app))?;
                 due = Due { drawn: Instant::now(), at: None };
             }
+            // A key that is held down must not keep the client from running, nor what it tells from being heard.
+            tokio::task::yield_now().await;
             tokio::select! {
-                biased;
                 input = inputs.recv() => {
                     let Some(input) = input else { return Err(Failure::Failed("the terminal is gone".to_owned())) };
                     self.app.input(input?, Instant::now());
+                    // What was done faster than it can be drawn is drawn together.
+                    for _ in 0..INPUTS {
+                        let Ok(input) = inputs.try_recv() else { break };
+                        self.app.input(input?, Instant::now());
+                    }
+                    self.app.settle();
                     due.now();
                 }
                 signal = &mut stopped => return Err(Failure::Stopped(signal)),

@@ -159,7 +159,7 @@ impl App {
         self.settle();
     }
 
-    /// The client has told something.
+    /// The client has told something. [`App::settle`] is to be called after that.
     pub(crate) fn update(&mut self, update: Update, now: Instant) {
         self.now = now;
         match update {
@@ -269,7 +269,7 @@ impl App {
         }
     }
 
-    /// The user has done something.
+    /// The user has done something. [`App::settle`] is to be called after that.
     pub(crate) fn input(&mut self, input: Input, now: Instant) {
         self.now = now;
         if let Some(room) = self.rooms.get_mut(self.current) {
@@ -301,7 +301,6 @@ impl App {
             Input::FocusLost => self.focused = false,
             Input::Key(_) => {}
         }
-        self.settle();
     }
 
     fn key(&mut self, key: KeyEvent) {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use ratatui::Frame;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{
     self, DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange, Event,
@@ -19,9 +20,6 @@ use ratatui::crossterm::terminal::{
 use ratatui::crossterm::{execute, queue};
 use ratatui::prelude::CrosstermBackend;
 use tokio::sync::mpsc;
-
-use super::app::App;
-use super::view;
 
 /// Buttons and the wheel, and not every move: crossterm's own command asks for those, too.
 const MOUSE_ON: &str = "\x1b[?1000h\x1b[?1006h";
@@ -71,20 +69,30 @@ impl Terminal {
     /// # Errors
     ///
     /// If the terminal cannot be written to, or was given back because a part of the program has panicked.
-    pub(crate) fn draw(&mut self, app: &mut App) -> io::Result<()> {
-        if !TAKEN.load(Ordering::SeqCst) {
-            return Err(io::Error::other("a part of the program has failed; its report is above"));
-        }
+    pub(crate) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        self.is_ours()?;
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
-        self.terminal.draw(|frame| view::draw(frame, app))?;
+        self.terminal.draw(draw)?;
         execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)
     }
 
     /// The next draw draws everything, whatever is on the terminal.
+    ///
+    /// # Errors
+    ///
+    /// As with [`Terminal::draw`].
     pub(crate) fn forget(&mut self) -> io::Result<()> {
+        self.is_ours()?;
         // Not `clear`, which asks the terminal where its cursor is, on the way that keys come.
         let size = self.terminal.size()?;
         self.terminal.resize(size.into())
+    }
+
+    fn is_ours(&self) -> io::Result<()> {
+        if TAKEN.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        Err(io::Error::other("a part of the program has failed; its report is above"))
     }
 
     pub(crate) fn size(&self) -> io::Result<ratatui::layout::Size> {

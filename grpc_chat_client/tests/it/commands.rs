@@ -242,6 +242,26 @@ fn a_file_says_what_flags_and_environment_do_not() {
 }
 
 #[test]
+fn who_only_reads_needs_no_name() {
+    let service = Service::start();
+    let nobody = |args: &[&str]| {
+        let mut command = client(&service);
+        for variable in ["USER", "LOGNAME", "USERNAME"] {
+            command.env_remove(variable);
+        }
+        run(command.args(args), b"")
+    };
+    assert_eq!(nobody(&[]).stdout, "Sam: Hi\nAnn: Hey\nJohn: Hello\n");
+    for args in [&["history", "general"][..], &["rooms"]] {
+        assert_eq!(nobody(args).code, 0, "{args:?}");
+    }
+    let output = nobody(&["send", "general", "Hi"]);
+    assert_eq!(output.code, 2);
+    assert!(output.stderr.contains("--user"), "{}", output.stderr);
+    assert_eq!(nobody(&["send", "general", "Hi", "--user", "sam"]).code, 0);
+}
+
+#[test]
 fn shells_can_complete_it() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let output = run(command().args(["completions", shell]), b"");

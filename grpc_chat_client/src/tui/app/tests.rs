@@ -69,7 +69,12 @@ impl Desk {
     }
 
     fn press_with(&mut self, code: KeyCode, modifiers: KeyModifiers) {
-        self.app.input(Input::Key(KeyEvent::new(code, modifiers)), self.now);
+        self.does(Input::Key(KeyEvent::new(code, modifiers)));
+    }
+
+    fn does(&mut self, input: Input) {
+        self.app.input(input, self.now);
+        self.app.settle();
     }
 
     fn types(&mut self, text: &str) {
@@ -130,7 +135,7 @@ fn enter_says_what_was_written_and_it_is_there_until_it_comes_back() {
 fn a_text_that_is_too_long_stays_where_it_is() {
     let mut desk = Desk::new(&["general"]);
     let text = "line\r".repeat(10_000);
-    desk.app.input(Input::Paste(text), desk.now);
+    desk.does(Input::Paste(text));
     desk.press(KeyCode::Enter);
     assert_eq!(desk.posted(), []);
     assert!(desk.notice().contains("too long by 49900 bytes"), "{}", desk.notice());
@@ -278,7 +283,7 @@ fn rooms_are_joined_switched_and_left() {
             modifiers: KeyModifiers::NONE,
         })
     };
-    desk.app.input(mouse(1 + 1 + 1 + 1), desk.now);
+    desk.does(mouse(1 + 1 + 1 + 1));
     assert_eq!(desk.room().name, "random");
 
     let why = Refused { code: Code::PermissionDenied, message: "members only".to_owned() };
@@ -366,10 +371,10 @@ fn what_is_seen_is_marked_as_read_but_not_all_the_time() {
     assert_eq!(desk.app.deadline(), None);
 
     desk.now += MARK;
-    desk.app.input(Input::FocusLost, desk.now);
+    desk.does(Input::FocusLost);
     desk.says(4, "ann", "four");
     assert_eq!(marks(&mut desk), Vec::<Seq>::new(), "nobody looks");
-    desk.app.input(Input::FocusGained, desk.now);
+    desk.does(Input::FocusGained);
     assert_eq!(marks(&mut desk), [4]);
 
     desk.now += MARK;
