@@ -253,14 +253,8 @@ impl App {
 
     /// To be called when all that is known has been told: asks for what the screen needs next.
     pub(crate) fn settle(&mut self) {
-        if let Some((room, seq)) = self.to_mark()
-            && self.now >= self.mark_at
-        {
-            self.mark_at = self.now + MARK;
-            if let Some(index) = self.index(&room) {
-                self.rooms[index].marked = seq;
-            }
-            self.effects.push(Effect::Mark { room, seq });
+        if self.now >= self.mark_at {
+            self.mark();
         }
         let height = self.areas().messages.height.into();
         let wanted = self.with_room(|room, look| room.wanted(height, look).map(|wanted| (room.name.clone(), wanted)));
@@ -592,6 +586,8 @@ impl App {
         if index >= self.rooms.len() || index == self.current {
             return;
         }
+        // Not only when it is time: it was seen.
+        self.mark();
         if let Some(left) = self.rooms.get_mut(self.current) {
             (left.selected, left.new_after) = (None, None);
         }
@@ -618,6 +614,7 @@ impl App {
     }
 
     fn quit(&mut self) {
+        self.mark();
         self.effects.push(Effect::Quit);
     }
 
@@ -642,6 +639,17 @@ impl App {
             }
         }
         self.connection = connection;
+    }
+
+    /// What the user sees is marked as read.
+    fn mark(&mut self) {
+        let Some((room, seq)) = self.to_mark() else { return };
+        self.mark_at = self.now + MARK;
+        if let Some(index) = self.index(&room) {
+            self.rooms[index].marked = seq;
+            self.rooms[index].read_up_to(seq, &self.me);
+        }
+        self.effects.push(Effect::Mark { room, seq });
     }
 
     /// What the user sees and has not been marked as read.

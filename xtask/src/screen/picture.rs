@@ -49,7 +49,7 @@ pub(super) fn run() -> Outcome {
     screen.press(&["Enter"])?;
     screen.wait_for("Yes, go ahead.")?;
     // Ann is in the room, too, and types.
-    let ann = Tmux::start(&folder, (60, 10), &command(&address, "--user ann chat general --no-state")?)?;
+    let ann = Tmux::start(&folder, (60, 20), &command(&address, "--user ann chat general --no-state")?)?;
     ann.wait_for("Yes, go ahead.")?;
     ann.types("On it")?;
     screen.wait_for("ann is typing")?;

@@ -97,7 +97,7 @@ impl Tmux {
 
     /// The same with its colours, as escape sequences.
     pub(crate) fn colours(&self) -> Outcome<String> {
-        self.ask(["capture-pane", "-p", "-e", "-t", "chat"])
+        self.ask(["capture-pane", "-p", "-e", "-N", "-t", "chat"])
     }
 
     /// Waits until the screen is so, and answers it.

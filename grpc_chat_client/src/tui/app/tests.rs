@@ -386,6 +386,14 @@ fn what_is_seen_is_marked_as_read_but_not_all_the_time() {
     desk.press(KeyCode::PageUp);
     desk.says(40, "ann", "below what is seen");
     assert_eq!(marks(&mut desk), Vec::<Seq>::new());
+
+    // Whoever leaves the room or the chat has seen what was there.
+    desk.press(KeyCode::End);
+    assert_eq!(marks(&mut desk), [40]);
+    desk.says(41, "ann", "one more");
+    desk.enters("/join other");
+    assert_eq!(marks(&mut desk), [41]);
+    assert_eq!(desk.app.rooms[0].unread, 0);
 }
 
 #[test]
