@@ -27,7 +27,7 @@ usage: cargo xtask COMMAND
                accept: what is on it is right; load: what a busy room costs;
                picture: make the README's anew
   ci           everything that guards the project, as CI runs it
-  ci --quick   the same as far as it needs no Python, Node or Go
+  ci --quick   the same as far as it needs no Python, Node, Go or tmux
 ";
 
 /// What a command answers: nothing, or a sentence for a person.
