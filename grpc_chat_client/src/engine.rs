@@ -110,8 +110,8 @@ enum Phase {
     /// Asked to connect, and not answered yet.
     Connecting,
     Online(Box<Session>),
-    /// Nothing more happens.
-    Over,
+    /// Nothing more happens; what comes of drafts.
+    Over(SendError),
 }
 
 /// What an earlier run of the program has left.
@@ -159,6 +159,10 @@ impl Engine {
             Command::Post(posted) => {
                 if self.settings.keeps {
                     self.actions.push(Action::Save(posted.draft.clone()));
+                }
+                if let Phase::Over(why) = &self.phase {
+                    posted.settle(Err(why.clone()));
+                    return;
                 }
                 self.outbox.put(posted);
                 self.tell(Update::Unsent(self.outbox.len()));
@@ -285,8 +289,8 @@ impl Engine {
     /// The session has ended, or could not be opened.
     pub(crate) fn ended(&mut self, status: &Status, now: Instant) {
         let session = match std::mem::replace(&mut self.phase, Phase::Connecting) {
-            Phase::Over => {
-                self.phase = Phase::Over;
+            over @ Phase::Over(_) => {
+                self.phase = over;
                 return;
             }
             Phase::Online(session) => Some(session),
@@ -354,7 +358,7 @@ impl Engine {
         let phase = match &self.phase {
             Phase::Waiting { until } => Some(*until),
             Phase::Online(session) => Some(session.deadline()),
-            Phase::Connecting | Phase::Over => None,
+            Phase::Connecting | Phase::Over(_) => None,
         };
         [phase, self.hold_until, self.close_at].into_iter().flatten().min()
     }
@@ -410,7 +414,7 @@ impl Engine {
             // The session that is being opened may have been given an older one.
             Phase::Connecting => self.untold_token = Some(token),
             // The next one asks for a token itself.
-            Phase::Waiting { .. } | Phase::Over => {}
+            Phase::Waiting { .. } | Phase::Over(_) => {}
         }
     }
 
@@ -525,10 +529,10 @@ impl Engine {
     }
 
     fn over(&mut self, connection: Connection, why: &SendError) {
-        if matches!(self.phase, Phase::Over) {
+        if matches!(self.phase, Phase::Over(_)) {
             return;
         }
-        self.phase = Phase::Over;
+        self.phase = Phase::Over(why.clone());
         self.actions.push(Action::Disconnect);
         // They learn that nobody will answer.
         self.flushes.clear();

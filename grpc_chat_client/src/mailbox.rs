@@ -64,8 +64,9 @@ enum Kind {
 
 /// What the application is told, in order. Ends when the client is over.
 ///
-/// An event counts as seen when the next update is asked for: with a state on disk, an application that ends before
-/// gets it again when it comes back.
+/// An event counts as seen when the next update is asked for: with a state on disk, an application that ends before, or
+/// closes the client, gets it again when it comes back. Then what has not been taken when the client is over is not given
+/// any more; the next run of the program gets it.
 #[derive(Debug)]
 pub struct Events {
     mailbox: Arc<Mailbox>,
@@ -132,13 +133,24 @@ impl Mailbox {
         std::mem::take(&mut self.lock().seen)
     }
 
-    /// What is in it can still be taken.
-    pub(crate) fn close(&self) {
+    /// Nothing more is put in. What is in it can still be taken, but for what a next run is given, if there is one: nobody
+    /// notes any more that it was seen. Answers what [`Mailbox::take_seen`] does.
+    pub(crate) fn close(&self, next_run: bool) -> HashMap<String, Cursor> {
         let mut inner = self.lock();
         inner.closed = true;
-        if let Some(waker) = inner.waker.take() {
+        if next_run {
+            let comes_again =
+                |update: &Update| matches!(update, Update::Joined(_) | Update::Event(_) | Update::CaughtUp { .. });
+            inner.queue.retain(|update| !comes_again(update));
+            inner.bytes = 0;
+        }
+        let seen = std::mem::take(&mut inner.seen);
+        let waker = inner.waker.take();
+        drop(inner);
+        if let Some(waker) = waker {
             waker.wake();
         }
+        seen
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -266,7 +278,7 @@ mod tests {
         mailbox.put(event(1, "a"));
         mailbox.put(Update::Unsent(2));
         mailbox.put(event(2, "b"));
-        mailbox.close();
+        mailbox.close(false);
         let all: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
         assert_eq!(all, [event(1, "a"), event(2, "b"), Update::Unsent(2)]);
     }
@@ -278,7 +290,7 @@ mod tests {
         mailbox.put(Update::Connection(Connection::Draining));
         mailbox.put(event(1, "a"));
         mailbox.put(Update::Connection(Connection::Closed));
-        mailbox.close();
+        mailbox.close(false);
         let all: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
         let connection = Update::Connection;
         assert_eq!(all, [connection(Connection::Draining), event(1, "a"), connection(Connection::Closed)]);
@@ -303,6 +315,19 @@ mod tests {
         drop(events);
         mailbox.room().await;
         assert!(!mailbox.put(event(7, "x")), "what nobody takes is not kept");
+    }
+
+    #[test]
+    fn what_a_next_run_is_given_is_not_given_after_the_end() {
+        let (mailbox, mut events) = open(Waiting::default());
+        let closed = Update::Connection(Connection::Closed);
+        for update in [joined(7, 3), event(4, "a"), event(5, "b"), closed.clone()] {
+            mailbox.put(update);
+        }
+        events.try_next().unwrap();
+        events.try_next().unwrap();
+        assert_eq!(mailbox.close(true), HashMap::from([("r".to_owned(), Cursor { epoch: 7, seq: 3 })]));
+        assert_eq!(std::iter::from_fn(|| events.try_next()).collect::<Vec<_>>(), [closed]);
     }
 
     #[test]

@@ -87,9 +87,8 @@ impl Task {
             }
             let deadline = self.engine.deadline();
             let may_say = !self.deaf && self.engine.has_frame();
+            // Whichever is there, by chance: neither a busy room nor a busy application keeps the other out.
             tokio::select! {
-                // The stream first: it must never be left unread.
-                biased;
                 frame = heard(self.heard.as_mut()) => self.heard(frame),
                 takes = takes(self.frames.as_ref()), if may_say => {
                     self.deaf = !takes;
@@ -246,9 +245,15 @@ impl Task {
         }
     }
 
-    async fn end(self) {
-        self.keep();
-        self.mailbox.close();
+    async fn end(mut self) {
+        // What was asked for until now is kept for the next run; from now on nothing is taken.
+        self.commands.close();
+        while let Some(command) = self.commands.recv().await {
+            self.engine.command(command);
+        }
+        self.act();
+        let seen = self.mailbox.close(self.state.is_some());
+        self.with_state(|state| state.seen(seen));
         let Self { state, link, .. } = self;
         if let Some(state) = state {
             state.close().await;

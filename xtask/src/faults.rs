@@ -1,17 +1,19 @@
 //! `faults`: breaks what can break around the real service, and holds it to its promises.
 
 mod checker;
-mod cutter;
+mod client;
+pub(crate) mod cutter;
 mod door;
 mod drain;
 mod full;
 mod kill;
+mod library;
 mod load;
 mod power;
 mod reconnects;
 mod rot;
 mod second;
-mod site;
+pub(crate) mod site;
 mod slow;
 mod sync;
 
@@ -56,6 +58,7 @@ const FAULTS: &[Fault] = &[
     Fault { name: "second", what: "a second process on the same data", run: second::run },
     Fault { name: "rot", what: "bytes on disk that change, vanish or appear", run: rot::run },
     Fault { name: "power", what: "power cuts, under load", run: power::run },
+    Fault { name: "client", what: "the client library, under all of that at once, a minute a round", run: client::run },
     Fault { name: "slow", what: "readers that stop reading", run: slow::run },
 ];
 
@@ -104,7 +107,7 @@ fn held(numbers: String, tally: &checker::Tally) -> Ended {
     if tally.violations.is_empty() { Ok(Ending::Held(numbers)) } else { Err(numbers.into()) }
 }
 
-fn block_on<T>(work: impl Future<Output = Result<T, Box<dyn Error>>>) -> Result<T, Box<dyn Error>> {
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Box<dyn Error>>>) -> Result<T, Box<dyn Error>> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }
 
@@ -165,6 +168,11 @@ mod tests {
     #[test]
     fn bytes_that_change_on_disk_are_found() {
         holds("rot");
+    }
+
+    #[test]
+    fn an_application_receives_every_event_once_and_every_send_resolves_whatever_happens() {
+        holds("client");
     }
 
     #[test]

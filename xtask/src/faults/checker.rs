@@ -68,6 +68,8 @@ pub(crate) struct Reading {
     seen: Vec<Seen>,
     from: u64,
     joined_before: bool,
+    /// The first Join asks for something else than [`Reading::cursor`].
+    anywhere: bool,
     violations: Vec<String>,
 }
 
@@ -84,6 +86,11 @@ enum Phase {
 }
 
 impl Reading {
+    /// A reader whose place somebody else knows: the first Joined says where it begins.
+    pub(crate) fn anywhere() -> Self {
+        Self { anywhere: true, ..Self::default() }
+    }
+
     /// What to join with.
     pub(crate) fn cursor(&self) -> pb::Cursor {
         pb::Cursor { epoch: self.epoch, seq: self.last }
@@ -92,6 +99,11 @@ impl Reading {
     /// The last event received.
     pub(crate) fn last(&self) -> u64 {
         self.last
+    }
+
+    /// Where the first Join began, if it has been answered, in which life of the history.
+    pub(crate) fn began(&self) -> Option<pb::Cursor> {
+        self.joined_before.then_some(pb::Cursor { epoch: self.epoch, seq: self.from })
     }
 
     /// Everything received, in the order in which it came.
@@ -104,13 +116,21 @@ impl Reading {
         self.phase == Phase::Live
     }
 
+    /// Not joined on this stream.
+    pub(crate) fn is_away(&self) -> bool {
+        self.phase == Phase::Away
+    }
+
     /// The answer to a Join with [`Reading::cursor`].
     pub(crate) fn joined(&mut self, joined: &pb::Joined) {
         let pb::Joined { epoch, start_seq, head_seq, .. } = *joined;
         if self.phase != Phase::Away {
             self.complain("Joined came twice for one Join".to_owned());
         }
-        if joined.verdict() != pb::Verdict::Recovered {
+        let found = !self.joined_before && self.anywhere;
+        if found && joined.verdict() != pb::Verdict::Reset {
+            self.last = start_seq;
+        } else if joined.verdict() != pb::Verdict::Recovered {
             let (verdict, why) = (joined.verdict().as_str_name(), joined.reset_reason().as_str_name());
             self.complain(format!("resume after {} (epoch {}) was {verdict} ({why})", self.last, self.epoch));
         }
@@ -198,6 +218,13 @@ impl Sending {
         let room = room.to_owned();
         let new = Draft { room, text, attempts: 0, refused: 0, acked: None, acked_as_new: false };
         self.drafts.entry(id).or_insert(new).attempts += 1;
+    }
+
+    /// Another attempt was made, of which the sender was not told.
+    pub(crate) fn again(&mut self, id: Id) {
+        if let Some(draft) = self.drafts.get_mut(&id) {
+            draft.attempts += 1;
+        }
     }
 
     /// An attempt was answered with an error other than UNKNOWN: it stored nothing.
@@ -464,6 +491,26 @@ mod tests {
             reading.joined(&answer);
             fails(&reading, why);
         }
+    }
+
+    #[test]
+    fn a_reader_whose_place_somebody_else_knows_is_told_it_once() {
+        let mut reading = Reading::anywhere();
+        assert_eq!(reading.began(), None);
+        reading.joined(&pb::Joined { verdict: pb::Verdict::Live.into(), ..joined(7, 1, 2) });
+        reading.event(seen(2));
+        reading.cut();
+        reading.joined(&joined(7, 2, 3));
+        reading.event(seen(3));
+        assert_eq!(violations(&reading), "");
+        assert_eq!(reading.began(), Some(pb::Cursor { epoch: 7, seq: 1 }));
+        reading.cut();
+        reading.joined(&pb::Joined { verdict: pb::Verdict::Live.into(), ..joined(7, 3, 3) });
+        fails(&reading, "was VERDICT_LIVE");
+
+        let mut reading = Reading::anywhere();
+        reading.joined(&pb::Joined { verdict: pb::Verdict::Reset.into(), ..joined(7, 3, 3) });
+        fails(&reading, "was VERDICT_RESET");
     }
 
     #[test]

@@ -1,33 +1,51 @@
-//! A network that breaks: a TCP proxy in front of one client, which cuts the connection without a word.
+//! A network that breaks: a TCP proxy in front of one client or many, which cuts connections without a word, and which can
+//! be a black hole for a while.
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::door::Server;
 
-/// How many connections to cut, shared by all proxies of a run.
+/// How many connections to cut, shared by all proxies that are given it.
 #[derive(Debug)]
 pub(crate) struct Cuts {
-    wanted: usize,
+    wanted: AtomicUsize,
     made: AtomicUsize,
 }
 
-/// One client's network. Gone, with its connections, when dropped.
+/// A network. Gone, with its connections, when dropped.
 #[derive(Debug)]
 pub(crate) struct Cutter {
     address: SocketAddr,
     cuts: Arc<Cuts>,
     now: Arc<Notify>,
+    hole: watch::Sender<Hole>,
+    connections: Connections,
     accepting: JoinHandle<()>,
 }
+
+/// What does not go over now, not even the end of a connection. Nothing is lost: it goes over later, or the connection is
+/// cut before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hole {
+    /// From the client to the server.
+    pub(crate) up: bool,
+    /// And back.
+    pub(crate) down: bool,
+    /// New connections are closed at once. Otherwise they are taken, and nothing more happens to them.
+    pub(crate) shut: bool,
+}
+
+/// When each connection was made. Short lock, no await under it.
+type Connections = Arc<Mutex<Vec<Instant>>>;
 
 /// When a connection ends, whichever comes first.
 #[derive(Clone, Copy, Debug)]
@@ -38,9 +56,18 @@ struct Fate {
     reset: bool,
 }
 
+/// What a connection has to know of its network.
+#[derive(Clone)]
+struct Way {
+    server: Server,
+    cuts: Arc<Cuts>,
+    now: Arc<Notify>,
+    hole: watch::Receiver<Hole>,
+}
+
 impl Cuts {
     pub(crate) fn new(wanted: usize) -> Arc<Self> {
-        Arc::new(Self { wanted, made: AtomicUsize::new(0) })
+        Arc::new(Self { wanted: AtomicUsize::new(wanted), made: AtomicUsize::new(0) })
     }
 
     pub(crate) fn made(&self) -> usize {
@@ -48,12 +75,23 @@ impl Cuts {
     }
 
     pub(crate) fn all_made(&self) -> bool {
-        self.made() >= self.wanted
+        self.made() >= self.wanted.load(Ordering::Relaxed)
+    }
+
+    /// So many from now on, whatever was wanted before.
+    pub(crate) fn want(&self, more: usize) {
+        self.wanted.store(self.made() + more, Ordering::Relaxed);
     }
 
     fn make(&self) -> bool {
-        let one_more = |made| (made < self.wanted).then_some(made + 1);
+        let one_more = |made| (made < self.wanted.load(Ordering::Relaxed)).then_some(made + 1);
         self.made.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
+}
+
+impl Hole {
+    fn is_there(self) -> bool {
+        self.up || self.down
     }
 }
 
@@ -61,9 +99,10 @@ impl Cutter {
     pub(crate) async fn start(server: Server, cuts: Arc<Cuts>, seed: u64) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let now = Arc::new(Notify::new());
-        let accepting = tokio::spawn(accept(listener, server, Arc::clone(&cuts), Arc::clone(&now), seed));
-        Ok(Self { address, cuts, now, accepting })
+        let (now, hole, connections) = (Arc::new(Notify::new()), watch::Sender::default(), Connections::default());
+        let way = Way { server, cuts: Arc::clone(&cuts), now: Arc::clone(&now), hole: hole.subscribe() };
+        let accepting = tokio::spawn(accept(listener, way, Arc::clone(&connections), seed));
+        Ok(Self { address, cuts, now, hole, connections, accepting })
     }
 
     pub(crate) fn address(&self) -> String {
@@ -72,9 +111,27 @@ impl Cutter {
 
     /// Cuts what is open now, if there are cuts left to make.
     pub(crate) fn cut(&self) {
-        if self.cuts.make() {
-            self.now.notify_waiters();
-        }
+        self.now.notify_waiters();
+    }
+
+    pub(crate) fn cuts(&self) -> &Cuts {
+        &self.cuts
+    }
+
+    /// From now on this does not go over.
+    pub(crate) fn swallow(&self, hole: Hole) {
+        self.hole.send_replace(hole);
+    }
+
+    /// From now on everything goes over, and nothing is cut.
+    pub(crate) fn heal(&self) {
+        self.cuts.want(0);
+        self.swallow(Hole::default());
+    }
+
+    /// When each connection was made so far, whatever became of it.
+    pub(crate) fn connections(&self) -> Vec<Instant> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -84,35 +141,44 @@ impl Drop for Cutter {
     }
 }
 
-async fn accept(listener: TcpListener, server: Server, cuts: Arc<Cuts>, now: Arc<Notify>, seed: u64) {
+async fn accept(listener: TcpListener, way: Way, connections: Connections, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     // With the proxy its connections go, too.
     let mut carried = tokio::task::JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        let fate = (!cuts.all_made()).then(|| Fate::random(&mut random));
-        let (server, cuts, now) = (server.clone(), Arc::clone(&cuts), Arc::clone(&now));
-        carried.spawn(async move {
-            // A server that is down is, to a client, a connection that ends at once.
-            if let Ok(server) = TcpStream::connect(server.address()).await {
-                carry(client, server, fate, &cuts, &now).await;
-            }
-        });
+        connections.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+        let hole = *way.hole.borrow();
+        if !(hole.is_there() && hole.shut) {
+            let fate = (!way.cuts.all_made()).then(|| Fate::random(&mut random));
+            carried.spawn(carry(client, way.clone(), fate));
+        }
+        // A network that lives long has had many.
+        while carried.try_join_next().is_some() {}
     }
 }
 
-async fn carry(mut client: TcpStream, mut server: TcpStream, fate: Option<Fate>, cuts: &Cuts, now: &Notify) {
+async fn carry(mut client: TcpStream, way: Way, fate: Option<Fate>) {
+    let Way { server, cuts, now, mut hole } = way;
+    // What opens a connection does not go over a hole, whichever way that is.
+    if hole.wait_for(|hole| !hole.is_there()).await.is_err() {
+        return;
+    }
+    // A server that is down is, to a client, a connection that ends at once.
+    let Ok(mut server) = TcpStream::connect(server.address()).await else { return };
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);
     let cut = {
         let (mut from_client, mut to_client) = client.split();
         let (mut from_server, mut to_server) = server.split();
         let fate = fate.unwrap_or(Fate { up: u64::MAX, down: u64::MAX, after: Duration::MAX, reset: false });
+        let up = copy(&mut from_client, &mut to_server, fate.up, &cuts, hole.clone(), |hole| !hole.up);
+        let down = copy(&mut from_server, &mut to_client, fate.down, &cuts, hole, |hole| !hole.down);
         // Between two things that are due the choice is random, as in a network.
         tokio::select! {
-            cut = copy(&mut from_client, &mut to_server, fate.up, cuts) => cut,
-            cut = copy(&mut from_server, &mut to_client, fate.down, cuts) => cut,
-            () = now.notified() => true,
-            () = late(fate.after, cuts) => true,
+            cut = up => cut,
+            cut = down => cut,
+            () = told(&now, &cuts) => true,
+            () = late(fate.after, &cuts) => true,
         }
     };
     if cut && fate.is_some_and(|fate| fate.reset) {
@@ -122,16 +188,23 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, fate: Option<Fate>,
     }
 }
 
-/// Copies until the source ends (`false`), or until so many bytes and not one more have gone over (`true`).
+/// Copies until the source ends (`false`), or until so many bytes and not one more have gone over (`true`); waits while it
+/// is not to go over.
 async fn copy(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
     mut left: u64,
     cuts: &Cuts,
+    mut hole: watch::Receiver<Hole>,
+    goes_over: fn(&Hole) -> bool,
 ) -> bool {
     let mut buffer = vec![0; 16 * 1024];
     loop {
-        let read = match from.read(&mut buffer).await {
+        let read = from.read(&mut buffer).await;
+        if hole.wait_for(goes_over).await.is_err() {
+            return false;
+        }
+        let read = match read {
             Ok(0) | Err(_) => return false,
             Ok(read) => read,
         };
@@ -143,6 +216,15 @@ async fn copy(
         left = if allowed < read { u64::MAX } else { left - read as u64 };
         if to.write_all(&buffer[..read]).await.is_err() {
             return false;
+        }
+    }
+}
+
+async fn told(now: &Notify, cuts: &Cuts) {
+    loop {
+        now.notified().await;
+        if cuts.make() {
+            return;
         }
     }
 }
@@ -160,5 +242,67 @@ impl Fate {
         let mut bytes = |largest: f64| 10_f64.powf(1.5 + random.f64() * (largest - 1.5)) as u64;
         let (up, down) = (bytes(5.5), bytes(6.5));
         Self { up, down, after: Duration::from_millis(random.u64(1..3_000)), reset: random.bool() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A network before an echo, and a connection over it.
+    async fn open() -> (Cutter, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = Server::at(&listener.local_addr().unwrap().to_string());
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let (mut from, mut to) = socket.split();
+                    let _ = tokio::io::copy(&mut from, &mut to).await;
+                });
+            }
+        });
+        let network = Cutter::start(server, Cuts::new(0), 0).await.unwrap();
+        let client = TcpStream::connect(network.address()).await.unwrap();
+        (network, client)
+    }
+
+    /// What comes back within a moment.
+    async fn hears(client: &mut TcpStream) -> Option<io::Result<u8>> {
+        tokio::time::timeout(Duration::from_millis(200), client.read_u8()).await.ok()
+    }
+
+    #[tokio::test]
+    async fn what_a_hole_swallows_comes_when_it_is_over() {
+        for hole in [Hole { up: true, ..Hole::default() }, Hole { down: true, ..Hole::default() }] {
+            let (network, mut client) = open().await;
+            client.write_u8(1).await.unwrap();
+            assert!(matches!(hears(&mut client).await, Some(Ok(1))));
+            network.swallow(hole);
+            client.write_u8(2).await.unwrap();
+            let mut newcomer = TcpStream::connect(network.address()).await.unwrap();
+            newcomer.write_u8(3).await.unwrap();
+            assert!(hears(&mut client).await.is_none());
+            assert!(hears(&mut newcomer).await.is_none());
+            network.heal();
+            assert!(matches!(hears(&mut client).await, Some(Ok(2))));
+            assert!(matches!(hears(&mut newcomer).await, Some(Ok(3))));
+            assert_eq!(network.connections().len(), 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hole_that_is_shut_takes_nobody_and_a_cut_ends_one() {
+        let (network, mut client) = open().await;
+        client.write_u8(1).await.unwrap();
+        assert!(matches!(hears(&mut client).await, Some(Ok(1))));
+        network.swallow(Hole { up: true, down: true, shut: true });
+        let mut newcomer = TcpStream::connect(network.address()).await.unwrap();
+        assert!(matches!(hears(&mut newcomer).await, Some(Err(_))));
+        network.cut();
+        assert!(hears(&mut client).await.is_none(), "no cut was wanted");
+        network.cuts().want(1);
+        network.cut();
+        assert!(matches!(hears(&mut client).await, Some(Err(_))));
+        assert_eq!(network.cuts().made(), 1);
     }
 }

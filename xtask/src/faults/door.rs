@@ -6,6 +6,9 @@ use tonic::transport::Channel;
 
 use super::cutter::Cutter;
 
+/// Nothing listens there.
+const NOWHERE: &str = "127.0.0.1:1";
+
 /// Where the server is; after a restart it may be elsewhere. Short lock, no await under it.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
@@ -31,12 +34,22 @@ impl Door {
 }
 
 impl Server {
+    /// Not there yet.
+    pub(crate) fn nowhere() -> Self {
+        Self::at(NOWHERE)
+    }
+
     pub(crate) fn at(address: &str) -> Self {
         Self { address: Arc::new(Mutex::new(address.to_owned())) }
     }
 
     pub(crate) fn address(&self) -> String {
         self.address.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Nobody is where it was, whoever may be given its port.
+    pub(crate) fn gone(&self) {
+        self.moved(NOWHERE);
     }
 
     pub(crate) fn moved(&self, address: &str) {

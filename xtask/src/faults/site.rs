@@ -34,7 +34,7 @@ impl Site {
         let name = format!("grpc-chat-faults-{}-{}", std::process::id(), SITES.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder)?;
-        Ok(Self { folder, server: Server::at("127.0.0.1:1") })
+        Ok(Self { folder, server: Server::nowhere() })
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
