@@ -23,6 +23,7 @@ use std::io::{self, Write};
 
 use grpc_chat_client::Config;
 
+use crate::output::Failure;
 use report::Report;
 
 // What is asked for on the command line. Not a doc comment, which would be shown in its help.
@@ -47,24 +48,18 @@ enum Load {
 ///
 /// # Errors
 ///
-/// A sentence, if it could not be run to its end, or the service has not kept what it promises.
-pub(crate) async fn run(args: &BenchArgs, config: Config) -> Result<(), String> {
-    let report = args.load.clone().on(config).await?;
+/// [`Failure`], if it could not be run to its end, or the service has not kept what it promises.
+pub(crate) async fn run(args: &BenchArgs, config: Config) -> Result<(), Failure> {
+    let report = args.load.clone().on(config).await.map_err(Failure::Failed)?;
     let text = if args.load.terms().json {
-        serde_json::to_string(&report).map_err(|error| format!("cannot write the result: {error}"))?
+        let cannot = |error| Failure::Failed(format!("cannot write the result: {error}"));
+        serde_json::to_string(&report).map_err(cannot)?
     } else {
         report.text()
     };
     let mut out = io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        // Whoever read it has had enough of it.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(format!("cannot write: {error}")),
-        _ => {}
-    }
-    if report.interrupted {
-        std::process::exit(drive::INTERRUPTED);
-    }
-    Ok(())
+    writeln!(out, "{text}").and_then(|()| out.flush())?;
+    if report.interrupted { Err(Failure::Stopped(drive::INTERRUPTED)) } else { Ok(()) }
 }
 
 impl Load {

@@ -167,6 +167,8 @@ pub(crate) fn reason(error: &(dyn Error + 'static)) -> String {
     match innermost.downcast_ref::<io::Error>().map(io::Error::kind) {
         Some(io::ErrorKind::ConnectionRefused) => "nothing listens there".to_owned(),
         Some(io::ErrorKind::TimedOut) => "it does not answer".to_owned(),
+        // It says no more than that it is one.
+        _ if innermost.is::<tonic::transport::Error>() => "the connection was closed before it was ready".to_owned(),
         _ => innermost.to_string(),
     }
 }

@@ -96,7 +96,7 @@ async fn run(args: Args, matches: &clap::ArgMatches) -> Result<(), Failure> {
             history::run(config, &room, extent, json).await
         }
         (Some(Command::Rooms { json }), _) => rooms::run(config, json).await,
-        (Some(Command::Bench(args)), _) => bench::run(&args, config).await.map_err(Failure::Failed),
+        (Some(Command::Bench(args)), _) => bench::run(&args, config).await,
         (Some(Command::Completions { .. }), _) => Ok(()),
     }
 }

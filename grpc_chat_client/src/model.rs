@@ -307,7 +307,7 @@ pub struct Joined {
 pub struct Refused {
     /// What kind of no.
     pub code: Code,
-    /// A sentence, as the service said it. Comes from outside: see [`sanitize`](crate::sanitize) before showing it.
+    /// A sentence, as the service said it. Comes from outside: see [`sanitize`](crate::sanitize()) before showing it.
     pub message: String,
 }
 
@@ -341,7 +341,7 @@ pub enum Connection {
     Draining,
     /// There is none; another attempt will be made.
     Waiting {
-        /// What went wrong, in a sentence. May be the service's own words: see [`sanitize`](crate::sanitize).
+        /// What went wrong, in a sentence. May be the service's own words: see [`sanitize`](crate::sanitize()).
         why: String,
         /// Until the next attempt.
         retry_in: Duration,

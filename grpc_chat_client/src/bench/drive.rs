@@ -14,8 +14,8 @@ use super::progress::{EVERY, Progress};
 use super::run::Run;
 use super::units;
 
-/// What a shell answers for a program that Ctrl-C has ended.
-pub(super) const INTERRUPTED: i32 = 130;
+/// The number of the signal that Ctrl-C sends.
+pub(super) const INTERRUPTED: u8 = 2;
 
 /// How long it takes.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +82,7 @@ pub(super) async fn drive<T>(
     if driver.interrupt.is_cancelled() {
         driver.progress.clear();
         // There is nothing to report.
-        std::process::exit(INTERRUPTED);
+        std::process::exit(128 + i32::from(INTERRUPTED));
     }
     let before = Mark::now(run, server);
     run.tally.begin(run.clock.now());
@@ -101,7 +101,7 @@ async fn interrupts(interrupt: CancellationToken) {
     if tokio::signal::ctrl_c().await.is_ok() {
         interrupt.cancel();
         if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(INTERRUPTED);
+            std::process::exit(128 + i32::from(INTERRUPTED));
         }
     }
 }
