@@ -12,7 +12,7 @@ use crate::bench::BenchArgs;
 ///
 /// Without a command it runs the example: sends three messages, prints the three replies. With --name instead of a
 /// command it sends each line of standard input to the example's service and prints each reply as it comes.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "grpc_chat_client", version, after_help = EXIT_CODES)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -32,7 +32,7 @@ Exit codes: 0 when all was done (or the reader of the output left), 1 when the s
 
 /// Where the service is, and who is calling. Each can also stand in the configuration file; a flag wins over the
 /// environment, which wins over the file.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Default, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectArgs {
     /// Where the service listens: http://HOST:PORT, or https:// for TLS [default: http://127.0.0.1:9090]

@@ -14,7 +14,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
 use crate::backoff::Backoff;
-use crate::config::Config;
+use crate::config::{Config, Token};
 use crate::connection::TlsError;
 use crate::convert;
 use crate::engine::{Command, Engine, Kept, Settings, may_pass};
@@ -106,7 +106,17 @@ pub async fn connect(config: Config) -> Result<(Client, Events), OpenError> {
     let (keeper, kept) = match config.state {
         None => (None, Kept::default()),
         Some(path) => {
-            let (state, kept) = State::open(path).await.map_err(OpenError::State)?;
+            let (state, mut kept) = State::open(path.clone()).await.map_err(OpenError::State)?;
+            // With a token it is the service that says who the user is.
+            if matches!(config.token, Token::None) {
+                match kept.owner.take() {
+                    Some(owner) if owner != config.user => {
+                        return Err(OpenError::State(StateError::NotYours { path, owner }));
+                    }
+                    _ => state.own(config.user.clone()),
+                }
+                kept.owner = Some(config.user.clone());
+            }
             (Some(state), kept)
         }
     };
@@ -299,7 +309,9 @@ impl Client {
     /// Ends the client. What has been asked so far is waited for if there is a session, but not longer than `grace`;
     /// resolves when everything is over and what is kept is on disk.
     pub async fn close(self, grace: Duration) {
-        let _ = self.commands.send(Command::Close { until: Instant::now() + grace }).await;
+        // A clock does not go on for ever.
+        let until = Instant::now().checked_add(grace).unwrap_or_else(|| Instant::now() + PATIENCE);
+        let _ = self.commands.send(Command::Close { until }).await;
         self.commands.closed().await;
         // The task lets go of the link last.
         let mut link = self.link;
@@ -325,7 +337,8 @@ impl Client {
                 Ok(Err(status)) => status,
                 Err(_) => Status::deadline_exceeded("the service did not answer in time"),
             };
-            let delay = convert::retry_hint(&status).unwrap_or_else(|| self.backoff.ceiling(attempt));
+            let spread = self.backoff.delay(attempt, &mut fastrand::Rng::new());
+            let delay = convert::retry_hint(&status).unwrap_or_default() + spread;
             if !may_pass(status.code()) || Instant::now() + delay > deadline {
                 return Err(Refused::from(&status));
             }

@@ -66,9 +66,12 @@ impl From<Refused> for Failure {
         let sentence = format!("the service says: {why}");
         match why.code {
             // What is nobody's no.
-            Code::Unavailable | Code::DeadlineExceeded | Code::Internal | Code::Unknown | Code::DataLoss => {
-                Self::Failed(sentence)
-            }
+            Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Internal
+            | Code::Unknown
+            | Code::Cancelled
+            | Code::DataLoss => Self::Failed(sentence),
             _ => Self::Refused(sentence),
         }
     }
@@ -77,7 +80,7 @@ impl From<Refused> for Failure {
 impl From<SendError> for Failure {
     fn from(error: SendError) -> Self {
         match error {
-            SendError::Refused(why) => why.into(),
+            SendError::Refused(why) | SendError::Lost(why) => why.into(),
             other => Self::Failed(other.to_string()),
         }
     }
@@ -86,7 +89,7 @@ impl From<SendError> for Failure {
 impl From<JoinError> for Failure {
     fn from(error: JoinError) -> Self {
         match error {
-            JoinError::Refused(why) => why.into(),
+            JoinError::Refused(why) | JoinError::Lost(why) => why.into(),
             other => Self::Failed(other.to_string()),
         }
     }

@@ -12,6 +12,9 @@ use crate::model::{
     Ack, Body, Change, Cursor, Draft, Durability, Event, Joined, MsgId, Page, ResetReason, Room, Seq, Start, Verdict,
 };
 
+/// No time that a service tells is taken for longer: clocks do not go on for ever, and nor do people's patience.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The most events that a Join may ask for before live ones.
 const MAX_LAST: u32 = 1000;
 
@@ -131,11 +134,11 @@ pub(crate) fn status_from_wire(error: pb::Error) -> Status {
 
 /// When the service says to try again, if it does.
 pub(crate) fn retry_hint(status: &Status) -> Option<Duration> {
-    status.get_details_retry_info()?.retry_delay
+    status.get_details_retry_info()?.retry_delay.map(|delay| delay.min(LONGEST))
 }
 
 pub(crate) fn duration_from_wire(duration: Option<prost_types::Duration>) -> Option<Duration> {
-    duration.and_then(|duration| Duration::try_from(duration).ok())
+    duration.and_then(|duration| Duration::try_from(duration).ok()).map(|duration| duration.min(LONGEST))
 }
 
 fn place(seq: Seq) -> Option<Seq> {
@@ -175,5 +178,8 @@ mod tests {
             event_from_wire(pb::Event { seq: 3, client_msg_id: Bytes::from_static(b"x"), ..Default::default() });
         assert_eq!((event.seq, event.body, event.time), (3, Body::Unknown, SystemTime::UNIX_EPOCH));
         assert_eq!(ack_from_wire(&pb::Ack::default()), None);
+        let for_ever = prost_types::Duration { seconds: i64::MAX, nanos: 0 };
+        assert_eq!(duration_from_wire(Some(for_ever)), Some(LONGEST));
+        assert_eq!(duration_from_wire(Some(prost_types::Duration { seconds: -1, nanos: 0 })), None);
     }
 }

@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use crate::backoff::Backoff;
 use crate::client::{JoinError, SendError};
 use crate::convert;
-use crate::model::{Connection, Cursor, Draft, Joined, MsgId, Refused, Start, Update};
+use crate::model::{Connection, Cursor, Draft, Joined, MsgId, Refused, Start, Update, check_room};
 use crate::outbox::{Outbox, Posted};
 
 use rooms::Rooms;
@@ -87,7 +87,7 @@ pub(crate) struct Engine {
     /// Attempts to send since a draft was last acked, and the earliest time of the next one.
     refusals: u32,
     hold_until: Option<Instant>,
-    /// A token was refused, and another one asked for, since the last Welcome.
+    /// A token was refused, and another one asked for, since a session last went well.
     refreshed: bool,
     /// To be told to the session that is being opened.
     untold_token: Option<String>,
@@ -167,6 +167,13 @@ impl Engine {
                 self.outbox.put(posted);
                 self.tell(Update::Unsent(self.outbox.len()));
             }
+            // Not asked of the service: it would end the session over an id that is longer than a frame may be.
+            Command::Join { room, reply, .. } if check_room(&room).is_err() => {
+                let message = check_room(&room).err().map(|why| why.to_string()).unwrap_or_default();
+                let _ = reply.send(Err(JoinError::Refused(Refused { code: Code::InvalidArgument, message })));
+            }
+            Command::MarkRead { room, .. } | Command::Leave { room } | Command::Typing { room }
+                if check_room(&room).is_err() => {}
             Command::Join { room, start, reply } => {
                 self.rooms.join(room.clone(), start, reply);
                 self.ask_to_join(&room);
@@ -224,7 +231,6 @@ impl Engine {
             self.owner = Some(user.clone());
             self.actions.push(Action::Own(user.clone()));
         }
-        self.refreshed = false;
         self.hold_until = None;
         let mut session = Session::new(welcome, self.settings.backoff.ceiling(self.attempts), now);
         if let Some(token) = self.untold_token.take() {
@@ -246,14 +252,35 @@ impl Engine {
         let Phase::Online(session) = &mut self.phase else { return };
         session.heard(now);
         let pb::ServerFrame { reply_to, body } = frame;
-        let asked = session.answered(reply_to);
-        // What this client does not know is skipped.
-        let Some(body) = body else { return };
+        match (session.answered(reply_to), body) {
+            (None, Some(body)) => self.told(body, now),
+            // What this client does not know is skipped.
+            (None, None) => {}
+            (Some(Asked::Draft(number)), Some(server_frame::Body::Ack(ack))) => self.acked(number, &ack, now),
+            (Some(Asked::Join { room, ticket }), Some(server_frame::Body::Joined(joined))) if room == joined.room => {
+                self.joined(ticket, &joined);
+            }
+            (Some(Asked::Mark { room, seq }), Some(server_frame::Body::Done(_))) => {
+                self.rooms.marked(&room, seq);
+                self.tell(Update::Read { room: room.clone(), seq });
+                self.ask_to_mark(&room);
+            }
+            (Some(Asked::Leave | Asked::Token), Some(server_frame::Body::Done(_))) => {}
+            (Some(asked), Some(server_frame::Body::Error(error))) => {
+                self.refused(asked, &convert::status_from_wire(error), now);
+            }
+            // Nobody knows what has become of it; another session is asked again.
+            (Some(asked), _) => {
+                tracing::warn!(?asked, "the answer is none to what was asked");
+                self.hang_up(&Status::internal("the service gave an answer that this client does not know"), now);
+            }
+        }
+    }
+
+    /// The service has said something that answers nothing.
+    fn told(&mut self, body: server_frame::Body, now: Instant) {
         match body {
             server_frame::Body::Event(event) => self.event(event, now),
-            server_frame::Body::Ack(ack) => self.acked(asked.as_ref(), &ack),
-            server_frame::Body::Error(error) => self.refused(asked, &convert::status_from_wire(error), now),
-            server_frame::Body::Joined(joined) => self.joined(asked, &joined),
             server_frame::Body::CaughtUp(pb::CaughtUp { room, seq }) => {
                 if self.rooms.is_here(&room) {
                     self.tell(Update::CaughtUp { room, seq });
@@ -269,20 +296,32 @@ impl Engine {
                     self.tell(Update::Typing { room, users });
                 }
             }
-            server_frame::Body::ReadChanged(pb::ReadChanged { room, seq }) => self.tell(Update::Read { room, seq }),
-            server_frame::Body::Draining(draining) => {
-                session.drain(&draining, now);
-                self.tell(Update::Connection(Connection::Draining));
-            }
-            server_frame::Body::Ping(pb::Ping {}) => session.pong(),
-            server_frame::Body::Done(pb::Done {}) => {
-                if let Some(Asked::Mark { room, seq }) = asked {
-                    self.rooms.marked(&room, seq);
-                    self.tell(Update::Read { room: room.clone(), seq });
-                    self.ask_to_mark(&room);
+            server_frame::Body::ReadChanged(pb::ReadChanged { room, seq }) => {
+                if self.rooms.is_here(&room) {
+                    self.tell(Update::Read { room, seq });
                 }
             }
-            server_frame::Body::Welcome(_) | server_frame::Body::Pong(_) => {}
+            server_frame::Body::Draining(draining) => {
+                if let Some(session) = self.online() {
+                    session.drain(&draining, now);
+                }
+                self.tell(Update::Connection(Connection::Draining));
+            }
+            server_frame::Body::Ping(pb::Ping {}) => {
+                if let Some(session) = self.online() {
+                    session.pong();
+                }
+            }
+            server_frame::Body::Error(error) => {
+                let status = convert::status_from_wire(error);
+                tracing::warn!(code = ?status.code(), why = status.message(), "the service refused a frame");
+            }
+            // Answers to what nobody waits for any more.
+            server_frame::Body::Ack(_)
+            | server_frame::Body::Joined(_)
+            | server_frame::Body::Done(_)
+            | server_frame::Body::Welcome(_)
+            | server_frame::Body::Pong(_) => {}
         }
     }
 
@@ -300,6 +339,10 @@ impl Engine {
         self.rooms.cut();
         self.rooms.forget_asked();
         self.outbox.all_again();
+        let well = session.as_ref().is_some_and(|session| session.went_well(now));
+        if well {
+            (self.attempts, self.refreshed) = (0, false);
+        }
         let code = status.code();
         if code == Code::Unauthenticated && self.settings.can_refresh && !self.refreshed {
             self.refreshed = true;
@@ -311,16 +354,13 @@ impl Engine {
             let why = Refused::from(status);
             return self.over(Connection::Lost(why.clone()), &SendError::Lost(why));
         }
-        if session.as_ref().is_some_and(|session| session.went_well(now)) {
-            self.attempts = 0;
-        }
+        let spread = self.settings.backoff.delay(self.attempts, &mut self.random);
         let delay = match session.as_ref().and_then(|session| session.reconnect_in(now)) {
             // Spread out already, over all who were told.
-            Some(told) => told,
-            None => {
-                let spread = self.settings.backoff.delay(self.attempts, &mut self.random);
-                convert::retry_hint(status).unwrap_or_default() + spread
-            }
+            Some(told) if well => told,
+            // A service that says so to every session would have one at once, and the next.
+            Some(told) => told.max(spread),
+            None => convert::retry_hint(status).unwrap_or_default() + spread,
         };
         self.attempts = self.attempts.saturating_add(1);
         self.phase = Phase::Waiting { until: now + delay };
@@ -373,16 +413,22 @@ impl Engine {
 
     /// What is to be said next, now that there is room for it.
     pub(crate) fn next_frame(&mut self) -> Option<pb::ClientFrame> {
-        let may_send = self.may_send();
-        let Phase::Online(session) = &mut self.phase else { return None };
-        if let Some(frame) = session.next_frame() {
-            return Some(frame);
+        loop {
+            let may_send = self.may_send();
+            let Phase::Online(session) = &mut self.phase else { return None };
+            if let Some(frame) = session.next_frame() {
+                return Some(frame);
+            }
+            if !may_send || !session.takes_drafts() {
+                return None;
+            }
+            let (number, draft) = self.outbox.next()?;
+            if let Some(frame) = session.ask(Asked::Draft(number), convert::change_to_wire(draft)) {
+                return Some(frame);
+            }
+            let message = "the message is longer than the service takes".to_owned();
+            self.refuse(number, Refused { code: Code::InvalidArgument, message });
         }
-        if !may_send || !session.takes_drafts() {
-            return None;
-        }
-        let (number, draft) = self.outbox.next()?;
-        Some(session.ask(Asked::Draft(number), convert::change_to_wire(draft)))
     }
 
     /// The application is too slow: rooms are left until it has caught up.
@@ -433,11 +479,10 @@ impl Engine {
         }
     }
 
-    fn acked(&mut self, asked: Option<&Asked>, ack: &pb::Ack) {
-        let Some(&Asked::Draft(number)) = asked else { return };
-        let Some(ack) = convert::ack_from_wire(ack) else {
-            tracing::warn!("an ack names no draft");
-            return self.outbox.again(number);
+    fn acked(&mut self, number: u64, ack: &pb::Ack, now: Instant) {
+        let id = self.outbox.id(number);
+        let Some(ack) = convert::ack_from_wire(ack).filter(|ack| id.is_none_or(|id| id == ack.id)) else {
+            return self.hang_up(&Status::internal("the service acked another message than it was sent"), now);
         };
         self.refusals = 0;
         if let Some(posted) = self.outbox.remove(number) {
@@ -447,12 +492,7 @@ impl Engine {
         }
     }
 
-    fn joined(&mut self, asked: Option<Asked>, joined: &pb::Joined) {
-        let Some(Asked::Join { room, ticket }) = asked else { return };
-        if room != joined.room {
-            tracing::warn!(room, "another room was joined than was asked for");
-            return;
-        }
+    fn joined(&mut self, ticket: rooms::Ticket, joined: &pb::Joined) {
         let told = convert::joined_from_wire(joined);
         // Left or joined again meanwhile: that is on its way.
         let seated = self.rooms.joined(ticket, &told, joined.present.clone(), joined.present_count);
@@ -466,50 +506,55 @@ impl Engine {
     }
 
     /// One frame could not be carried out.
-    fn refused(&mut self, asked: Option<Asked>, status: &Status, now: Instant) {
+    fn refused(&mut self, asked: Asked, status: &Status, now: Instant) {
         let passes = may_pass(status.code());
         match asked {
-            Some(Asked::Draft(number)) if passes => {
+            Asked::Draft(number) if passes => {
                 self.outbox.again(number);
                 self.hold(status, now);
             }
-            Some(Asked::Draft(number)) => {
-                let why = Refused::from(status);
-                if let Some(posted) = self.outbox.remove(number) {
-                    self.forget(posted.draft.id);
-                    if let Some((draft, _)) = posted.settle(Err(SendError::Refused(why.clone()))) {
-                        self.tell(Update::Refused { draft, why });
-                    }
-                    self.tell(Update::Unsent(self.outbox.len()));
-                }
-            }
+            Asked::Draft(number) => self.refuse(number, Refused::from(status)),
             // More rooms than a session may have: waiting does not help.
-            Some(Asked::Join { room, ticket }) if passes && convert::retry_hint(status).is_some() => {
+            Asked::Join { room, ticket } if passes && convert::retry_hint(status).is_some() => {
                 self.rooms.not_joined(&room, ticket);
                 self.hold(status, now);
             }
-            Some(Asked::Join { room, ticket }) => {
+            Asked::Join { room, ticket } => {
                 let Some(reply) = self.rooms.refused(&room, ticket) else { return };
+                // An earlier Join of the room may still hold; where there is none, this is refused and that is all.
+                if let Some(session) = self.online() {
+                    session.leave(room.clone());
+                }
                 let why = Refused::from(status);
                 if let Some(reply) = reply {
                     let _ = reply.send(Err(JoinError::Refused(why.clone())));
                 }
                 self.tell(Update::JoinRefused { room, why });
             }
-            Some(Asked::Mark { room, .. }) if passes => {
+            Asked::Mark { room, .. } if passes => {
                 self.rooms.not_marked(&room);
                 self.hold(status, now);
             }
-            Some(Asked::Mark { room, seq }) => {
+            Asked::Mark { room, seq } => {
                 tracing::warn!(room, seq, code = ?status.code(), "the read mark was refused");
                 self.rooms.marked(&room, seq);
             }
             // A room that was left before it was joined.
-            Some(Asked::Leave) => {}
-            Some(Asked::Token) | None => {
-                tracing::warn!(?asked, code = ?status.code(), why = status.message(), "the service refused a frame");
+            Asked::Leave => {}
+            Asked::Token => {
+                tracing::warn!(code = ?status.code(), why = status.message(), "the service does not take the new token");
             }
         }
+    }
+
+    /// The draft will not be stored.
+    fn refuse(&mut self, number: u64, why: Refused) {
+        let Some(posted) = self.outbox.remove(number) else { return };
+        self.forget(posted.draft.id);
+        if let Some((draft, _)) = posted.settle(Err(SendError::Refused(why.clone()))) {
+            self.tell(Update::Refused { draft, why });
+        }
+        self.tell(Update::Unsent(self.outbox.len()));
     }
 
     /// The service cannot take more just now.

@@ -102,6 +102,12 @@ impl Opener {
 }
 
 impl Access {
+    /// Calls are made with this token from here on.
+    pub(crate) fn renew(&mut self, token: &str) -> Result<(), Status> {
+        self.authorization = Some(authorization(token)?);
+        Ok(())
+    }
+
     pub(crate) fn client(&self) -> ChatServiceClient<Channel> {
         ChatServiceClient::new(self.channel.clone())
     }

@@ -11,7 +11,8 @@ use tokio_stream::Stream;
 use crate::model::{Body, Cursor, Update};
 
 /// How much may wait for the application. Over either bound the client leaves its rooms and joins them again, where it
-/// left them, when half of it has been taken: an application that is slow costs this much, and misses nothing.
+/// left them, when half of it has been taken: an application that is slow costs this much, and misses nothing. Meanwhile
+/// refusals of drafts for whose answers nobody waits are only logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiting {
     /// Updates.
@@ -25,6 +26,9 @@ impl Default for Waiting {
         Self { updates: 4_096, bytes: 4 * 1024 * 1024 }
     }
 }
+
+/// Updates in order that are given before those that replace each other get their turn.
+const IN_BETWEEN: usize = 64;
 
 /// Between the task, which puts updates in, and the application, which takes them. Short lock, no await under it.
 #[derive(Debug)]
@@ -40,8 +44,10 @@ struct Inner {
     /// In order.
     queue: VecDeque<Update>,
     bytes: usize,
-    /// What replaces what was told before: only the latest of each is kept, and given when nothing else waits.
+    /// What replaces what was told before: only the latest of each is kept, and given when nothing else waits, or has
+    /// been given so often in between.
     latest: BTreeMap<(Kind, String), Update>,
+    given_since_latest: usize,
     overfull: bool,
     waker: Option<Waker>,
     /// The event that was given last. It counts as seen when the next update is asked for.
@@ -96,6 +102,10 @@ impl Mailbox {
         };
         match key {
             Some(key) => drop(inner.latest.insert(key, update)),
+            // What the application does itself goes on although its rooms are left.
+            None if inner.overfull && matches!(update, Update::Refused { .. } | Update::JoinRefused { .. }) => {
+                tracing::warn!(?update, "an application that is slow is not told");
+            }
             None => {
                 inner.bytes += cost(&update);
                 match (inner.queue.back_mut(), &update) {
@@ -183,16 +193,18 @@ impl Events {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Update>> {
         let mut inner = self.mailbox.lock();
         inner.settle_given();
+        let turn = inner.queue.is_empty() || inner.given_since_latest >= IN_BETWEEN;
+        if turn && let Some((_, update)) = inner.latest.pop_first() {
+            return Poll::Ready(Some(update));
+        }
         let Some(update) = inner.queue.pop_front() else {
-            if let Some((_, update)) = inner.latest.pop_first() {
-                return Poll::Ready(Some(update));
-            }
             if inner.closed {
                 return Poll::Ready(None);
             }
             inner.waker = Some(cx.waker().clone());
             return Poll::Pending;
         };
+        inner.given_since_latest = if turn { 0 } else { inner.given_since_latest + 1 };
         inner.bytes -= cost(&update);
         let Waiting { updates, bytes } = self.mailbox.bounds;
         if inner.overfull && inner.queue.len() <= updates / 2 && inner.bytes <= bytes / 2 {
@@ -229,19 +241,24 @@ impl Drop for Events {
         inner.gone = true;
         inner.queue.clear();
         inner.latest.clear();
+        (inner.bytes, inner.overfull) = (0, false);
         drop(inner);
         // Nobody is slow any more.
         self.mailbox.room.notify_one();
     }
 }
 
-/// Bytes of text.
+/// Bytes of text. What is replaced by the next of its kind is not counted.
 fn cost(update: &Update) -> usize {
     match update {
-        Update::Event(event) => match &event.body {
-            Body::Posted { text, .. } | Body::Edited { text, .. } => text.len(),
-            _ => 0,
-        },
+        Update::Event(event) => {
+            let said = match &event.body {
+                Body::Posted { text, .. } | Body::Edited { text, .. } => text.len(),
+                Body::Reacted { reaction, .. } => reaction.len(),
+                Body::Deleted { .. } | Body::Unknown => 0,
+            };
+            event.room.len() + event.sender.len() + event.device.len() + said
+        }
         _ => 0,
     }
 }
@@ -314,6 +331,7 @@ mod tests {
         assert!(mailbox.put(event(6, &"x".repeat(100))));
         drop(events);
         mailbox.room().await;
+        assert!(!mailbox.is_overfull());
         assert!(!mailbox.put(event(7, "x")), "what nobody takes is not kept");
     }
 
@@ -328,6 +346,17 @@ mod tests {
         events.try_next().unwrap();
         assert_eq!(mailbox.close(true), HashMap::from([("r".to_owned(), Cursor { epoch: 7, seq: 3 })]));
         assert_eq!(std::iter::from_fn(|| events.try_next()).collect::<Vec<_>>(), [closed]);
+    }
+
+    #[test]
+    fn what_is_replaced_comes_although_the_queue_is_never_empty() {
+        let (mailbox, mut events) = open(Waiting::default());
+        mailbox.put(Update::Unsent(1));
+        for seq in 1..200 {
+            mailbox.put(event(seq, "x"));
+        }
+        let before = std::iter::from_fn(|| events.try_next()).take_while(|update| *update != Update::Unsent(1)).count();
+        assert_eq!(before, IN_BETWEEN);
     }
 
     #[test]

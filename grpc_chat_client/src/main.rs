@@ -7,11 +7,12 @@ mod output;
 mod settings;
 mod tui;
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
+use grpc_chat_client::sanitize;
 use tracing_subscriber::EnvFilter;
 
 use args::{Args, Command};
@@ -27,13 +28,22 @@ fn main() -> ExitCode {
         Ok(parsed) => parsed,
         Err(answer) => {
             // Help goes to standard output, mistakes to standard error; a closed pipe is no problem of ours.
+            if answer.use_stderr() {
+                // It repeats words that may come from anywhere.
+                let _ = write!(io::stderr(), "{}", sanitize(&answer.render().to_string()));
+                return ExitCode::from(2);
+            }
             let _ = answer.print();
-            return ExitCode::from(if answer.use_stderr() { 2 } else { 0 });
+            return ExitCode::SUCCESS;
         }
     };
     // Quiet unless asked: standard error belongs to the person, not to the log.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let on_a_terminal = io::stderr().is_terminal();
+    let drawn_over = on_a_terminal && matches!(args.command, Some(Command::Chat { .. })) && has_screen();
+    if !drawn_over {
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(on_a_terminal).with_writer(io::stderr).init();
+    }
 
     // The flags of a command stand below its name, the environment's on any level.
     let mut matches = &matches;
@@ -55,7 +65,7 @@ async fn run(args: Args, matches: &clap::ArgMatches) -> Result<(), Failure> {
     if let Some(Command::Completions { shell }) = command {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Args::command(), "grpc_chat_client", &mut script);
-        return Ok(io::Write::write_all(&mut io::stdout(), &script)?);
+        return Ok(io::stdout().write_all(&script)?);
     }
     if let (Some(_), Some(_)) = (&command, &name) {
         return Err(Failure::Usage("--name is for the example; a command takes --user".to_owned()));
@@ -67,7 +77,7 @@ async fn run(args: Args, matches: &clap::ArgMatches) -> Result<(), Failure> {
         (None, None) => example::run(&config.server, &config.tls).await,
         (None, Some(name)) => example::lines(&config.server, &config.tls, name).await,
         (Some(Command::Chat { room, no_state }), _) => {
-            if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+            if !has_screen() {
                 return lines::run(config, &room).await;
             }
             let files =
@@ -99,6 +109,11 @@ async fn run(args: Args, matches: &clap::ArgMatches) -> Result<(), Failure> {
         (Some(Command::Bench(args)), _) => bench::run(&args, config).await,
         (Some(Command::Completions { .. }), _) => Ok(()),
     }
+}
+
+/// Whether there is somebody at a terminal.
+fn has_screen() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
 fn ended(outcome: Result<(), Failure>) -> ExitCode {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::client::SendError;
-use crate::model::{Ack, Draft};
+use crate::model::{Ack, Draft, MsgId};
 
 /// How a draft's way ends.
 pub(crate) type Outcome = Result<Ack, SendError>;
@@ -33,6 +33,11 @@ impl Outbox {
         self.last += 1;
         self.drafts.insert(self.last, posted);
         self.due.insert(self.last);
+    }
+
+    /// The id of the draft with this number.
+    pub(crate) fn id(&self, number: u64) -> Option<MsgId> {
+        self.drafts.get(&number).map(|posted| posted.draft.id)
     }
 
     /// How many are not acked.

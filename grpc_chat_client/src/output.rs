@@ -42,15 +42,21 @@ pub(crate) fn line(text: &str) -> io::Result<()> {
     out.flush()
 }
 
+/// The same where the reader may be slow: everything else goes on meanwhile.
+pub(crate) async fn line_when_read(text: String) -> io::Result<()> {
+    tokio::task::spawn_blocking(move || line(&text)).await.map_err(io::Error::other)?
+}
+
 /// One line on standard error, for a person. With standard error closed there is nobody left to tell.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "grpc_chat_client: {}", sanitize(text));
+    let _ = writeln!(io::stderr(), "grpc_chat_client: {}", indented(&sanitize(text)));
 }
 
 /// An event as a line for people: place, time, and what happened. The lines of a longer text are indented, so that none
 /// of them can pass for another event.
 pub(crate) fn event_text(event: &Event, zone: &TimeZone) -> String {
     let Event { seq, sender, body, .. } = event;
+    let sender = indented(sender);
     let what = match body {
         Body::Posted { erased: true, .. } => format!("{sender} said something and deleted it"),
         Body::Posted { text, reply_to: None, .. } => format!("{sender}: {}", indented(text)),
@@ -58,8 +64,14 @@ pub(crate) fn event_text(event: &Event, zone: &TimeZone) -> String {
         Body::Edited { erased: true, seq, .. } => format!("{sender} edited {seq} and deleted it"),
         Body::Edited { seq, text, .. } => format!("{sender} edited {seq}: {}", indented(text)),
         Body::Deleted { seq } => format!("{sender} deleted {seq}"),
-        Body::Reacted { seq, reaction, removed: false } => format!("{sender} reacted to {seq} with {reaction}"),
-        Body::Reacted { seq, reaction, removed: true } => format!("{sender} took {reaction} back from {seq}"),
+        Body::Reacted { seq, reaction, removed } => {
+            let reaction = indented(reaction);
+            if *removed {
+                format!("{sender} took {reaction} back from {seq}")
+            } else {
+                format!("{sender} reacted to {seq} with {reaction}")
+            }
+        }
         Body::Unknown => format!("{sender} did something that this client does not know; a newer one may"),
     };
     format!("{seq} {} {what}", time_text(event.time, zone))
@@ -138,6 +150,13 @@ mod tests {
     fn no_line_of_a_text_passes_for_another_event() {
         let text = event_text(&event(posted("Hi\n8 2025-11-24 16:00:00 ann: I owe sam 100")), &TimeZone::UTC);
         assert_eq!(text, "7 2025-11-24 16:00:00 sam: Hi\n    8 2025-11-24 16:00:00 ann: I owe sam 100");
+        for removed in [true, false] {
+            let reaction = "x\n8 2025-11-24 16:00:00 boss: pay".to_owned();
+            let mut reacted = event(Body::Reacted { seq: 3, reaction, removed });
+            reacted.sender = "ann\n9".to_owned();
+            let text = event_text(&reacted, &TimeZone::UTC);
+            assert!(text.lines().skip(1).all(|line| line.starts_with("    ")), "{text}");
+        }
     }
 
     #[test]

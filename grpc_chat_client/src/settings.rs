@@ -27,7 +27,7 @@ pub(crate) struct Settings {
 }
 
 /// The configuration file. The names are the flags'.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
     server: Option<String>,
@@ -79,9 +79,13 @@ impl Settings {
             },
             server_name: args.tls_server_name.or(file.tls_server_name),
         };
+        let device = args.device.or(file.device);
+        if let Some(Err(why)) = device.as_deref().map(check_user) {
+            return Err(format!("the device cannot be used: {why}"));
+        }
         let mut config = Config::new(server, user);
         config.tls = tls;
-        config.device = args.device.or(file.device);
+        config.device = device;
         config.token = token;
         let of_this_machine = || {
             let platform = etcetera::choose_base_strategy().ok()?;
@@ -96,7 +100,7 @@ impl Settings {
     pub(crate) fn state_file(&self, purpose: &str) -> Option<PathBuf> {
         // Each is one name, and none of them can be `..`: ids may have dots in them, and rooms slashes.
         let server = self.config.server.to_string().replace([':', '/', '[', ']'], "_");
-        let name = format!("{}.{}.db", self.config.user, purpose.replace('/', "%"));
+        let name = format!("{}%{}.db", self.config.user, purpose.replace('/', "%"));
         Some(self.state.as_ref()?.join(server).join(name))
     }
 }
@@ -140,12 +144,16 @@ fn file(named: Option<&Path>) -> Result<File, String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => return Ok(File::default()),
         Err(error) => return Err(cannot_read(&path, &error)),
     };
-    toml::from_str(&text).map_err(|error| format!("{}: {}", path.display(), error.to_string().trim_end()))
+    // Not the line itself: it may be the one with the token.
+    toml::from_str(&text).map_err(|error| {
+        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        format!("{}, line {line}: {}", path.display(), error.message())
+    })
 }
 
 fn name_of_this_user() -> Option<String> {
-    let named = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|variable| env::var(variable).ok());
-    named.filter(|user| check_user(user).is_ok())
+    let named = ["USER", "LOGNAME", "USERNAME"].into_iter().filter_map(|variable| env::var(variable).ok());
+    named.into_iter().find(|user| check_user(user).is_ok())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
@@ -176,13 +184,13 @@ mod tests {
         let config = Config::new("http://127.0.0.1:9090".parse().unwrap(), "..");
         let settings = Settings { config, state: Some(PathBuf::from("/state")) };
         let file = settings.state_file("tail.a/../../b").unwrap();
-        assert_eq!(file, Path::new("/state/http___127.0.0.1_9090/...tail.a%..%..%b.db"));
+        assert_eq!(file, Path::new("/state/http___127.0.0.1_9090/..%tail.a%..%..%b.db"));
     }
 
     #[test]
     fn a_file_says_what_it_may_and_nothing_else() {
         let file: File = toml::from_str("server = \"http://h:1\"\nuser = \"sam\"\n").unwrap();
         assert_eq!((file.server.as_deref(), file.user.as_deref()), (Some("http://h:1"), Some("sam")));
-        toml::from_str::<File>("sever = \"http://h:1\"").unwrap_err();
+        assert!(toml::from_str::<File>("sever = \"http://h:1\"").is_err());
     }
 }

@@ -51,6 +51,13 @@ pub enum StateError {
     InUse(PathBuf),
     /// It is not what this version of the client writes.
     Foreign(PathBuf),
+    /// It has another user's drafts.
+    NotYours {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        owner: String,
+    },
     /// It cannot be read or written.
     Io(PathBuf, String),
 }
@@ -176,11 +183,16 @@ fn make_private(path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
+    // One that exists is not opened here: to close it again would take away the lock that another client of this process
+    // has on it (fcntl(2), "advisory record locking").
     let mut options = fs::OpenOptions::new();
-    options.append(true).create(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
+    match options.open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// The number of the last draft, and what is kept.
@@ -250,16 +262,20 @@ impl Pending {
 
     fn note(&mut self, change: Change, last: &mut u64) {
         match change {
+            // Given once more under the same id, it is the same draft.
+            Change::Save(draft) if self.numbers.contains_key(&draft.id) => {}
             Change::Save(draft) => {
                 *last += 1;
                 self.numbers.insert(draft.id, *last);
                 self.saves.insert(*last, draft);
             }
-            // Acked before it was written: it needs not be.
-            Change::Forget(id) => match self.numbers.remove(&id) {
-                Some(number) => drop(self.saves.remove(&number)),
-                None => drop(self.forgets.insert(id)),
-            },
+            Change::Forget(id) => {
+                // Acked before it was written: it needs not be. An earlier run may have written it.
+                if let Some(number) = self.numbers.remove(&id) {
+                    self.saves.remove(&number);
+                }
+                self.forgets.insert(id);
+            }
             Change::Own(user) => self.own = Some(user),
             Change::Seen(cursors) => self.seen.extend(cursors),
         }
@@ -281,7 +297,9 @@ impl Pending {
         for (number, draft) in &self.saves {
             let frame = pb::ClientFrame { id: 0, body: Some(convert::change_to_wire(draft)) }.encode_to_vec();
             transaction
-                .prepare_cached("INSERT INTO drafts (number, id, frame) VALUES (?1, ?2, ?3)")?
+                .prepare_cached(
+                    "INSERT INTO drafts (number, id, frame) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING",
+                )?
                 .execute(params![number.cast_signed(), draft.id.0.as_slice(), frame])?;
         }
         for (room, Cursor { epoch, seq }) in &self.seen {
@@ -313,6 +331,9 @@ impl fmt::Display for StateError {
                 "{} is not a file of this version of the client; move it away, or name another",
                 path.display()
             ),
+            Self::NotYours { path, owner } => {
+                write!(f, "{} belongs to the user {owner}; name another file", path.display())
+            }
             Self::Io(path, why) => write!(f, "{} cannot be used: {why}", path.display()),
         }
     }
@@ -387,6 +408,30 @@ mod tests {
 
         let below_a_file = folder.path().join("newer.db/state.db");
         assert!(matches!(State::open(below_a_file).await.unwrap_err(), StateError::Io(..)));
+    }
+
+    #[tokio::test]
+    async fn a_draft_that_is_given_twice_is_kept_once_and_does_not_keep_others_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let (again, other) = (draft("again"), draft("other"));
+        let (state, _) = State::open(path.clone()).await.unwrap();
+        state.save(again.clone());
+        state.close().await;
+        let (state, _) = State::open(path.clone()).await.unwrap();
+        state.save(again.clone());
+        state.save(again.clone());
+        state.save(other.clone());
+        state.close().await;
+        let (state, kept) = State::open(path.clone()).await.unwrap();
+        assert_eq!(kept.drafts, [again.clone(), other.clone()]);
+        for _ in 0..2 {
+            state.save(again.clone());
+            state.forget(again.id);
+        }
+        state.close().await;
+        let (_state, kept) = State::open(path).await.unwrap();
+        assert_eq!(kept.drafts, [other]);
     }
 
     #[cfg(unix)]

@@ -8,13 +8,13 @@ use futures_util::FutureExt;
 use stubs::chat::v1 as pb;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use crate::client::Link;
 use crate::engine::{Action, Command, Engine};
 use crate::line::{Access, Line, Opener};
 use crate::mailbox::Mailbox;
-use crate::model::{Connection, Update};
+use crate::model::{Connection, Refused, Update};
 use crate::state::State;
 
 /// Frames taken in one turn, so that the application's commands get theirs.
@@ -38,6 +38,8 @@ pub(crate) struct Task {
     link: watch::Sender<Link>,
     opening: Option<Answer<Opened>>,
     token: Option<Answer<Result<Option<String>, String>>>,
+    /// A token that came while a session was being opened.
+    renewed: Option<String>,
     /// The session's stream, in both directions, and other calls' way to the service.
     heard: Option<Streaming<pb::ServerFrame>>,
     frames: Option<mpsc::Sender<pb::ClientFrame>>,
@@ -65,6 +67,7 @@ impl Task {
             link,
             opening: None,
             token: None,
+            renewed: None,
             heard: None,
             frames: None,
             access: None,
@@ -100,7 +103,7 @@ impl Task {
                 },
                 opened = answer(&mut self.opening) => self.opened(opened),
                 token = answer(&mut self.token) => match token {
-                    Ok(Some(token)) => self.engine.token(token),
+                    Ok(Some(token)) => self.refreshed(token),
                     Ok(None) => {}
                     Err(why) => tracing::warn!(why, "there is no new token"),
                 },
@@ -136,6 +139,7 @@ impl Task {
         match action {
             Action::Connect => {
                 let opener = Arc::clone(&self.opener);
+                self.renewed = None;
                 self.opening = Some(Box::pin(async move { opener.open().await }));
             }
             Action::Disconnect => {
@@ -184,10 +188,31 @@ impl Task {
         }
     }
 
+    /// Other calls take the new token from here on, too.
+    fn refreshed(&mut self, token: String) {
+        match &mut self.access {
+            Some(access) => {
+                if let Err(status) = access.renew(&token) {
+                    return tracing::warn!(why = status.message(), "the new token cannot be used");
+                }
+                let renewed = access.clone();
+                self.link.send_modify(|link| link.access = link.access.as_ref().map(|_| renewed));
+            }
+            // The session that is being opened may have been given an older one.
+            None => self.renewed = Some(token.clone()),
+        }
+        self.engine.token(token);
+    }
+
     fn opened(&mut self, opened: Opened) {
         let now = Instant::now();
         match opened {
-            Ok((Line { frames, heard, access }, welcome)) => {
+            Ok((Line { frames, heard, mut access }, welcome)) => {
+                if let Some(token) = self.renewed.take()
+                    && let Err(status) = access.renew(&token)
+                {
+                    tracing::warn!(why = status.message(), "the new token cannot be used");
+                }
                 (self.frames, self.heard, self.access) = (Some(frames), Some(heard), Some(access));
                 self.deaf = false;
                 self.engine.opened(&welcome, now);
@@ -254,12 +279,24 @@ impl Task {
         self.act();
         let seen = self.mailbox.close(self.state.is_some());
         self.with_state(|state| state.seen(seen));
-        let Self { state, link, .. } = self;
-        if let Some(state) = state {
+        if let Some(state) = self.state.take() {
             state.close().await;
         }
-        // Whoever waits for the end may go on.
-        drop(link);
+        // With it the link goes: whoever waits for the end may go on.
+    }
+}
+
+impl Drop for Task {
+    /// Also when something panics, or the runtime ends: nobody waits for a client that is not there any more.
+    fn drop(&mut self) {
+        if !self.over {
+            let why =
+                Refused { code: Code::Internal, message: "the client was ended in the middle of its work".to_owned() };
+            let lost = Connection::Lost(why);
+            self.link.send_modify(|link| *link = Link { connection: lost.clone(), access: None });
+            self.mailbox.put(Update::Connection(lost));
+            self.mailbox.close(self.state.is_some());
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 use std::{env, fs};
 
+use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use grpc_chat_client::{Client, Config, Events, JoinError, OpenError, Page, Place, Start, Update, check_room, connect};
 use jiff::tz::TimeZone;
@@ -92,7 +93,7 @@ pub(crate) async fn run(mut config: Config, room: &str, kept: Option<Kept>) -> R
     drop(terminal);
     drop(events);
     if let Some(kept) = kept {
-        let names: Vec<&str> = app.rooms.iter().filter(|room| room.joined).map(|room| room.name.as_str()).collect();
+        let names: Vec<&str> = app.rooms.iter().map(|room| room.name.as_str()).collect();
         if let Err(error) = write_rooms(&kept.rooms, &names) {
             note(&format!("which rooms you are in cannot be kept: {error}"));
         }
@@ -158,7 +159,13 @@ impl Screen {
                     self.app.settle();
                     due.now();
                 }
-                signal = &mut stopped => return Err(Failure::Stopped(signal)),
+                signal = &mut stopped => {
+                    self.app.mark();
+                    for effect in self.app.effects() {
+                        self.carry_out(effect, terminal)?;
+                    }
+                    return Err(Failure::Stopped(signal));
+                }
                 () = at(due.at) => {}
                 () = at(self.app.deadline()) => {
                     self.app.tick(Instant::now());
@@ -221,10 +228,16 @@ impl Screen {
                 client.leave(room).await;
                 Done::Nothing
             }),
-            Effect::Mark { room, seq } => self.later(async move {
-                client.mark_read(room, seq).await;
-                Done::Nothing
-            }),
+            Effect::Mark { room, seq } => {
+                let mut marking = Box::pin(async move {
+                    client.mark_read(room, seq).await;
+                    Done::Nothing
+                });
+                // At once, since it may be the last thing that is done; unless the client is very busy.
+                if marking.as_mut().now_or_never().is_none() {
+                    self.pending.push(marking);
+                }
+            }
             Effect::Typing(room) => self.later(async move {
                 client.typing(room).await;
                 Done::Nothing

@@ -8,7 +8,7 @@ use std::collections::{HashSet, VecDeque};
 use tokio_stream::StreamExt;
 
 use super::{GRACE, open};
-use crate::output::{Failure, indented, line, note};
+use crate::output::{Failure, indented, line_when_read, note};
 
 /// Ends when standard input does, and everything of it has been stored and has come back.
 pub(crate) async fn run(config: Config, room: &str) -> Result<(), Failure> {
@@ -27,7 +27,7 @@ pub(crate) async fn run(config: Config, room: &str) -> Result<(), Failure> {
             },
             acked = talk.acked() => talk.check(acked)?,
             update = events.next() => match update {
-                Some(update) => talk.hear(update)?,
+                Some(update) => talk.hear(update).await?,
                 None => return Err(Failure::Failed("the client has ended".to_owned())),
             },
         }
@@ -80,12 +80,12 @@ impl Talk {
         acked.map(drop).map_err(Failure::from)
     }
 
-    fn hear(&mut self, update: Update) -> Result<(), Failure> {
+    async fn hear(&mut self, update: Update) -> Result<(), Failure> {
         match update {
             Update::Event(Event { sender, id, body, .. }) => {
                 self.awaited.remove(&id);
                 if let Body::Posted { text, erased: false, .. } = body {
-                    line(&format!("{sender}: {}", indented(&text)))?;
+                    line_when_read(format!("{}: {}", indented(&sender), indented(&text))).await?;
                 }
             }
             // What was sent before it is in a history that is gone.
@@ -98,7 +98,7 @@ impl Talk {
                 self.lost = false;
                 note("connected again");
             }
-            Update::Connection(Connection::Lost(why)) => return Err(why.into()),
+            Update::Connection(Connection::Lost(why)) | Update::JoinRefused { why, .. } => return Err(why.into()),
             _ => {}
         }
         Ok(())

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::open;
-use crate::output::{Failure, line, time_json, time_text};
+use crate::output::{Failure, indented, line, time_json, time_text};
 
 pub(crate) async fn run(config: Config, as_json: bool) -> Result<(), Failure> {
     let (client, _) = open(config).await?;
@@ -14,7 +14,7 @@ pub(crate) async fn run(config: Config, as_json: bool) -> Result<(), Failure> {
         if as_json {
             line(&json!({"room": room, "head_seq": head, "head_time": time_json(time)}).to_string())?;
         } else {
-            line(&format!("{room} {head} {}", time_text(time, &zone)))?;
+            line(&format!("{} {head} {}", indented(&room), time_text(time, &zone)))?;
         }
     }
     Ok(())

@@ -2,13 +2,13 @@
 
 use std::pin::pin;
 
-use grpc_chat_client::{Config, Connection, Cursor, Place, Start, Update, Verdict};
+use grpc_chat_client::{Client, Config, Connection, Cursor, Events, Place, Start, Update, Verdict};
 use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::{GRACE, open, stopped};
 use crate::args::After;
-use crate::output::{Failure, event_json, event_text, line, note};
+use crate::output::{Failure, event_json, event_text, line_when_read, note};
 
 /// Where it begins.
 #[derive(Clone, Copy, Debug)]
@@ -21,9 +21,23 @@ pub(crate) enum From {
     Resume(u32),
 }
 
-/// Ends only when the service says no for good, or nobody reads any more.
+/// Ends only when the service says no for good, a signal comes, or nobody reads any more. However it ends, how far it
+/// came is kept.
 pub(crate) async fn run(config: Config, room: &str, from: From, json: bool) -> Result<(), Failure> {
     let (client, mut events) = open(config).await?;
+    let outcome = {
+        let mut stopped = pin!(stopped());
+        tokio::select! {
+            outcome = follow(&client, &mut events, room, from, json) => outcome,
+            signal = &mut stopped => Err(Failure::Stopped(signal)),
+        }
+    };
+    drop(events);
+    client.close(GRACE).await;
+    outcome
+}
+
+async fn follow(client: &Client, events: &mut Events, room: &str, from: From, json: bool) -> Result<(), Failure> {
     let start = match from {
         From::Last(last) => Start::Last(last),
         From::Resume(or_last) => Start::Resume { or_last },
@@ -38,29 +52,21 @@ pub(crate) async fn run(config: Config, room: &str, from: From, json: bool) -> R
     client.join(room, start).await?;
     let zone = TimeZone::system();
     let (mut epoch, mut lost) = (0, false);
-    let mut stopped = pin!(stopped());
-    loop {
-        let update = tokio::select! {
-            update = events.next() => update,
-            signal = &mut stopped => {
-                // How far it came is kept.
-                drop(events);
-                client.close(GRACE).await;
-                return Err(Failure::Stopped(signal));
-            }
-        };
-        let Some(update) = update else { return Ok(()) };
+    while let Some(update) = events.next().await {
         match update {
             Update::Event(event) => {
-                line(&if json { event_json(&event, epoch) } else { event_text(&event, &zone) })?;
+                let text = if json { event_json(&event, epoch) } else { event_text(&event, &zone) };
+                line_when_read(text).await?;
             }
             Update::Joined(joined) => {
                 epoch = joined.epoch;
                 if let Verdict::Reset(why) = joined.verdict {
                     note(&format!("{why}: going on from {}; see `history` for what there is", joined.start));
                     if json {
-                        let reason = why.to_string();
-                        line(&json!({"type": "reset", "room": room, "epoch": epoch, "seq": joined.start, "reason": reason}).to_string())?;
+                        let (seq, reason) = (joined.start, why.to_string());
+                        let reset =
+                            json!({"type": "reset", "room": room, "epoch": epoch, "seq": seq, "reason": reason});
+                        line_when_read(reset.to_string()).await?;
                     }
                 }
             }
@@ -72,9 +78,10 @@ pub(crate) async fn run(config: Config, room: &str, from: From, json: bool) -> R
                 lost = false;
                 note("connected again");
             }
-            Update::Connection(Connection::Lost(why)) => return Err(why.into()),
+            Update::Connection(Connection::Lost(why)) | Update::JoinRefused { why, .. } => return Err(why.into()),
             Update::NotKept(why) => note(&format!("where this ends cannot be kept: {why}")),
             _ => {}
         }
     }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use stubs::chat::v1 as pb;
 use tokio::sync::oneshot;
 
 use crate::client::JoinError;
-use crate::model::{Cursor, Joined, Seq, Start, Update};
+use crate::model::{Cursor, Joined, Seq, Start, Update, Verdict};
 
 /// Whoever waits for a room to be joined.
 type Reply = oneshot::Sender<Result<Joined, JoinError>>;
@@ -15,7 +15,7 @@ type Reply = oneshot::Sender<Result<Joined, JoinError>>;
 pub(super) struct Rooms {
     rooms: BTreeMap<String, Room>,
     marks: BTreeMap<String, Mark>,
-    /// Where an earlier run of the program has stopped.
+    /// Where an earlier run of the program has stopped, or this one when it left a room.
     kept: HashMap<String, Cursor>,
     last_ticket: Ticket,
 }
@@ -30,6 +30,8 @@ struct Room {
     /// The last event received, or the place where the reader was put.
     cursor: Option<Cursor>,
     place: Place,
+    /// The service has been asked for it in this session, and not been told otherwise since.
+    seated: bool,
     present: BTreeSet<String>,
     reply: Option<Reply>,
 }
@@ -73,7 +75,9 @@ impl Rooms {
             Start::Resume { or_last } => self.kept.get(&room).map_or(Start::Last(or_last), |kept| Start::After(*kept)),
             start => start,
         };
-        let new = Room { start, cursor: None, place: Place::Away, present: BTreeSet::new(), reply: Some(reply) };
+        let seated = self.rooms.get(&room).is_some_and(|earlier| earlier.seated);
+        let present = BTreeSet::new();
+        let new = Room { start, cursor: None, place: Place::Away, seated, present, reply: Some(reply) };
         if let Some(Room { reply: Some(earlier), .. }) = self.rooms.insert(room, new) {
             let _ = earlier.send(Err(JoinError::Left));
         }
@@ -85,7 +89,11 @@ impl Rooms {
         if let Some(reply) = left.reply {
             let _ = reply.send(Err(JoinError::Left));
         }
-        left.place != Place::Away
+        // Whoever comes back goes on from there.
+        if let Some(cursor) = left.cursor {
+            self.kept.insert(room.to_owned(), cursor);
+        }
+        left.seated
     }
 
     pub(super) fn names(&self) -> Vec<String> {
@@ -104,7 +112,7 @@ impl Rooms {
     pub(super) fn asking(&mut self, room: &str) -> Option<(Ticket, Start)> {
         let room = self.rooms.get_mut(room).filter(|room| room.place == Place::Away)?;
         self.last_ticket += 1;
-        room.place = Place::Asking(self.last_ticket);
+        (room.place, room.seated) = (Place::Asking(self.last_ticket), true);
         Some((self.last_ticket, room.cursor.map_or(room.start, Start::After)))
     }
 
@@ -118,11 +126,17 @@ impl Rooms {
     ) -> Option<(Option<Reply>, Update)> {
         let room = self.asked_for(&joined.room, ticket)?;
         room.place = Place::Here;
-        room.cursor = Some(Cursor { epoch: joined.epoch, seq: joined.start });
+        let before = room.cursor.replace(Cursor { epoch: joined.epoch, seq: joined.start });
         room.present = present.into_iter().collect();
         let present =
             Update::Present { room: joined.room.clone(), users: room.present.iter().cloned().collect(), count };
-        Some((room.reply.take(), present))
+        let reply = room.reply.take();
+        // A mark of another life says nothing about this one.
+        let other_life = before.is_some_and(|before| before.epoch != joined.epoch);
+        if other_life || matches!(joined.verdict, Verdict::Reset(_)) {
+            self.marks.remove(&joined.room);
+        }
+        Some((reply, present))
     }
 
     /// It is to be asked for again.
@@ -200,7 +214,8 @@ impl Rooms {
     pub(super) fn cut(&mut self) -> Vec<String> {
         let mut seated = Vec::new();
         for (name, room) in &mut self.rooms {
-            if std::mem::replace(&mut room.place, Place::Away) != Place::Away {
+            room.place = Place::Away;
+            if std::mem::replace(&mut room.seated, false) {
                 seated.push(name.clone());
             }
         }

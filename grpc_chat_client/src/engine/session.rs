@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use prost::Message;
 use stubs::chat::v1::{self as pb, client_frame};
 use tokio::time::Instant;
 
@@ -40,6 +41,7 @@ pub(super) struct Session {
     in_flight: usize,
     max_in_flight: usize,
     max_text_bytes: usize,
+    max_frame_bytes: usize,
     /// To be said before anything else, and not answered.
     signs: VecDeque<client_frame::Body>,
     /// To be said, in this order.
@@ -67,6 +69,7 @@ impl Session {
             in_flight: 0,
             max_in_flight: told(limits.max_in_flight, 64),
             max_text_bytes: told(limits.max_text_bytes, 8 * 1024),
+            max_frame_bytes: told(limits.max_frame_bytes, usize::MAX),
             signs: VecDeque::new(),
             requests: VecDeque::new(),
             heartbeat: heartbeat.unwrap_or(HEARTBEAT),
@@ -160,19 +163,28 @@ impl Session {
         if let Some(sign) = self.signs.pop_front() {
             return Some(pb::ClientFrame { id: 0, body: Some(sign) });
         }
-        if !self.has_frame() {
-            return None;
+        while self.has_frame() {
+            let (asked, body) = self.requests.pop_front()?;
+            match self.ask(asked.clone(), body) {
+                Some(frame) => return Some(frame),
+                // Of what is asked for here only a token can be so long.
+                None => tracing::warn!(?asked, "what is to be said is longer than the service takes"),
+            }
         }
-        let (asked, body) = self.requests.pop_front()?;
-        Some(self.ask(asked, body))
+        None
     }
 
-    /// The frame that asks for this.
-    pub(super) fn ask(&mut self, asked: Asked, body: client_frame::Body) -> pb::ClientFrame {
-        self.last_id += 1;
+    /// The frame that asks for this; `None` if it is longer than the service takes: it would end the session, however
+    /// often it is opened.
+    pub(super) fn ask(&mut self, asked: Asked, body: client_frame::Body) -> Option<pb::ClientFrame> {
+        let frame = pb::ClientFrame { id: self.last_id + 1, body: Some(body) };
+        if frame.encoded_len() > self.max_frame_bytes {
+            return None;
+        }
+        self.last_id = frame.id;
         self.in_flight += usize::from(asked.counts());
-        self.asked.insert(self.last_id, asked);
-        pb::ClientFrame { id: self.last_id, body: Some(body) }
+        self.asked.insert(frame.id, asked);
+        Some(frame)
     }
 
     /// # Errors

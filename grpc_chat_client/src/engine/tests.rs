@@ -443,10 +443,11 @@ fn a_refused_token_is_refreshed_once() {
     assert!(engine.actions.contains(&Action::Connect));
     engine.opened(&welcome(), now);
     engine.actions.clear();
-    engine.ended(&refused, now);
+    let later = now + Duration::from_secs(60);
+    engine.ended(&refused, later);
     assert!(engine.actions.contains(&Action::Connect), "an accepted one may expire");
     engine.actions.clear();
-    engine.ended(&refused, now);
+    engine.ended(&refused, later);
     assert!(engine.actions.contains(&Action::Over), "a new one that is refused is not asked for again");
 
     let (mut engine, now) = new();
@@ -629,4 +630,149 @@ fn closing_waits_for_answers_but_not_for_ever_and_not_without_a_session() {
     engine.command(Command::Close { until });
     engine.settle(now);
     assert!(engine.actions.contains(&Action::Over));
+}
+
+/// The ids of what was said, which has to be so many frames.
+fn ids<const N: usize>(engine: &mut Engine) -> [u64; N] {
+    let frames = said(engine);
+    let ids: Vec<u64> = frames.iter().map(|(id, _)| *id).collect();
+    ids.try_into().unwrap_or_else(|_| panic!("{frames:?}"))
+}
+
+fn answer_to_join(id: u64, epoch: u64, start_seq: u64, verdict: pb::Verdict) -> pb::ServerFrame {
+    let verdict = verdict.into();
+    let joined = pb::Joined { room: "north".to_owned(), epoch, start_seq, verdict, ..pb::Joined::default() };
+    reply(id, server_frame::Body::Joined(joined))
+}
+
+#[test]
+fn a_draft_that_no_frame_can_carry_is_refused_and_holds_up_nothing() {
+    let (mut engine, _) = online();
+    let mut long = post(&mut engine, "north", &"x".repeat(1_000));
+    let _short = post(&mut engine, "north", "x");
+    let [_] = ids(&mut engine);
+    let Err(SendError::Refused(why)) = long.try_recv().unwrap() else { panic!("it cannot be sent") };
+    assert_eq!(why.code, Code::InvalidArgument);
+    let mut joined = ask_to_join(&mut engine, &"x".repeat(1_000), Start::Live);
+    let Err(JoinError::Refused(why)) = joined.try_recv().unwrap() else { panic!("it cannot be asked for") };
+    assert_eq!(why.code, Code::InvalidArgument);
+    engine.command(Command::MarkRead { room: "x".repeat(1_000), seq: 1 });
+    engine.token("x".repeat(1_000));
+    assert!(said(&mut engine).is_empty());
+}
+
+#[test]
+fn no_time_is_too_long_for_a_clock() {
+    let for_ever = || Some(prost_types::Duration { seconds: i64::MAX, nanos: 0 });
+    let (mut engine, now) = online();
+    let draining = pb::Draining { reconnect_after: for_ever(), ..pb::Draining::default() };
+    engine.heard(reply(0, server_frame::Body::Draining(draining)), now);
+    engine.ended(&Status::unavailable("left"), now);
+    assert!(engine.deadline().is_some());
+
+    let (mut engine, now) = new();
+    engine.opened(&pb::Welcome { heartbeat: for_ever(), ..welcome() }, now);
+    assert!(engine.deadline().is_some());
+    let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(315_576_000_000)));
+    engine.ended(&Status::with_error_details(Code::Unavailable, "later", details), now);
+    assert!(engine.deadline().is_some());
+}
+
+#[test]
+fn a_session_that_ends_at_once_is_not_opened_again_at_once() {
+    let settings = Settings { can_refresh: true, ..SETTINGS };
+    let mut engine = Engine::new(settings, Kept::default(), 1);
+    let now = Instant::now();
+    let mut connects = 0;
+    for _ in 0..10 {
+        engine.actions.clear();
+        engine.opened(&welcome(), now);
+        engine.ended(&Status::unauthenticated("expired"), now);
+        connects += usize::from(engine.actions.contains(&Action::Connect));
+    }
+    assert_eq!(connects, 1, "a token is refreshed once");
+
+    let (mut engine, now) = new();
+    let mut waited = Duration::ZERO;
+    for _ in 0..10 {
+        engine.opened(&welcome(), now + waited);
+        let draining =
+            pb::Draining { reconnect_after: Some(prost_types::Duration::default()), ..pb::Draining::default() };
+        engine.heard(reply(0, server_frame::Body::Draining(draining)), now + waited);
+        engine.ended(&Status::unavailable("left"), now + waited);
+        waited = engine.deadline().unwrap() - now;
+        engine.tick(now + waited);
+    }
+    assert!(waited > Duration::from_secs(1), "{waited:?}");
+}
+
+#[test]
+fn a_mark_of_another_life_does_not_stand_in_the_way() {
+    let (mut engine, now) = online();
+    let _joined = ask_to_join(&mut engine, "north", Start::Live);
+    let [id] = ids(&mut engine);
+    engine.heard(answer_to_join(id, 1, 500, pb::Verdict::Live), now);
+    engine.command(Command::MarkRead { room: "north".to_owned(), seq: 500 });
+    let [id] = ids(&mut engine);
+    engine.heard(reply(id, server_frame::Body::Done(pb::Done {})), now);
+    engine.ended(&Status::unavailable("cut"), now);
+    engine.opened(&welcome(), now);
+    let [id] = ids(&mut engine);
+    engine.heard(answer_to_join(id, 2, 3, pb::Verdict::Reset), now);
+    engine.command(Command::MarkRead { room: "north".to_owned(), seq: 4 });
+    let frames = said(&mut engine);
+    assert!(matches!(&frames[..], [(_, client_frame::Body::MarkRead(mark))] if mark.seq == 4), "{frames:?}");
+}
+
+#[test]
+fn whoever_leaves_a_room_resumes_where_it_was_left() {
+    let (mut engine, now) = online();
+    let _joined = ask_to_join(&mut engine, "north", Start::Last(10));
+    let [id] = ids(&mut engine);
+    engine.heard(answer_to_join(id, EPOCH, 5, pb::Verdict::Live), now);
+    let event = pb::Event { room: "north".to_owned(), seq: 6, prev_seq: 5, ..pb::Event::default() };
+    engine.heard(reply(0, server_frame::Body::Event(event)), now);
+    engine.command(Command::Leave { room: "north".to_owned() });
+    let [_] = ids(&mut engine);
+    let _joined = ask_to_join(&mut engine, "north", Start::Resume { or_last: 10 });
+    let frames = said(&mut engine);
+    let after = join::Start::After(pb::Cursor { epoch: EPOCH, seq: 6 });
+    assert!(matches!(&frames[..], [(_, client_frame::Body::Join(join))] if join.start == Some(after)), "{frames:?}");
+}
+
+#[test]
+fn a_room_that_the_service_still_delivers_is_left_although_it_was_to_be_joined_again() {
+    let (mut engine, now) = online();
+    let _joined = ask_to_join(&mut engine, "north", Start::Live);
+    let _outcome = post(&mut engine, "north", "x");
+    let [join, send] = ids(&mut engine);
+    engine.heard(answer_to_join(join, EPOCH, 0, pb::Verdict::Live), now);
+    let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(2)));
+    engine.heard(error(send, &Status::with_error_details(Code::Unavailable, "not now", details)), now);
+    // It is put off, since the service takes nothing now.
+    let _joined = ask_to_join(&mut engine, "north", Start::Last(10));
+    assert!(said(&mut engine).is_empty());
+    engine.command(Command::Leave { room: "north".to_owned() });
+    assert!(matches!(said(&mut engine)[..], [(_, client_frame::Body::Leave(_))]));
+}
+
+#[test]
+fn an_answer_that_is_none_ends_the_session_and_what_was_asked_is_asked_again() {
+    let nothing = |id| pb::ServerFrame { reply_to: id, body: None };
+    let done = |id| reply(id, server_frame::Body::Done(pb::Done {}));
+    let another = |id| ack(id, "north", 1, Bytes::from_static(&[9; 16]));
+    let unnamed = |id| ack(id, "north", 1, Bytes::new());
+    let answers: [&dyn Fn(u64) -> pb::ServerFrame; 4] = [&nothing, &done, &another, &unnamed];
+    for answer in answers {
+        let (mut engine, now) = online();
+        let mut outcome = post(&mut engine, "north", "x");
+        let [id] = ids(&mut engine);
+        engine.heard(answer(id), now);
+        assert!(engine.actions.contains(&Action::Disconnect));
+        let later = engine.deadline().unwrap();
+        engine.tick(later);
+        engine.opened(&welcome(), later);
+        let [_] = ids(&mut engine);
+        outcome.try_recv().unwrap_err();
+    }
 }

@@ -172,7 +172,9 @@ impl App {
                 self.others.retain(|other| *other != joined.room);
             }
             Update::JoinRefused { room, why } => {
-                self.say(true, format!("{room} cannot be joined: {why}"));
+                let lost = !self.editor.is_empty() && self.room().is_some_and(|current| current.name == room);
+                let kept = if lost { "; Up brings back what you were writing" } else { "" };
+                self.say(true, format!("{room} cannot be joined: {why}{kept}"));
                 if let Some(index) = self.index(&room).filter(|_| self.rooms.len() > 1) {
                     self.remove(index);
                 }
@@ -489,10 +491,7 @@ impl App {
                 (None, _) => self.say(true, "there is no message of yours to edit here"),
             },
             Typed::Delete => match self.room().and_then(mine) {
-                Some(seq) => {
-                    self.post(Change::Delete { seq });
-                    self.say(false, "deleted");
-                }
+                Some(seq) => self.post(Change::Delete { seq }),
                 None => self.say(true, "there is no message of yours to delete here"),
             },
             Typed::React(reaction) => match self.room().and_then(any) {
@@ -601,6 +600,11 @@ impl App {
 
     fn remove(&mut self, index: usize) {
         let left = self.rooms.remove(index);
+        if index == self.current {
+            // It was written for the room that is gone, and is not to be said in the next one.
+            self.mode = Mode::Say;
+            self.editor.take();
+        }
         if left.joined {
             self.others.push(left.name);
             self.others.sort();
@@ -642,7 +646,7 @@ impl App {
     }
 
     /// What the user sees is marked as read.
-    fn mark(&mut self) {
+    pub(crate) fn mark(&mut self) {
         let Some((room, seq)) = self.to_mark() else { return };
         self.mark_at = self.now + MARK;
         if let Some(index) = self.index(&room) {

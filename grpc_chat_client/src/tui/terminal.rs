@@ -103,6 +103,8 @@ impl Terminal {
 impl Drop for Guard {
     fn drop(&mut self) {
         give_back();
+        // What was being drawn when a panic gave it back is written only now.
+        let _ = execute!(io::stdout(), EndSynchronizedUpdate);
     }
 }
 

@@ -87,7 +87,7 @@ impl Transcript {
 
     /// Messages after this one, oldest first.
     pub(crate) fn after(&self, seq: Seq) -> impl Iterator<Item = &Message> {
-        self.messages.range(seq + 1..).map(|(_, message)| message)
+        self.messages.range(seq.saturating_add(1)..).map(|(_, message)| message)
     }
 
     pub(crate) fn newest(&self) -> Option<&Message> {
@@ -100,7 +100,7 @@ impl Transcript {
 
     /// Before which event the next older page is; `None` if there is none.
     pub(crate) fn older(&self) -> Option<Seq> {
-        if self.complete { None } else { Some(self.window.map_or(self.live + 1, |(oldest, _)| oldest)) }
+        if self.complete { None } else { Some(self.window.map_or(self.live.saturating_add(1), |(oldest, _)| oldest)) }
     }
 
     /// After which event the next newer page is; `None` if the window reaches the newest event.
@@ -174,7 +174,7 @@ impl Transcript {
             }
             End::Newer => {
                 let Some(last) = self.messages.keys().nth(HELD - 1).copied() else { return };
-                self.messages.split_off(&(last + 1));
+                self.messages.split_off(&last.saturating_add(1));
                 self.window = Some((oldest, last));
             }
         }

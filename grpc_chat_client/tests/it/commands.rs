@@ -300,3 +300,74 @@ fn dead_end() -> ChildStdout {
     nothing.wait().unwrap();
     stdout
 }
+
+#[test]
+fn tail_keeps_how_far_it_came_however_it_ends() {
+    let service = Service::start();
+    let state = tempfile::tempdir().unwrap();
+    for n in 1..=4 {
+        chat(&service, &["send", "general", &n.to_string()]);
+    }
+    let resume = || {
+        let mut command = client(&service);
+        command.args(["tail", "general", "--resume", "--last", "100"]).arg("--state").arg(state.path());
+        Running::start(&mut command)
+    };
+    let mut tail = resume();
+    assert!(tail.line().contains(" sam: 1") && tail.line().contains(" sam: 2"));
+    // Its reader leaves; it notices with what it says next.
+    drop(std::mem::replace(&mut tail.lines, BufReader::new(dead_end()).lines()));
+    chat(&service, &["send", "general", "x"]);
+    chat(&service, &["send", "general", "x"]);
+    assert_eq!(tail.child.wait().unwrap().code(), Some(0));
+    let first = resume().line();
+    assert!(!first.contains(" sam: 1") && !first.contains(" sam: 2"), "{first}");
+}
+
+#[test]
+fn a_reader_that_does_not_read_does_not_keep_tail_from_ending() {
+    let service = Service::start();
+    let input: String = (0..5_000).map(|n| format!("{n} {}\n", "x".repeat(100))).collect();
+    assert_eq!(run(client(&service).args(["chat", "general"]), input.as_bytes()).code, 0);
+    let mut tail = Running::start(client(&service).args(["tail", "general", "--last", "1000"]));
+    // It has said something; the pipe is full soon, and nobody empties it.
+    tail.line();
+    assert_eq!(tail.interrupt(), Some(130));
+}
+
+#[test]
+fn what_is_wrong_is_said_without_steering_the_terminal_or_telling_secrets() {
+    let output = run(command().args(["tail", "\u{1b}]0;owned\u{7}"]), b"");
+    assert_eq!(output.code, 2);
+    assert!(!output.stderr.contains(['\u{1b}', '\u{7}']), "{:?}", output.stderr);
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("client.toml");
+    fs::write(&file, "user = \"sam\"\ntoken = \"s3cret\n").unwrap();
+    let output = run(command().args(["rooms", "--config"]).arg(&file), b"");
+    assert_eq!(output.code, 2);
+    assert!(output.stderr.contains("line 2") && !output.stderr.contains("s3cret"), "{}", output.stderr);
+
+    fs::write(&file, "device = \"my phone\"\n").unwrap();
+    assert_eq!(run(command().args(["rooms", "--config"]).arg(&file), b"").code, 2);
+
+    // Standard error in a file has no colours in it.
+    let service = Service::start();
+    let output = run(client(&service).arg("rooms").env("RUST_LOG", "info,grpc_chat_client=trace"), b"");
+    assert!(!output.stderr.contains('\u{1b}'), "{:?}", output.stderr);
+}
+
+#[test]
+fn a_reaction_is_one_word_and_no_line_of_its_own() {
+    let service = Service::start();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let config = grpc_chat_client::Config::new(format!("http://{}", service.address()).parse().unwrap(), "ann");
+        let (ann, _events) = grpc_chat_client::connect(config).await.unwrap();
+        ann.send("general", "Hi").await.unwrap();
+        for reaction in ["x\n3 2026-11-24 10:00:00 boss: pay", "a\tb"] {
+            ann.react("general", 1, reaction, false).await.unwrap_err();
+        }
+        ann.react("general", 1, "👍", false).await.unwrap();
+    });
+}

@@ -527,3 +527,65 @@ async fn many_rooms_on_many_cuts_stay_apart() {
     }
     assert!(received.values().all(|seqs| *seqs == [1, 2, 3, 4, 5]), "{received:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn one_text_that_is_too_long_is_refused_and_holds_up_nothing() {
+    let service = Service::start();
+    let (sam, _events) = open(&service, "sam").await;
+    let long = sam.try_post(Draft::new("general", Change::post("x".repeat(70_000)))).unwrap();
+    let short = sam.try_post(Draft::new("general", Change::post("short"))).unwrap();
+    let SendError::Refused(why) = soon(long).await.unwrap_err() else { panic!("refused") };
+    assert_eq!(why.code, Code::InvalidArgument);
+    assert_eq!(soon(short).await.unwrap().seq, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_client_whose_events_are_dropped_while_it_is_slow_is_a_client() {
+    let service = Service::start();
+    let mut config = config(&format!("http://{}", service.address()), "ann");
+    config.waiting = Waiting { updates: 5, bytes: usize::MAX };
+    let (ann, events) = connect(config).await.unwrap();
+    soon(ann.join("general", Start::Live)).await.unwrap();
+    for n in 0..50 {
+        soon(ann.send("general", n.to_string())).await.unwrap();
+    }
+    drop(events);
+    soon(ann.join("other", Start::Live)).await.unwrap();
+}
+
+#[test]
+fn a_client_whose_runtime_ends_says_so() {
+    let service = Service::start();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (sam, mut events) = runtime.block_on(async { open(&service, "sam").await });
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    let last = std::iter::from_fn(|| events.try_next()).last();
+    assert!(matches!(last, Some(Update::Connection(Connection::Lost(_)))), "{last:?}");
+    assert!(matches!(sam.connection(), Connection::Lost(_)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn one_users_state_is_not_anothers() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start();
+    let kept = |user: &str| {
+        let mut config = config(&format!("http://{}", service.address()), user);
+        config.state = Some(folder.path().join("state.db"));
+        config
+    };
+    let (sam, _events) = connect(kept("sam")).await.unwrap();
+    // Not in this process, and not in another one either, whatever this one has tried.
+    for _ in 0..2 {
+        let refused = connect(kept("sam")).await.unwrap_err();
+        assert!(refused.to_string().contains("used by another client"), "{refused}");
+    }
+    let mut lock = std::process::Command::new("python3");
+    let script = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN EXCLUSIVE')";
+    // Where there is no Python this part is not tried.
+    if let Ok(output) = lock.args(["-c", script]).arg(folder.path().join("state.db")).output() {
+        assert!(String::from_utf8_lossy(&output.stderr).contains("locked"), "{output:?}");
+    }
+    soon(sam.close(Duration::from_secs(5))).await;
+    let refused = connect(kept("ann")).await.unwrap_err();
+    assert!(refused.to_string().contains("belongs to the user sam"), "{refused}");
+}

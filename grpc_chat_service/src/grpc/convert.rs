@@ -77,8 +77,10 @@ fn request_from_wire(body: pb::client_frame::Body, limits: &Limits) -> Result<Re
             change(&room, &client_msg_id, Change::Delete { seq: seq_from_wire("seq", seq)? })?
         }
         Body::React(pb::React { room, seq, reaction, remove, client_msg_id }) => {
-            model::check_text(&reaction, model::MAX_REACTION_BYTES)
-                .map_err(|_| field("reaction", Invalid("must be 1 to 64 bytes without control characters")))?;
+            // A text may have lines; a reaction is one word beside others.
+            if model::check_text(&reaction, model::MAX_REACTION_BYTES).is_err() || reaction.contains(['\n', '\t']) {
+                return Err(field("reaction", Invalid("must be 1 to 64 bytes without control characters")));
+            }
             change(&room, &client_msg_id, Change::React { seq: seq_from_wire("seq", seq)?, reaction, remove })?
         }
         Body::MarkRead(pb::MarkRead { room, seq }) => {

@@ -77,7 +77,7 @@ fn strings() -> Result<Vec<String>, Box<dyn std::error::Error>> {
 
 /// Everything is on the screen at some time: scrolled through, who is here, what is refused, and why it ends.
 fn on_the_screen(folder: &Path, address: &str) -> Outcome {
-    let screen = Tmux::start(folder, (100, 40), &command(address, "--user sam chat general")?)?;
+    let screen = Tmux::start(folder, (100, 40), &command(address, "--user sam chat general --no-state")?)?;
     let title = screen.knows("#{pane_title} #{window_name}")?;
     screen.wait_for(LAST)?;
     // Each page is drawn before the next one is asked for; keys that come faster are drawn together.

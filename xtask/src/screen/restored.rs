@@ -82,7 +82,7 @@ fn is_restored(screen: &Tmux, code: i32) -> Outcome {
         }
     }
     let raw = screen.raw()?;
-    for (on, off) in [("\x1b[?2004h", "\x1b[?2004l"), ("\x1b[?1004h", "\x1b[?1004l")] {
+    for (on, off) in [("\x1b[?2004h", "\x1b[?2004l"), ("\x1b[?1004h", "\x1b[?1004l"), ("\x1b[?2026h", "\x1b[?2026l")] {
         let last = |mode: &str| raw.windows(mode.len()).rposition(|bytes| bytes == mode.as_bytes());
         if last(on) >= last(off) && last(on).is_some() {
             return Err(format!("{:?} was not taken back", &on[1..]).into());

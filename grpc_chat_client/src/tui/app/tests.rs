@@ -454,3 +454,33 @@ fn help_is_closed_by_what_closes_it_and_by_going_on() {
     desk.types("i?");
     assert_eq!(desk.app.editor.text(), "Hi?");
 }
+
+#[test]
+fn what_was_written_for_a_room_is_not_said_in_another() {
+    let why = || Refused { code: Code::PermissionDenied, message: "members only".to_owned() };
+    let mut desk = Desk::new(&["secret", "general"]);
+    desk.types("for the secret room only");
+    desk.tell(Update::JoinRefused { room: "secret".to_owned(), why: why() });
+    assert!(desk.notice().contains("Up brings back"), "{}", desk.notice());
+    desk.press(KeyCode::Enter);
+    assert_eq!(desk.posted(), []);
+    desk.press(KeyCode::Up);
+    assert_eq!(desk.app.editor.text(), "for the secret room only");
+
+    let mut desk = Desk::new(&["general", "other"]);
+    desk.says(4, "sam", "mine");
+    desk.enters("/edit");
+    desk.tell(Update::JoinRefused { room: "general".to_owned(), why: why() });
+    desk.press(KeyCode::Enter);
+    assert_eq!((desk.posted(), desk.app.mode), (vec![], Mode::Say));
+}
+
+#[test]
+fn no_seq_is_too_large() {
+    let mut desk = Desk::new(&["general"]);
+    desk.tell(Update::Read { room: "general".to_owned(), seq: Seq::MAX });
+    desk.joins("general", Verdict::Reset(ResetReason::Epoch), Seq::MAX, 0);
+    desk.says(Seq::MAX, "ann", "x");
+    desk.press(KeyCode::PageUp);
+    desk.press(KeyCode::PageDown);
+}
