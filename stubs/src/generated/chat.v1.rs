@@ -314,7 +314,7 @@ pub struct React {
     /// The message.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
-    /// The reaction, usually one emoji. 1 to 64 bytes.
+    /// The reaction, usually one emoji. 1 to 64 bytes, without control characters.
     #[prost(string, tag = "3")]
     pub reaction: ::prost::alloc::string::String,
     /// Take it back.
