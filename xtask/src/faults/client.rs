@@ -33,7 +33,7 @@ const SMALL: Duration = Duration::from_secs(12);
 
 pub(crate) fn run(size: Size) -> Ended {
     let (climate, lifetime, backoff) = if size.small {
-        (&BRIEF, 700..2_500, Backoff { base: Duration::from_millis(50), max: Duration::from_millis(500) })
+        (&BRIEF, 500..5_500, Backoff { base: Duration::from_millis(50), max: Duration::from_millis(500) })
     } else {
         (&ROUGH, 5_000..40_000, Backoff::default())
     };
