@@ -89,7 +89,8 @@ pub(super) async fn storms(network: Arc<Cutter>, climate: &Climate, mut random: 
 /// The service is killed and asked to leave, as often as there is time, and started again each time. Answers it as it
 /// runs in the end.
 pub(super) async fn mishaps(
-    (site, data): (&Site, &Path),
+    site: &Site,
+    data: &Path,
     mut service: Service,
     climate: &Climate,
     until: Instant,
