@@ -1,34 +1,29 @@
-//! The client's command: the example, or lines from standard input.
+//! The client's command: read the command line, run, say how it went.
 
-use std::io::{self, IsTerminal, Write};
+mod args;
+mod commands;
+mod output;
+mod settings;
+mod tui;
+
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::Parser;
-use grpc_chat_client::{Ended, ServerUrl, connect_once, converse, example, pipe, sanitize};
+use clap::{CommandFactory, FromArgMatches};
 use tracing_subscriber::EnvFilter;
 
-/// Talks to a chat service.
-///
-/// Without --name it runs the example: sends three messages, prints the three replies.
-/// With --name it sends each line of standard input and prints each reply as it comes.
-///
-/// Exit codes: 0 when all was sent and answered (or the reader of the output left), 1 when the service could not
-/// be reached, failed, or the input could not be sent; 2 when the command line cannot be used.
-#[derive(Debug, Parser)]
-#[command(name = "grpc_chat_client", version)]
-struct Cli {
-    /// Where the service listens
-    #[arg(long, value_name = "URL", env = "CHAT_SERVER", default_value = "http://127.0.0.1:9090")]
-    server: ServerUrl,
-
-    /// Send lines from standard input under this name
-    #[arg(long)]
-    name: Option<String>,
-}
+use args::{Args, Command};
+use commands::{example, history, lines, rooms, send, tail};
+use output::{Failure, note};
+use settings::Settings;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Args::command()
+        .try_get_matches()
+        .and_then(|matches| Args::from_arg_matches(&matches).map(|args| (args, matches)));
+    let (args, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(answer) => {
             // Help goes to standard output, mistakes to standard error; a closed pipe is no problem of ours.
             let _ = answer.print();
@@ -39,57 +34,77 @@ fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
 
+    // The flags of a command stand below its name, the environment's on any level.
+    let matches = matches.subcommand().map_or(&matches, |(_, below)| below);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("cannot start: {error}")),
+        Err(error) => return ended(Err(Failure::Failed(format!("cannot start: {error}")))),
     };
-    let code = runtime.block_on(run(cli));
+    let outcome = runtime.block_on(run(args, matches));
     // A read of a terminal cannot be called off; do not wait for the person to press return.
     runtime.shutdown_background();
-    code
+    ended(outcome)
 }
 
-async fn run(cli: Cli) -> ExitCode {
-    let service = match connect_once(&cli.server, &grpc_chat_client::Tls::default()).await {
-        Ok(service) => service,
-        Err(error) => {
-            tracing::info!(why = &error as &dyn std::error::Error, "not connected");
-            return fail(&error.to_string());
+async fn run(args: Args, matches: &clap::ArgMatches) -> Result<(), Failure> {
+    let Args { connect, name, command } = args;
+    if let Some(Command::Completions { shell }) = command {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Args::command(), "grpc_chat_client", &mut script);
+        return Ok(io::Write::write_all(&mut io::stdout(), &script)?);
+    }
+    if let (Some(_), Some(_)) = (&command, &name) {
+        return Err(Failure::Usage("--name is for the example; a command takes --user".to_owned()));
+    }
+    let seen = matches!(command, Some(Command::Chat { .. } | Command::Send { .. } | Command::Tail { .. }));
+    let settings = Settings::new(connect, matches, seen).map_err(Failure::Usage)?;
+    let mut config = settings.config.clone();
+    match (command, name) {
+        (None, None) => example::run(&config.server, &config.tls).await,
+        (None, Some(name)) => example::lines(&config.server, &config.tls, name).await,
+        (Some(Command::Chat { room, no_state }), _) => {
+            if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+                return lines::run(config, &room).await;
+            }
+            let files =
+                || Some(tui::Kept { state: settings.state_file("chat")?, rooms: settings.state_file("rooms")? });
+            tui::run(config, &room, if no_state { None } else { files() }).await
         }
-    };
-    let (ended, unsent) = match cli.name {
-        None => (converse(service, tokio_stream::iter(example::messages()), print).await, None),
-        Some(name) => {
-            let (lines, problem) = pipe::lines(tokio::io::stdin(), name);
-            (converse(service, lines, print).await, problem.try_recv().ok())
+        (Some(Command::Send { room, text, reply_to, timeout, json }), _) => {
+            let timeout = Duration::from_secs(timeout.into());
+            send::run(config, send::Send { room, text, reply_to, timeout, json }).await
         }
-    };
-    match (ended, unsent) {
-        (Ok(()), None) => ExitCode::SUCCESS,
-        (Ok(()), Some(problem)) => fail(&problem),
-        // Whoever read the output has had enough of it.
-        (Err(Ended::Output(error)), _) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        (Err(Ended::Output(error)), _) => fail(&format!("cannot write: {error}")),
-        (Err(Ended::ByService(status)), _) => {
-            let why = if status.message().is_empty() { status.code().description() } else { status.message() };
-            fail(&format!("the service ended the conversation: {}", sanitize(why)))
+        (Some(Command::Tail { room, after, last, resume, json }), _) => {
+            let from = match after {
+                Some(after) => tail::From::After(after),
+                None if resume => {
+                    let file = settings.state_file(&format!("tail.{room}"));
+                    let nowhere = || Failure::Usage("say where to keep how far it came, with --state DIR".to_owned());
+                    config.state = Some(file.ok_or_else(nowhere)?);
+                    tail::From::Resume(last)
+                }
+                None => tail::From::Last(last),
+            };
+            tail::run(config, &room, from, json).await
         }
+        (Some(Command::History { room, last, after, json }), _) => {
+            let extent = last.map_or(history::Extent::After(after.unwrap_or(0)), history::Extent::Last);
+            history::run(config, &room, extent, json).await
+        }
+        (Some(Command::Rooms { json }), _) => rooms::run(config, json).await,
+        (Some(Command::Completions { .. }), _) => Ok(()),
     }
 }
 
-/// One reply, one line, at once. A terminal is shown only what cannot steer it; a program gets every byte.
-fn print(reply: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    if out.is_terminal() {
-        writeln!(out, "{}", sanitize(reply))?;
-    } else {
-        writeln!(out, "{reply}")?;
-    }
-    out.flush()
-}
-
-fn fail(sentence: &str) -> ExitCode {
-    // With standard error closed there is nobody left to tell.
-    let _ = writeln!(io::stderr(), "grpc_chat_client: {sentence}");
-    ExitCode::FAILURE
+fn ended(outcome: Result<(), Failure>) -> ExitCode {
+    let (code, sentence) = match outcome {
+        Ok(()) | Err(Failure::ReaderLeft) => return ExitCode::SUCCESS,
+        Err(Failure::Failed(sentence)) => (1, sentence),
+        Err(Failure::Usage(sentence)) => (2, sentence),
+        Err(Failure::Refused(sentence)) => (3, sentence),
+        // As a shell tells it of a program that a signal ended.
+        Err(Failure::Stopped(signal)) => return ExitCode::from(128 + signal),
+    };
+    note(&sentence);
+    ExitCode::from(code)
 }

@@ -13,10 +13,10 @@ pub fn sanitize(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// C0 and C1 controls (escape sequences start with one), and the bidirectional overrides and isolates of
-/// Unicode's UAX #9, which can make one text look like another.
+/// C0 and C1 controls (escape sequences start with one), the bidirectional overrides and isolates of Unicode's UAX #9,
+/// which can make one text look like another, and its two other ends of lines.
 fn is_hostile(c: char) -> bool {
-    (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

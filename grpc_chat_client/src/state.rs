@@ -222,7 +222,7 @@ fn write(
         } else {
             changes.recv_timeout(RETRY)
         };
-        open = waited != Err(RecvTimeoutError::Disconnected);
+        open = !matches!(waited, Err(RecvTimeoutError::Disconnected));
         // A batch is all that has come while the last one was written.
         for change in waited.into_iter().chain(changes.try_iter()) {
             pending.note(change, &mut last);
@@ -240,12 +240,6 @@ fn write(
                 }
             }
         }
-    }
-}
-
-impl PartialEq for Change {
-    fn eq(&self, _: &Self) -> bool {
-        false
     }
 }
 

@@ -87,9 +87,8 @@ impl Task {
             }
             let deadline = self.engine.deadline();
             let may_say = !self.deaf && self.engine.has_frame();
+            // Whichever is there, by chance: neither a busy room nor a busy application keeps the other out.
             tokio::select! {
-                // The stream first: it must never be left unread.
-                biased;
                 frame = heard(self.heard.as_mut()) => self.heard(frame),
                 takes = takes(self.frames.as_ref()), if may_say => {
                     self.deaf = !takes;

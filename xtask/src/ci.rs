@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{Outcome, boundaries, cargo, codegen, foreign, root, shell, tools};
+use crate::{Outcome, boundaries, cargo, codegen, foreign, root, screen, shell, tools};
 
 /// How much of the list to run.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,11 +20,12 @@ struct Step {
     run: fn() -> Outcome,
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 13] = [
     Step { name: "format", needs: Extent::Quick, run: || shell::run(cargo().args(["fmt", "--all", "--check"])) },
     Step { name: "boundaries", needs: Extent::Quick, run: boundaries::check },
     Step { name: "stubs", needs: Extent::Quick, run: codegen::check },
     Step { name: "lints", needs: Extent::Quick, run: lints },
+    Step { name: "library alone", needs: Extent::Quick, run: library_alone },
     Step { name: "tests", needs: Extent::Quick, run: || shell::run(cargo().args(["test", "--workspace"])) },
     Step { name: "documentation", needs: Extent::Quick, run: documentation },
     Step { name: "tools", needs: Extent::Whole, run: tools::install },
@@ -32,6 +33,7 @@ const STEPS: [Step; 11] = [
     Step { name: "contract style", needs: Extent::Whole, run: || buf(&["lint", "proto"]) },
     Step { name: "contract kept", needs: Extent::Whole, run: contract_kept },
     Step { name: "foreign clients", needs: Extent::Whole, run: foreign::run },
+    Step { name: "screen", needs: Extent::Whole, run: || screen::run(&[]) },
 ];
 
 /// Runs the steps in order and stops at the first that fails.
@@ -56,6 +58,11 @@ pub(crate) fn run(extent: Extent) -> Outcome {
 
 fn lints() -> Outcome {
     shell::run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+/// A program that embeds the client does not need what only its command does.
+fn library_alone() -> Outcome {
+    shell::run(cargo().args(["check", "--package", "grpc_chat_client", "--lib", "--no-default-features"]))
 }
 
 fn documentation() -> Outcome {

@@ -2,7 +2,7 @@
 
 mod checker;
 mod client;
-mod cutter;
+pub(crate) mod cutter;
 mod door;
 mod drain;
 mod full;
@@ -13,7 +13,7 @@ mod power;
 mod reconnects;
 mod rot;
 mod second;
-mod site;
+pub(crate) mod site;
 mod slow;
 mod stampede;
 mod sync;
@@ -109,7 +109,7 @@ fn held(numbers: String, tally: &checker::Tally) -> Ended {
     if tally.violations.is_empty() { Ok(Ending::Held(numbers)) } else { Err(numbers.into()) }
 }
 
-fn block_on<T>(work: impl Future<Output = Result<T, Box<dyn Error>>>) -> Result<T, Box<dyn Error>> {
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Box<dyn Error>>>) -> Result<T, Box<dyn Error>> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }
 

@@ -7,6 +7,7 @@ mod demo;
 mod faults;
 mod foreign;
 mod readme;
+mod screen;
 mod service;
 mod shell;
 mod tools;
@@ -22,8 +23,11 @@ usage: cargo xtask COMMAND
   demo         start the service, run the client against it, show both, stop
   faults       break what can break, and hold the service to its promises
                (--rounds N for more or fewer of them, names for some only)
+  screen       the client's screen in a real terminal (needs tmux); then
+               accept: what is on it is right; load: what a busy room costs;
+               picture: make the README's anew
   ci           everything that guards the project, as CI runs it
-  ci --quick   the same as far as it needs no Python, Node or Go
+  ci --quick   the same as far as it needs no Python, Node, Go or tmux
 ";
 
 /// What a command answers: nothing, or a sentence for a person.
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(ci::Extent::Whole),
         ["ci", "--quick"] => ci::run(ci::Extent::Quick),
         ["faults", ref words @ ..] => faults::run(words),
+        ["screen", ref words @ ..] => screen::run(words),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

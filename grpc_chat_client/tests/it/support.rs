@@ -68,7 +68,14 @@ pub(crate) struct Output {
 /// The client, without arguments and without anything from this process's environment.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grpc_chat_client"));
-    command.env_remove("RUST_LOG").env_remove("CHAT_SERVER").stdin(Stdio::piped());
+    let variables =
+        std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("CHAT_"));
+    for name in variables {
+        command.env_remove(name);
+    }
+    // Nobody's own configuration and state; times as the tests expect them.
+    command.env("XDG_CONFIG_HOME", "/nonexistent").env("XDG_STATE_HOME", "/nonexistent").env("TZ", "UTC");
+    command.env_remove("RUST_LOG").env("USER", "sam").stdin(Stdio::piped());
     command
 }
 

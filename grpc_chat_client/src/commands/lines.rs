@@ -1,0 +1,106 @@
+//! `chat` in a pipe: each line of standard input is a message, each message of the room is a line.
+
+use grpc_chat_client::{
+    Body, Change, Client, Config, Connection, Draft, Event, Events, MsgId, SendError, Sending, Start, Update, Verdict,
+    pipe,
+};
+use std::collections::{HashSet, VecDeque};
+use tokio_stream::StreamExt;
+
+use super::{GRACE, open};
+use crate::output::{Failure, indented, line, note};
+
+/// Ends when standard input does, and everything of it has been stored and has come back.
+pub(crate) async fn run(config: Config, room: &str) -> Result<(), Failure> {
+    let (client, mut events) = open(config).await?;
+    client.join(room, Start::Live).await?;
+    let (mut typed, problem) = pipe::lines(tokio::io::stdin(), String::new());
+    let mut talk = Talk { sent: VecDeque::new(), awaited: HashSet::new(), lost: false };
+    let mut open = true;
+    while open || !talk.is_over() {
+        tokio::select! {
+            // While much is unsent nothing more is read: whoever types waits.
+            said = typed.next(), if open && talk.sent.len() < UNSENT => match said {
+                Some(said) if said.message.is_empty() => {}
+                Some(said) => talk.say(&client, room, said.message).await?,
+                None => open = false,
+            },
+            acked = talk.acked() => talk.check(acked)?,
+            update = events.next() => match update {
+                Some(update) => talk.hear(update)?,
+                None => return Err(Failure::Failed("the client has ended".to_owned())),
+            },
+        }
+    }
+    end(client, events).await;
+    match problem.try_recv() {
+        Ok(problem) => Err(Failure::Failed(problem)),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Lines that are read ahead of their acks.
+const UNSENT: usize = 500;
+
+async fn end(client: Client, events: Events) {
+    drop(events);
+    client.close(GRACE).await;
+}
+
+struct Talk {
+    /// Not acked yet, oldest first.
+    sent: VecDeque<Sending>,
+    /// Not come back yet.
+    awaited: HashSet<MsgId>,
+    lost: bool,
+}
+
+impl Talk {
+    fn is_over(&self) -> bool {
+        self.sent.is_empty() && self.awaited.is_empty()
+    }
+
+    async fn say(&mut self, client: &Client, room: &str, text: String) -> Result<(), Failure> {
+        let sending = client.post(Draft::new(room, Change::post(text))).await?;
+        self.awaited.insert(sending.id());
+        self.sent.push_back(sending);
+        Ok(())
+    }
+
+    /// The answer to the oldest.
+    async fn acked(&mut self) -> Result<grpc_chat_client::Ack, SendError> {
+        match self.sent.front_mut() {
+            Some(oldest) => oldest.await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn check(&mut self, acked: Result<grpc_chat_client::Ack, SendError>) -> Result<(), Failure> {
+        self.sent.pop_front();
+        acked.map(drop).map_err(Failure::from)
+    }
+
+    fn hear(&mut self, update: Update) -> Result<(), Failure> {
+        match update {
+            Update::Event(Event { sender, id, body, .. }) => {
+                self.awaited.remove(&id);
+                if let Body::Posted { text, erased: false, .. } = body {
+                    line(&format!("{sender}: {}", indented(&text)))?;
+                }
+            }
+            // What was sent before it is in a history that is gone.
+            Update::Joined(joined) if matches!(joined.verdict, Verdict::Reset(_)) => self.awaited.clear(),
+            Update::Connection(Connection::Waiting { why, .. }) if !self.lost => {
+                self.lost = true;
+                note(&format!("the connection is lost ({why}); trying again"));
+            }
+            Update::Connection(Connection::Online { .. }) if self.lost => {
+                self.lost = false;
+                note("connected again");
+            }
+            Update::Connection(Connection::Lost(why)) => return Err(why.into()),
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,21 @@
+//! `rooms`: which there are.
+
+use grpc_chat_client::{Config, Room};
+use jiff::tz::TimeZone;
+use serde_json::json;
+
+use super::open;
+use crate::output::{Failure, line, time_json, time_text};
+
+pub(crate) async fn run(config: Config, as_json: bool) -> Result<(), Failure> {
+    let (client, _) = open(config).await?;
+    let zone = TimeZone::system();
+    for Room { room, head, time } in client.rooms().await? {
+        if as_json {
+            line(&json!({"room": room, "head_seq": head, "head_time": time_json(time)}).to_string())?;
+        } else {
+            line(&format!("{room} {head} {}", time_text(time, &zone)))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,677 @@
+//! What is on the screen and what keys do: told, it changes and says what is to be done. Pure.
+
+use std::time::Duration;
+
+use grpc_chat_client::{Change, Connection, Draft, Page, Seq, Update, sanitize};
+use jiff::tz::TimeZone;
+use ratatui::crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEventKind};
+use ratatui::layout::Size;
+use tokio::time::Instant;
+
+use super::editor::{Editor, Move};
+use super::messages::Look;
+use super::room::{Room, Wanted};
+use super::slash::{self, Completion, Typed};
+use super::theme::Theme;
+use super::view::{self, Areas};
+
+/// How often it is told how far the user has read, and that they type.
+const MARK: Duration = Duration::from_secs(2);
+const TYPING: Duration = Duration::from_secs(3);
+
+/// Rows that one notch of a mouse wheel moves.
+const WHEEL: usize = 3;
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Join(String),
+    Leave(String),
+    /// Then tell [`App::not_taken`] if it is not.
+    Post(Draft),
+    /// Read a page, then tell [`App::page`].
+    Page {
+        room: String,
+        wanted: Wanted,
+    },
+    Mark {
+        room: String,
+        seq: Seq,
+    },
+    Typing(String),
+    /// List the rooms, then tell [`App::listed`].
+    ListRooms,
+    /// Draw everything anew, whatever the terminal shows.
+    Repaint,
+    Quit,
+}
+
+/// What Enter does with the composer's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Say,
+    Edit(Seq),
+    Reply(Seq),
+    /// Only a reaction.
+    React(Seq),
+}
+
+/// What lies over the messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overlay {
+    Help,
+    Who,
+}
+
+/// One line for the user, until the next key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Notice {
+    pub(crate) text: String,
+    pub(crate) bad: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) me: String,
+    /// Where the service is.
+    pub(crate) server: String,
+    pub(crate) zone: TimeZone,
+    pub(crate) theme: Theme,
+    pub(crate) rooms: Vec<Room>,
+    pub(crate) current: usize,
+    /// Rooms that there are and that are not joined.
+    pub(crate) others: Vec<String>,
+    pub(crate) connection: Connection,
+    pub(crate) retry_at: Option<Instant>,
+    pub(crate) unsent: usize,
+    pub(crate) editor: Editor,
+    pub(crate) mode: Mode,
+    /// What lies over the messages, and how many of its lines are above what is shown.
+    pub(crate) overlay: Option<(Overlay, usize)>,
+    pub(crate) notice: Option<Notice>,
+    /// What Tab goes through, and which of it is in the composer.
+    pub(crate) completion: Option<(Completion, usize)>,
+    pub(crate) size: Size,
+    pub(crate) now: Instant,
+    /// The terminal says that it has the user's attention; many never say.
+    focused: bool,
+    max_text_bytes: usize,
+    mark_at: Instant,
+    typing_at: Instant,
+    effects: Vec<Effect>,
+}
+
+impl App {
+    pub(crate) fn new(me: &str, rooms: &[String], zone: TimeZone, theme: Theme, size: Size, now: Instant) -> Self {
+        let mut app = Self {
+            me: me.to_owned(),
+            server: String::new(),
+            zone,
+            theme,
+            rooms: rooms.iter().map(|room| Room::new(room)).collect(),
+            current: 0,
+            others: Vec::new(),
+            connection: Connection::Connecting,
+            retry_at: None,
+            unsent: 0,
+            editor: Editor::default(),
+            mode: Mode::Say,
+            overlay: None,
+            notice: None,
+            completion: None,
+            size,
+            now,
+            focused: true,
+            max_text_bytes: 8 * 1024,
+            mark_at: now,
+            typing_at: now,
+            effects: Vec::new(),
+        };
+        app.effects.extend(rooms.iter().map(|room| Effect::Join(room.clone())));
+        app
+    }
+
+    /// What is to be done, in this order.
+    pub(crate) fn effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// The room on the screen. There is always one, but for a moment at the very end.
+    pub(crate) fn room(&self) -> Option<&Room> {
+        self.rooms.get(self.current)
+    }
+
+    pub(crate) fn areas(&mut self) -> Areas {
+        view::areas(self)
+    }
+
+    /// When [`App::tick`] is due, if it is.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let second = Duration::from_secs(1);
+        let counting = self.retry_at.filter(|at| *at > self.now).map(|at| at.min(self.now + second));
+        let marking = self.to_mark().map(|_| self.mark_at);
+        [counting, marking].into_iter().flatten().min()
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        self.now = now;
+        self.settle();
+    }
+
+    /// The client has told something. [`App::settle`] is to be called after that.
+    pub(crate) fn update(&mut self, update: Update, now: Instant) {
+        self.now = now;
+        match update {
+            Update::Connection(connection) => self.connected(connection),
+            Update::Joined(joined) => {
+                let Some(index) = self.index(&joined.room) else { return };
+                if let Some(why) = self.rooms[index].join(&joined) {
+                    self.say(true, format!("{}: {why}; what was here is gone", joined.room));
+                }
+                self.others.retain(|other| *other != joined.room);
+            }
+            Update::JoinRefused { room, why } => {
+                self.say(true, format!("{room} cannot be joined: {why}"));
+                if let Some(index) = self.index(&room).filter(|_| self.rooms.len() > 1) {
+                    self.remove(index);
+                }
+            }
+            Update::Event(event) => {
+                if let Some(index) = self.index(&event.room) {
+                    self.rooms[index].event(event, &self.me);
+                }
+            }
+            Update::CaughtUp { room, .. } => {
+                if let Some(index) = self.index(&room) {
+                    let first = self.rooms[index].new_after.is_none();
+                    self.rooms[index].level = true;
+                    if first && index == self.current {
+                        self.rooms[index].enter();
+                    }
+                }
+            }
+            Update::Present { room, users, count } => {
+                if let Some(index) = self.index(&room) {
+                    (self.rooms[index].present, self.rooms[index].count) = (users, count);
+                }
+            }
+            Update::Typing { room, users } => {
+                if let Some(index) = self.index(&room) {
+                    self.rooms[index].typing = users;
+                }
+            }
+            Update::Read { room, seq } => {
+                if let Some(index) = self.index(&room) {
+                    self.rooms[index].read_up_to(seq, &self.me);
+                }
+            }
+            Update::Unsent(count) => self.unsent = count,
+            Update::Refused { draft, why } => self.not_taken(draft, &why.to_string()),
+            Update::NotKept(why) => {
+                self.say(true, format!("what is unsent cannot be kept on disk, and is lost when you leave: {why}"));
+            }
+        }
+    }
+
+    /// A draft is not on its way any more. Its text can be got back with Up.
+    pub(crate) fn not_taken(&mut self, draft: Draft, why: &str) {
+        let Draft { id, room, change } = draft;
+        if let Some(index) = self.index(&room) {
+            self.rooms[index].unsent.retain(|unsent| unsent.id != id);
+        }
+        if let Change::Post { text, .. } | Change::Edit { text, .. } = change {
+            self.editor.remember(text);
+            self.say(true, format!("not sent: {why}; Up brings the text back"));
+        } else {
+            self.say(true, format!("not done: {why}"));
+        }
+    }
+
+    /// A page has come, or could not be read.
+    pub(crate) fn page(&mut self, room: &str, wanted: Wanted, page: Result<Page, String>) {
+        let Some(index) = self.index(room) else { return };
+        let page = match page {
+            Ok(page) => Some(page),
+            Err(why) => {
+                self.say(true, format!("the history cannot be read: {why}"));
+                None
+            }
+        };
+        self.rooms[index].page(wanted, page);
+    }
+
+    /// The rooms that there are.
+    pub(crate) fn listed(&mut self, rooms: Vec<String>) {
+        self.others = rooms;
+        self.others.retain(|other| self.rooms.iter().all(|room| room.name != *other));
+    }
+
+    pub(crate) fn say(&mut self, bad: bool, text: impl Into<String>) {
+        self.notice = Some(Notice { text: text.into(), bad });
+    }
+
+    /// To be called when all that is known has been told: asks for what the screen needs next.
+    pub(crate) fn settle(&mut self) {
+        if self.now >= self.mark_at {
+            self.mark();
+        }
+        let height = self.areas().messages.height.into();
+        let wanted = self.with_room(|room, look| room.wanted(height, look).map(|wanted| (room.name.clone(), wanted)));
+        if let Some((room, wanted)) = wanted.flatten() {
+            self.effects.push(Effect::Page { room, wanted });
+        }
+    }
+
+    /// The user has done something. [`App::settle`] is to be called after that.
+    pub(crate) fn input(&mut self, input: Input, now: Instant) {
+        self.now = now;
+        if let Some(room) = self.rooms.get_mut(self.current) {
+            room.failed = false;
+        }
+        match input {
+            Input::Key(key) if key.kind != KeyEventKind::Release => self.key(key),
+            Input::Paste(text) => {
+                self.notice = None;
+                self.overlay = None;
+                self.editor.paste(&text);
+                self.completion = None;
+            }
+            Input::Mouse(mouse) => {
+                let areas = self.areas();
+                let height = areas.messages.height.into();
+                match mouse.kind {
+                    MouseEventKind::ScrollUp => drop(self.with_room(|room, look| room.scroll_up(WHEEL, height, look))),
+                    MouseEventKind::ScrollDown => drop(self.with_room(|room, look| room.scroll_down(WHEEL, look))),
+                    MouseEventKind::Down(_) if areas.rooms.contains((mouse.column, mouse.row).into()) => {
+                        let row = usize::from(mouse.row - areas.rooms.y);
+                        self.click(row + view::rooms_offset(self, areas.rooms.height));
+                    }
+                    _ => {}
+                }
+            }
+            Input::Resize(width, height) => self.size = Size { width, height },
+            Input::FocusGained => self.focused = true,
+            Input::FocusLost => self.focused = false,
+            Input::Key(_) => {}
+        }
+    }
+
+    fn key(&mut self, key: KeyEvent) {
+        self.notice = None;
+        if let Some((overlay, from)) = self.overlay.take() {
+            let page = usize::from(self.size.height / 2).max(1);
+            let from = match key.code {
+                KeyCode::Up => from.saturating_sub(1),
+                KeyCode::Down => from + 1,
+                KeyCode::PageUp => from.saturating_sub(page),
+                KeyCode::PageDown | KeyCode::Char(' ') => from + page,
+                // It is closed, and that is all that these do.
+                KeyCode::Esc | KeyCode::Enter | KeyCode::F(1) | KeyCode::Char('?' | 'q') => return,
+                // Somebody goes on writing.
+                _ => {
+                    self.key(key);
+                    return;
+                }
+            };
+            self.overlay = Some((overlay, from));
+            return;
+        }
+        let completing = self.completion.take();
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        let alt = key.modifiers.contains(KeyModifiers::ALT);
+        let shift = key.modifiers.contains(KeyModifiers::SHIFT);
+        let areas = self.areas();
+        let (height, columns) = (usize::from(areas.messages.height), usize::from(areas.composer.width));
+        let page = height.saturating_sub(2).max(1);
+        if self.selecting() && !control && !alt && self.selection_key(key.code) {
+            return;
+        }
+        match key.code {
+            KeyCode::Enter if alt || shift => self.editor.type_char('\n'),
+            KeyCode::Char('j') if control => self.editor.type_char('\n'),
+            KeyCode::Enter => self.enter(),
+            KeyCode::Esc => self.escape(),
+            KeyCode::Tab => self.complete(completing, 1),
+            KeyCode::BackTab => self.complete(completing, -1),
+            KeyCode::F(1) => self.overlay = Some((Overlay::Help, 0)),
+            KeyCode::Char('?') if self.editor.is_empty() && !control && !alt => self.overlay = Some((Overlay::Help, 0)),
+
+            KeyCode::Char('c') if control && self.editor.is_empty() && self.mode == Mode::Say => self.quit(),
+            KeyCode::Char('c') if control => {
+                self.editor.take();
+                self.mode = Mode::Say;
+            }
+            KeyCode::Char('d') if control && self.editor.is_empty() => self.quit(),
+            KeyCode::Char('l') if control => self.effects.push(Effect::Repaint),
+
+            KeyCode::PageUp => drop(self.with_room(|room, look| room.scroll_up(page, height, look))),
+            KeyCode::PageDown => drop(self.with_room(|room, look| room.scroll_down(page, look))),
+            KeyCode::Up if shift => drop(self.with_room(|room, look| room.scroll_up(1, height, look))),
+            KeyCode::Down if shift => drop(self.with_room(|room, look| room.scroll_down(1, look))),
+            KeyCode::End if control && !self.editor.is_empty() => self.editor.go(Move::End),
+            KeyCode::End if self.editor.is_empty() => {
+                self.with_room(|room, _| room.scroll_to_end());
+            }
+            KeyCode::Up if control || alt => drop(self.with_room(|room, look| room.select_up(height, look))),
+            KeyCode::Down if control || alt => drop(self.with_room(|room, look| room.select_down(height, look))),
+            KeyCode::Char('n') if control => self.step(1),
+            KeyCode::Char('p') if control => self.step(-1),
+            KeyCode::Char(digit @ '1'..='9') if alt => self.switch(digit as usize - '1' as usize),
+
+            KeyCode::Up => self.editor.up(columns),
+            KeyCode::Down => self.editor.down(columns),
+            KeyCode::Left if control || alt => self.editor.go(Move::WordLeft),
+            KeyCode::Right if control || alt => self.editor.go(Move::WordRight),
+            KeyCode::Left => self.editor.go(Move::Left),
+            KeyCode::Right => self.editor.go(Move::Right),
+            KeyCode::Home if control => self.editor.go(Move::Start),
+            KeyCode::Home => self.editor.go(Move::LineStart),
+            KeyCode::End => self.editor.go(Move::LineEnd),
+            KeyCode::Char('a') if control => self.editor.go(Move::LineStart),
+            KeyCode::Char('e') if control => self.editor.go(Move::LineEnd),
+            KeyCode::Char('b') if alt => self.editor.go(Move::WordLeft),
+            KeyCode::Char('f') if alt => self.editor.go(Move::WordRight),
+            KeyCode::Backspace if control || alt => self.editor.delete_to(Move::WordLeft),
+            KeyCode::Char('w') if control => self.editor.delete_to(Move::WordLeft),
+            KeyCode::Char('d') if alt => self.editor.delete_to(Move::WordRight),
+            KeyCode::Char('u') if control => self.editor.delete_to(Move::LineStart),
+            KeyCode::Char('k') if control => self.editor.delete_to(Move::LineEnd),
+            // What terminals send for Ctrl+_ and Ctrl+/.
+            KeyCode::Char('z' | '7' | '_') if control => self.editor.undo(),
+            KeyCode::Backspace => self.editor.backspace(),
+            KeyCode::Char('h') if control => self.editor.backspace(),
+            KeyCode::Delete => self.editor.delete(),
+            KeyCode::Char('d') if control => self.editor.delete(),
+            KeyCode::Char(c) if !control && !alt => self.type_char(c),
+            _ => {}
+        }
+    }
+
+    fn type_char(&mut self, c: char) {
+        self.editor.type_char(c);
+        let command = self.editor.text().starts_with('/');
+        if !command && self.now >= self.typing_at && self.room().is_some_and(|room| room.joined) {
+            self.typing_at = self.now + TYPING;
+            self.effects.extend(self.rooms.get(self.current).map(|room| Effect::Typing(room.name.clone())));
+        }
+    }
+
+    /// A message is selected, and nothing is being written.
+    pub(crate) fn selecting(&self) -> bool {
+        self.editor.is_empty() && self.mode == Mode::Say && self.room().is_some_and(|room| room.selected.is_some())
+    }
+
+    /// Keys for the selected message. Answers whether it was one.
+    fn selection_key(&mut self, key: KeyCode) -> bool {
+        let Some(seq) = self.room().and_then(|room| room.selected) else { return false };
+        match key {
+            KeyCode::Char('r') | KeyCode::Enter => self.mode = Mode::Reply(seq),
+            KeyCode::Char('e') => self.typed(Typed::Edit(None)),
+            KeyCode::Char('d') | KeyCode::Delete => self.typed(Typed::Delete),
+            KeyCode::Char('+') => self.mode = Mode::React(seq),
+            KeyCode::Up | KeyCode::Char('k') => {
+                let height = self.areas().messages.height.into();
+                self.with_room(|room, look| room.select_up(height, look));
+            }
+            KeyCode::Down | KeyCode::Char('j') => {
+                let height = self.areas().messages.height.into();
+                self.with_room(|room, look| room.select_down(height, look));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn escape(&mut self) {
+        if self.mode != Mode::Say {
+            self.mode = Mode::Say;
+            self.editor.take();
+        } else if let Some(room) = self.rooms.get_mut(self.current) {
+            match room.selected.take() {
+                Some(_) => {}
+                None => room.scroll_to_end(),
+            }
+        }
+    }
+
+    fn enter(&mut self) {
+        let text = self.editor.text();
+        if text.trim().is_empty() {
+            return;
+        }
+        if text.len() > self.max_text_bytes {
+            let (length, most) = (text.len(), self.max_text_bytes);
+            return self.say(true, format!("too long by {} bytes ({length} of at most {most})", length - most));
+        }
+        let text = self.editor.take();
+        match std::mem::replace(&mut self.mode, Mode::Say) {
+            Mode::Say => self.typed(slash::parse(&text)),
+            Mode::Edit(seq) => self.post(Change::Edit { seq, text }),
+            Mode::Reply(seq) => self.post(Change::Post { text, reply_to: Some(seq) }),
+            Mode::React(seq) => self.react(seq, text.trim()),
+        }
+        if let Some(room) = self.rooms.get_mut(self.current) {
+            room.selected = None;
+        }
+    }
+
+    fn typed(&mut self, typed: Typed) {
+        let me = self.me.clone();
+        let mine = |room: &Room| room.meant(|message| message.sender == me && !message.deleted);
+        let any = |room: &Room| room.meant(|message| !message.deleted);
+        match typed {
+            Typed::Text(text) => {
+                if let Some(room) = self.rooms.get_mut(self.current) {
+                    room.scroll_to_end();
+                }
+                self.post(Change::post(text));
+            }
+            Typed::Join(room) => self.join(&room),
+            Typed::Leave(room) => {
+                let left = room.map_or(Some(self.current), |room| self.index(&room));
+                match left {
+                    Some(_) if self.rooms.len() == 1 => self.say(true, "this is the only room; /quit leaves the chat"),
+                    Some(index) => {
+                        self.effects.push(Effect::Leave(self.rooms[index].name.clone()));
+                        self.remove(index);
+                    }
+                    None => self.say(true, "you are not in that room"),
+                }
+            }
+            Typed::Edit(text) => match (self.room().and_then(mine), text) {
+                (Some(seq), Some(text)) => self.post(Change::Edit { seq, text }),
+                (Some(seq), None) => {
+                    let text = self.room().and_then(|room| room.transcript.get(seq)).map(|it| it.text.clone());
+                    self.editor.set(&text.unwrap_or_default());
+                    self.mode = Mode::Edit(seq);
+                }
+                (None, _) => self.say(true, "there is no message of yours to edit here"),
+            },
+            Typed::Delete => match self.room().and_then(mine) {
+                Some(seq) => {
+                    self.post(Change::Delete { seq });
+                    self.say(false, "deleted");
+                }
+                None => self.say(true, "there is no message of yours to delete here"),
+            },
+            Typed::React(reaction) => match self.room().and_then(any) {
+                Some(seq) => self.react(seq, &reaction),
+                None => self.say(true, "there is no message to react to"),
+            },
+            Typed::Reply(text) => match self.room().and_then(any) {
+                Some(seq) => self.post(Change::Post { text, reply_to: Some(seq) }),
+                None => self.say(true, "there is no message to answer"),
+            },
+            Typed::Who => self.overlay = Some((Overlay::Who, 0)),
+            Typed::Rooms => self.effects.push(Effect::ListRooms),
+            Typed::Help => self.overlay = Some((Overlay::Help, 0)),
+            Typed::Quit => self.quit(),
+            Typed::Wrong(why) => self.say(true, why),
+        }
+    }
+
+    /// The same reaction again takes it back.
+    fn react(&mut self, seq: Seq, reaction: &str) {
+        let message = self.room().and_then(|room| room.transcript.get(seq));
+        let users = message.and_then(|message| message.reactions.get(reaction));
+        let remove = users.is_some_and(|users| users.contains(&self.me));
+        self.post(Change::React { seq, reaction: reaction.to_owned(), remove });
+    }
+
+    fn post(&mut self, change: Change) {
+        let Some(room) = self.rooms.get_mut(self.current) else { return };
+        let draft = Draft::new(room.name.clone(), change);
+        if matches!(draft.change, Change::Post { .. }) {
+            room.unsent.push(draft.clone());
+        }
+        self.effects.push(Effect::Post(draft));
+    }
+
+    fn complete(&mut self, completing: Option<(Completion, usize)>, step: isize) {
+        let (completion, next) = match completing {
+            Some((completion, index)) => {
+                let count = completion.candidates.len();
+                let next = index.saturating_add_signed(step.rem_euclid(count as isize)) % count;
+                (completion, next)
+            }
+            None => {
+                let room = self.room();
+                let present = room.into_iter().flat_map(|room| room.present.iter().map(String::as_str));
+                let others = self.others.iter().map(String::as_str);
+                let rooms = self.rooms.iter().map(|room| room.name.as_str()).chain(others);
+                match slash::complete(self.editor.before_cursor(), present, rooms) {
+                    Some(completion) => (completion, 0),
+                    None => return,
+                }
+            }
+        };
+        let Some(word) = completion.candidates.get(next).cloned() else { return };
+        self.editor.replace_before_cursor(completion.replaced, &word);
+        if completion.candidates.len() > 1 {
+            self.completion = Some((Completion { replaced: word.len(), ..completion }, next));
+        }
+    }
+
+    fn click(&mut self, row: usize) {
+        match row.checked_sub(self.rooms.len()) {
+            None => self.switch(row),
+            // Below the joined rooms there is a line, then the others.
+            Some(below) => {
+                if let Some(other) = below.checked_sub(1).and_then(|index| self.others.get(index)).cloned() {
+                    self.join(&other);
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, room: &str) {
+        if let Some(index) = self.index(room) {
+            return self.switch(index);
+        }
+        self.others.retain(|other| other != room);
+        self.rooms.push(Room::new(room));
+        self.effects.push(Effect::Join(room.to_owned()));
+        self.switch(self.rooms.len() - 1);
+    }
+
+    fn step(&mut self, by: isize) {
+        let count = self.rooms.len();
+        if count > 0 {
+            self.switch((self.current + count).saturating_add_signed(by) % count);
+        }
+    }
+
+    fn switch(&mut self, index: usize) {
+        if index >= self.rooms.len() || index == self.current {
+            return;
+        }
+        // Not only when it is time: it was seen.
+        self.mark();
+        if let Some(left) = self.rooms.get_mut(self.current) {
+            (left.selected, left.new_after) = (None, None);
+        }
+        if self.mode != Mode::Say {
+            self.mode = Mode::Say;
+            self.editor.take();
+        }
+        self.current = index;
+        self.rooms[index].enter();
+    }
+
+    fn remove(&mut self, index: usize) {
+        let left = self.rooms.remove(index);
+        if left.joined {
+            self.others.push(left.name);
+            self.others.sort();
+        }
+        if self.current > index || self.current == self.rooms.len() {
+            self.current = self.current.saturating_sub(1);
+        }
+        if let Some(room) = self.rooms.get_mut(self.current) {
+            room.enter();
+        }
+    }
+
+    fn quit(&mut self) {
+        self.mark();
+        self.effects.push(Effect::Quit);
+    }
+
+    fn connected(&mut self, connection: Connection) {
+        self.retry_at = None;
+        match &connection {
+            Connection::Online { user, max_text_bytes } => {
+                user.clone_into(&mut self.me);
+                self.max_text_bytes = *max_text_bytes;
+                self.effects.push(Effect::ListRooms);
+            }
+            Connection::Waiting { retry_in, .. } => self.retry_at = Some(self.now + *retry_in),
+            Connection::Lost(why) => {
+                let why = sanitize(&why.to_string()).into_owned();
+                self.say(true, format!("the service says: {why}"));
+            }
+            _ => {}
+        }
+        if !matches!(connection, Connection::Online { .. }) {
+            for room in &mut self.rooms {
+                room.typing.clear();
+            }
+        }
+        self.connection = connection;
+    }
+
+    /// What the user sees is marked as read.
+    fn mark(&mut self) {
+        let Some((room, seq)) = self.to_mark() else { return };
+        self.mark_at = self.now + MARK;
+        if let Some(index) = self.index(&room) {
+            self.rooms[index].marked = seq;
+            self.rooms[index].read_up_to(seq, &self.me);
+        }
+        self.effects.push(Effect::Mark { room, seq });
+    }
+
+    /// What the user sees and has not been marked as read.
+    fn to_mark(&self) -> Option<(String, Seq)> {
+        let room = self.room().filter(|room| self.focused && room.level && room.anchor.is_none())?;
+        let newest = room.transcript.newest()?.seq;
+        (newest > room.read.max(room.marked)).then(|| (room.name.clone(), newest))
+    }
+
+    fn index(&self, room: &str) -> Option<usize> {
+        self.rooms.iter().position(|it| it.name == room)
+    }
+
+    /// The current room, and how it is looked at.
+    fn with_room<T>(&mut self, change: impl FnOnce(&mut Room, &Look<'_>) -> T) -> Option<T> {
+        let width = self.areas().messages.width.into();
+        let Self { rooms, current, me, zone, theme, .. } = self;
+        let room = rooms.get_mut(*current)?;
+        let look = Look { width, me, zone, theme: *theme, new_after: room.new_after, selected: room.selected };
+        Some(change(room, &look))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,456 @@
+//! What keys do and what is then to be done.
+
+use std::time::SystemTime;
+
+use grpc_chat_client::{Body, Code, Event, Joined, MsgId, Refused, ResetReason, Verdict};
+
+use super::*;
+
+struct Desk {
+    app: App,
+    now: Instant,
+}
+
+impl Desk {
+    /// A user in a room, online, with nothing said yet.
+    fn new(rooms: &[&str]) -> Self {
+        let rooms: Vec<String> = rooms.iter().map(|&room| room.to_owned()).collect();
+        let (size, now) = (Size { width: 80, height: 24 }, Instant::now());
+        let mut desk = Self { app: App::new("sam", &rooms, TimeZone::UTC, Theme::new(false), size, now), now };
+        assert_eq!(desk.app.effects(), rooms.iter().map(|room| Effect::Join(room.clone())).collect::<Vec<_>>());
+        desk.tell(Update::Connection(Connection::Online { user: "sam".to_owned(), max_text_bytes: 100 }));
+        for room in &rooms {
+            desk.joins(room, Verdict::Live, 0, 0);
+        }
+        desk.app.effects();
+        desk
+    }
+
+    fn tell(&mut self, update: Update) {
+        self.app.update(update, self.now);
+        self.app.settle();
+    }
+
+    fn joins(&mut self, room: &str, verdict: Verdict, start: Seq, read: Seq) {
+        let head = start;
+        let joined = Joined { room: room.to_owned(), verdict, epoch: 1, start, head, oldest: 1, read };
+        self.tell(Update::Joined(joined));
+        self.tell(Update::CaughtUp { room: room.to_owned(), seq: head });
+    }
+
+    fn event(seq: Seq, sender: &str, body: Body) -> Event {
+        let (room, time) = ("general".to_owned(), SystemTime::UNIX_EPOCH);
+        Event {
+            room,
+            seq,
+            prev_seq: seq - 1,
+            time,
+            sender: sender.to_owned(),
+            device: String::new(),
+            id: MsgId([0; 16]),
+            body,
+        }
+    }
+
+    fn happens(&mut self, seq: Seq, sender: &str, body: Body) {
+        self.tell(Update::Event(Self::event(seq, sender, body)));
+    }
+
+    fn says(&mut self, seq: Seq, sender: &str, text: &str) {
+        self.happens(seq, sender, posted(text));
+    }
+
+    fn press(&mut self, code: KeyCode) {
+        self.press_with(code, KeyModifiers::NONE);
+    }
+
+    fn control(&mut self, key: char) {
+        self.press_with(KeyCode::Char(key), KeyModifiers::CONTROL);
+    }
+
+    fn press_with(&mut self, code: KeyCode, modifiers: KeyModifiers) {
+        self.does(Input::Key(KeyEvent::new(code, modifiers)));
+    }
+
+    fn does(&mut self, input: Input) {
+        self.app.input(input, self.now);
+        self.app.settle();
+    }
+
+    fn types(&mut self, text: &str) {
+        text.chars().for_each(|c| self.press(KeyCode::Char(c)));
+    }
+
+    fn enters(&mut self, text: &str) {
+        self.types(text);
+        self.press(KeyCode::Enter);
+    }
+
+    /// The changes that are to be posted, and nothing of the rest.
+    fn posted(&mut self) -> Vec<Change> {
+        let change = |effect| if let Effect::Post(draft) = effect { Some(draft.change) } else { None };
+        self.app.effects().into_iter().filter_map(change).collect()
+    }
+
+    fn notice(&self) -> &str {
+        self.app.notice.as_ref().map_or("", |notice| &notice.text)
+    }
+
+    fn room(&self) -> &Room {
+        self.app.room().unwrap()
+    }
+}
+
+fn posted(text: &str) -> Body {
+    Body::Posted { text: text.to_owned(), reply_to: None, erased: false }
+}
+
+#[test]
+fn enter_says_what_was_written_and_it_is_there_until_it_comes_back() {
+    let mut desk = Desk::new(&["general"]);
+    desk.types("Hi");
+    desk.control('j');
+    desk.types("there");
+    desk.press_with(KeyCode::Enter, KeyModifiers::ALT);
+    desk.enters("all");
+    let effects = desk.app.effects();
+    assert!(effects.contains(&Effect::Typing("general".to_owned())), "the others know");
+    let [Effect::Post(draft)] = &effects.iter().filter(|it| matches!(it, Effect::Post(_))).collect::<Vec<_>>()[..]
+    else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(draft.change, Change::post("Hi\nthere\nall"));
+    assert!(desk.app.editor.is_empty());
+    assert_eq!(desk.room().unsent.first(), Some(draft));
+    let mut event = Desk::event(1, "sam", posted("Hi\nthere\nall"));
+    event.id = draft.id;
+    desk.tell(Update::Event(event));
+    assert_eq!((desk.room().unsent.len(), desk.room().transcript.len(), desk.room().unread), (0, 1, 0));
+
+    desk.enters("   ");
+    assert_eq!(desk.posted(), [], "nothing is said with nothing");
+}
+
+#[test]
+fn a_text_that_is_too_long_stays_where_it_is() {
+    let mut desk = Desk::new(&["general"]);
+    let text = "line\r".repeat(10_000);
+    desk.does(Input::Paste(text));
+    desk.press(KeyCode::Enter);
+    assert_eq!(desk.posted(), []);
+    assert!(desk.notice().contains("too long by 49900 bytes"), "{}", desk.notice());
+    assert_eq!(desk.app.editor.text().len(), 50_000);
+    desk.control('c');
+    assert!(desk.app.editor.is_empty());
+    assert!(!desk.app.effects().contains(&Effect::Quit));
+    desk.control('c');
+    assert!(desk.app.effects().contains(&Effect::Quit));
+}
+
+#[test]
+fn what_is_refused_is_said_and_the_text_can_be_got_back() {
+    let mut desk = Desk::new(&["general"]);
+    desk.enters("Hi");
+    let draft = desk.room().unsent[0].clone();
+    let why = Refused { code: Code::InvalidArgument, message: "no".to_owned() };
+    desk.tell(Update::Refused { draft, why });
+    assert!(desk.notice().starts_with("not sent: no"), "{}", desk.notice());
+    assert!(desk.room().unsent.is_empty());
+    desk.press(KeyCode::Up);
+    assert_eq!(desk.app.editor.text(), "Hi");
+}
+
+#[test]
+fn commands_are_carried_out_and_not_said() {
+    let mut desk = Desk::new(&["general"]);
+    desk.says(1, "sam", "mine");
+    desk.says(2, "ann", "hers");
+    desk.enters("/edit better");
+    desk.enters("/react 👍");
+    desk.enters("/reply indeed");
+    desk.enters("/delete");
+    let reaction = "👍".to_owned();
+    assert_eq!(
+        desk.posted(),
+        [
+            Change::Edit { seq: 1, text: "better".to_owned() },
+            Change::React { seq: 2, reaction: reaction.clone(), remove: false },
+            Change::Post { text: "indeed".to_owned(), reply_to: Some(2) },
+            Change::Delete { seq: 1 },
+        ]
+    );
+    desk.happens(3, "sam", Body::Reacted { seq: 2, reaction: reaction.clone(), removed: false });
+    desk.enters("/react 👍");
+    assert_eq!(desk.posted(), [Change::React { seq: 2, reaction, remove: true }]);
+    desk.enters("/jion x");
+    assert!(desk.notice().contains("there is no /jion"), "{}", desk.notice());
+    desk.enters("//join is a command");
+    assert_eq!(desk.posted(), [Change::post("/join is a command")]);
+    desk.enters("/quit");
+    assert!(desk.app.effects().contains(&Effect::Quit));
+}
+
+#[test]
+fn an_edit_begins_with_the_old_text_and_can_be_given_up() {
+    let mut desk = Desk::new(&["general"]);
+    desk.says(1, "sam", "mine");
+    desk.enters("/edit");
+    assert_eq!(desk.app.editor.text(), "mine");
+    desk.press(KeyCode::Esc);
+    assert!(desk.app.editor.is_empty());
+    desk.enters("/edit");
+    desk.enters("!");
+    assert_eq!(desk.posted(), [Change::Edit { seq: 1, text: "mine!".to_owned() }]);
+    desk.enters("new");
+    assert_eq!(desk.posted(), [Change::post("new")]);
+}
+
+#[test]
+fn a_message_is_selected_and_acted_on_with_one_key() {
+    let mut desk = Desk::new(&["general"]);
+    for (seq, sender) in [(1, "ann"), (2, "sam"), (3, "ann")] {
+        desk.says(seq, sender, "x");
+    }
+    let up = |desk: &mut Desk| desk.press_with(KeyCode::Up, KeyModifiers::CONTROL);
+    up(&mut desk);
+    assert_eq!(desk.room().selected, Some(3));
+    desk.press(KeyCode::Char('e'));
+    assert!(desk.notice().contains("no message of yours"), "another's cannot be edited: {}", desk.notice());
+    desk.press(KeyCode::Up);
+    desk.press(KeyCode::Char('d'));
+    desk.press(KeyCode::Up);
+    desk.press(KeyCode::Char('r'));
+    desk.enters("to the first");
+    assert_eq!(
+        desk.posted(),
+        [Change::Delete { seq: 2 }, Change::Post { text: "to the first".to_owned(), reply_to: Some(1) }]
+    );
+    assert_eq!(desk.room().selected, None);
+    up(&mut desk);
+    desk.press(KeyCode::Down);
+    assert_eq!(desk.room().selected, None, "below the newest there is none");
+    up(&mut desk);
+    desk.press(KeyCode::Char('+'));
+    desk.enters("🎉");
+    assert_eq!(desk.posted(), [Change::React { seq: 3, reaction: "🎉".to_owned(), remove: false }]);
+}
+
+#[test]
+fn tab_goes_through_what_fits() {
+    let mut desk = Desk::new(&["general"]);
+    let users = ["ann", "anton", "sam"].map(str::to_owned).to_vec();
+    desk.tell(Update::Present { room: "general".to_owned(), users, count: 3 });
+    desk.types("@a");
+    desk.press(KeyCode::Tab);
+    assert_eq!(desk.app.editor.text(), "@ann, ");
+    desk.press(KeyCode::Tab);
+    assert_eq!(desk.app.editor.text(), "@anton, ");
+    desk.press(KeyCode::Tab);
+    assert_eq!(desk.app.editor.text(), "@ann, ");
+    desk.press_with(KeyCode::BackTab, KeyModifiers::SHIFT);
+    assert_eq!(desk.app.editor.text(), "@anton, ");
+    desk.types("hi");
+    desk.press(KeyCode::Tab);
+    assert_eq!(desk.app.editor.text(), "@anton, hi", "there is nothing to complete");
+}
+
+#[test]
+fn rooms_are_joined_switched_and_left() {
+    let mut desk = Desk::new(&["general"]);
+    desk.app.listed(vec!["general".to_owned(), "lobby".to_owned()]);
+    assert_eq!(desk.app.others, ["lobby"]);
+    desk.enters("/join random");
+    assert!(desk.app.effects().contains(&Effect::Join("random".to_owned())));
+    assert_eq!(desk.room().name, "random");
+    desk.joins("random", Verdict::Live, 0, 0);
+    desk.control('n');
+    assert_eq!(desk.room().name, "general");
+    desk.control('p');
+    assert_eq!(desk.room().name, "random");
+    desk.press_with(KeyCode::Char('1'), KeyModifiers::ALT);
+    assert_eq!(desk.room().name, "general");
+    desk.enters("/leave random");
+    assert!(desk.app.effects().contains(&Effect::Leave("random".to_owned())));
+    assert_eq!(desk.app.others, ["lobby", "random"]);
+    desk.enters("/leave");
+    assert!(desk.notice().contains("the only room"), "{}", desk.notice());
+    // A click on the second of the others.
+    let mouse = |row| {
+        Input::Mouse(ratatui::crossterm::event::MouseEvent {
+            kind: MouseEventKind::Down(ratatui::crossterm::event::MouseButton::Left),
+            column: 3,
+            row,
+            modifiers: KeyModifiers::NONE,
+        })
+    };
+    desk.does(mouse(1 + 1 + 1 + 1));
+    assert_eq!(desk.room().name, "random");
+
+    let why = Refused { code: Code::PermissionDenied, message: "members only".to_owned() };
+    desk.tell(Update::JoinRefused { room: "random".to_owned(), why });
+    assert_eq!(desk.room().name, "general");
+    assert!(desk.notice().contains("members only"), "{}", desk.notice());
+}
+
+#[test]
+fn scrolling_up_reads_older_pages_and_stays_where_it_is() {
+    let mut desk = Desk::new(&["general"]);
+    desk.joins("general", Verdict::Reset(ResetReason::Epoch), 1_000, 0);
+    // There is nothing on the screen: the newest page is wanted at once.
+    let effects = desk.app.effects();
+    assert_eq!(effects, [Effect::Page { room: "general".to_owned(), wanted: Wanted::Older(1_001) }]);
+    let page = |from: Seq, upto: Seq| -> Result<Page, String> {
+        let events = (from..=upto).map(|seq| Desk::event(seq, "ann", posted(&format!("message {seq}")))).collect();
+        Ok(Page { events, epoch: 1, head: 1_000, more: from > 1 })
+    };
+    desk.app.page("general", Wanted::Older(1_001), page(701, 1_000));
+    desk.app.settle();
+    let mut asked = Vec::new();
+    for _ in 0..60 {
+        desk.press(KeyCode::PageUp);
+        for effect in desk.app.effects() {
+            if let Effect::Page { wanted: Wanted::Older(before), .. } = effect {
+                asked.push(before);
+                let seen = desk.room().anchor;
+                desk.app.page("general", Wanted::Older(before), page(before.saturating_sub(300).max(1), before - 1));
+                assert_eq!(desk.room().anchor, seen, "a page does not move what is read");
+            }
+        }
+        // What comes meanwhile does not either.
+        let seen = desk.room().anchor;
+        let newest = desk.room().transcript.newest().unwrap().seq;
+        desk.says(newest + 1, "ann", "new");
+        assert_eq!(desk.room().anchor, seen);
+    }
+    assert_eq!(asked, [701, 401, 101]);
+    assert_eq!(desk.room().transcript.oldest().map(|oldest| oldest.seq), Some(1));
+    let height = desk.app.areas().messages.height.into();
+    let top = desk.app.with_room(|room, look| {
+        super::super::messages::visible(&room.transcript, room.anchor.unwrap(), height, look)[0].0
+    });
+    assert_eq!(top, Some(1), "the first message is at the top");
+    desk.press(KeyCode::End);
+    assert_eq!(desk.room().anchor, None);
+    desk.press(KeyCode::PageUp);
+    assert!(desk.room().anchor.is_some());
+    desk.press(KeyCode::PageDown);
+    assert_eq!(desk.room().anchor, None, "back at the end it follows again");
+}
+
+#[test]
+fn a_page_that_cannot_be_read_is_said_and_tried_again() {
+    let mut desk = Desk::new(&["general"]);
+    desk.joins("general", Verdict::Reset(ResetReason::Epoch), 10, 0);
+    let wanted = Wanted::Older(11);
+    let page = Effect::Page { room: "general".to_owned(), wanted };
+    assert_eq!(desk.app.effects().first(), Some(&page));
+    desk.app.page("general", wanted, Err("the disk is full".to_owned()));
+    assert!(desk.notice().contains("the disk is full"));
+    desk.app.settle();
+    assert_eq!(desk.app.effects(), [], "not at once");
+    desk.press(KeyCode::PageUp);
+    assert_eq!(desk.app.effects(), [page]);
+}
+
+#[test]
+fn what_is_seen_is_marked_as_read_but_not_all_the_time() {
+    let mut desk = Desk::new(&["general"]);
+    let marks = |desk: &mut Desk| -> Vec<Seq> {
+        let seq = |effect| if let Effect::Mark { seq, .. } = effect { Some(seq) } else { None };
+        desk.app.effects().into_iter().filter_map(seq).collect()
+    };
+    desk.says(1, "ann", "one");
+    assert_eq!(marks(&mut desk), [1]);
+    desk.says(2, "ann", "two");
+    desk.says(3, "ann", "three");
+    assert_eq!(marks(&mut desk), Vec::<Seq>::new());
+    let due = desk.app.deadline().unwrap();
+    desk.now = due;
+    desk.app.tick(due);
+    assert_eq!(marks(&mut desk), [3]);
+    assert_eq!(desk.app.deadline(), None);
+
+    desk.now += MARK;
+    desk.does(Input::FocusLost);
+    desk.says(4, "ann", "four");
+    assert_eq!(marks(&mut desk), Vec::<Seq>::new(), "nobody looks");
+    desk.does(Input::FocusGained);
+    assert_eq!(marks(&mut desk), [4]);
+
+    desk.now += MARK;
+    for seq in 5..40 {
+        desk.says(seq, "ann", "more");
+    }
+    marks(&mut desk);
+    desk.now += MARK;
+    desk.press(KeyCode::PageUp);
+    desk.says(40, "ann", "below what is seen");
+    assert_eq!(marks(&mut desk), Vec::<Seq>::new());
+
+    // Whoever leaves the room or the chat has seen what was there.
+    desk.press(KeyCode::End);
+    assert_eq!(marks(&mut desk), [40]);
+    desk.says(41, "ann", "one more");
+    desk.enters("/join other");
+    assert_eq!(marks(&mut desk), [41]);
+    assert_eq!(desk.app.rooms[0].unread, 0);
+}
+
+#[test]
+fn unread_is_what_others_said_and_goes_when_it_is_read_elsewhere() {
+    let mut desk = Desk::new(&["other", "general"]);
+    desk.says(1, "ann", "one");
+    desk.says(2, "sam", "from another device");
+    desk.says(3, "ann", "hello @sam!");
+    desk.says(4, "ann", "and @samantha");
+    let general = |desk: &Desk| (desk.app.rooms[1].unread, desk.app.rooms[1].mentioned);
+    assert_eq!(general(&desk), (3, true));
+    desk.tell(Update::Read { room: "general".to_owned(), seq: 3 });
+    assert_eq!(general(&desk), (1, false));
+    desk.control('n');
+    assert_eq!(desk.room().new_after, Some(3));
+}
+
+#[test]
+fn the_connection_is_always_told_and_counts_down() {
+    let mut desk = Desk::new(&["general"]);
+    let retry_in = Duration::from_millis(2_500);
+    desk.tell(Update::Connection(Connection::Waiting { why: "down".to_owned(), retry_in }));
+    let until = desk.now + retry_in;
+    let mut ticks = 0;
+    while let Some(due) = desk.app.deadline() {
+        assert!(due > desk.now && due <= until);
+        desk.now = due;
+        desk.app.tick(due);
+        ticks += 1;
+    }
+    assert_eq!(ticks, 3);
+    let why = Refused { code: Code::PermissionDenied, message: "you are banned\u{1b}[2J".to_owned() };
+    desk.tell(Update::Connection(Connection::Lost(why)));
+    assert!(desk.notice().contains("you are banned\u{FFFD}"), "{}", desk.notice());
+}
+
+#[test]
+fn another_life_of_the_history_is_said_and_read_anew() {
+    let mut desk = Desk::new(&["general"]);
+    desk.says(1, "ann", "of before");
+    desk.enters("unsent");
+    desk.app.effects();
+    desk.joins("general", Verdict::Reset(ResetReason::Epoch), 7, 0);
+    assert!(desk.notice().contains("begun anew"), "{}", desk.notice());
+    assert_eq!(desk.room().transcript.len(), 0);
+    assert_eq!(desk.app.effects(), [Effect::Page { room: "general".to_owned(), wanted: Wanted::Older(8) }]);
+}
+
+#[test]
+fn help_is_closed_by_what_closes_it_and_by_going_on() {
+    let mut desk = Desk::new(&["general"]);
+    desk.types("?");
+    assert_eq!(desk.app.overlay, Some((Overlay::Help, 0)));
+    desk.press(KeyCode::Esc);
+    assert_eq!(desk.app.overlay, None);
+    desk.types("?H");
+    assert_eq!((desk.app.overlay, desk.app.editor.text()), (None, "H"));
+    desk.types("i?");
+    assert_eq!(desk.app.editor.text(), "Hi?");
+}

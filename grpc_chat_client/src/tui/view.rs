@@ -1,0 +1,348 @@
+//! Draws the screen; changes nothing of what is on it.
+
+mod overlay;
+
+use grpc_chat_client::{Connection, sanitize};
+use ratatui::Frame;
+use ratatui::buffer::{Buffer, CellWidth};
+use ratatui::layout::{Position, Rect};
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget;
+
+use super::app::{App, Mode, Overlay};
+use super::messages::{self, Look};
+use super::room::Room;
+use super::text::{MAX_CELL_CHARS, clean, cut, width};
+
+/// From this width on the rooms have a column of their own, and how wide it is.
+const WIDE: u16 = 60;
+const ROOMS: u16 = 20;
+
+/// From this height on there are lines beside messages, composer and status.
+const TALL: u16 = 6;
+
+/// Before the composer's first row.
+const PROMPT: &str = "› ";
+
+/// Where things are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Areas {
+    pub(crate) title: Rect,
+    pub(crate) rooms: Rect,
+    pub(crate) messages: Rect,
+    /// Typing, candidates, hints and notices.
+    pub(crate) hint: Rect,
+    pub(crate) composer: Rect,
+    pub(crate) status: Rect,
+}
+
+/// Where things are in a terminal of this size, with as many rows for the composer as it needs.
+pub(crate) fn areas(app: &mut App) -> Areas {
+    let (full_width, height) = (app.size.width, app.size.height);
+    let indent = (PROMPT.chars().count() as u16).min(full_width.saturating_sub(1));
+    let columns = full_width.saturating_sub(indent);
+    let tall = height >= TALL;
+    let (title, hint, status) = (u16::from(tall), u16::from(tall), u16::from(height >= 2));
+    let free = height.saturating_sub(title + hint + status);
+    let most = (free / 2).clamp(1, 10).min(free);
+    let wanted = app.editor.rows(columns.into()).min(usize::from(u16::MAX)) as u16;
+    let composer = wanted.min(most);
+    let left = if full_width >= WIDE { ROOMS } else { 0 };
+    let middle = free - composer;
+    let row = |y, height| Rect { x: 0, y, width: full_width, height };
+    Areas {
+        title: row(0, title),
+        rooms: Rect { width: left.saturating_sub(1), ..row(title, middle) },
+        messages: Rect { x: left, y: title, width: full_width - left, height: middle },
+        hint: row(title + middle, hint),
+        composer: Rect { x: indent, y: title + middle + hint, width: columns, height: composer },
+        status: row(title + middle + hint + composer, status),
+    }
+}
+
+/// Draws everything.
+pub(crate) fn draw(frame: &mut Frame<'_>, app: &mut App) {
+    app.size = frame.area().as_size();
+    let areas = areas(app);
+    title(app, areas.title, frame.buffer_mut());
+    rooms(app, areas, frame.buffer_mut());
+    if let Some(room) = app.room() {
+        talk(app, room, areas.messages, frame.buffer_mut());
+    }
+    hint(app, areas.hint, frame.buffer_mut());
+    status(app, areas.status, frame.buffer_mut());
+    let cursor = composer(app, areas.composer, frame.buffer_mut());
+    match app.overlay {
+        Some((overlay, from)) => {
+            let lines = match overlay {
+                Overlay::Help => overlay::help(app, frame.buffer_mut(), from),
+                Overlay::Who => overlay::who(app, frame.buffer_mut(), from),
+            };
+            // No further than to its last line.
+            app.overlay = Some((overlay, from.min(lines)));
+        }
+        None => frame.set_cursor_position(cursor),
+    }
+    guard(frame.buffer_mut());
+}
+
+/// The last word on what reaches the terminal: whatever was drawn, no cell has anything in it that could steer it.
+fn guard(buffer: &mut Buffer) {
+    for cell in &mut buffer.content {
+        let symbol = cell.symbol();
+        if symbol.len() == 1 && symbol.as_bytes()[0] >= b' ' {
+            continue;
+        }
+        let safe = sanitize(symbol);
+        if safe != symbol || safe.chars().nth(MAX_CELL_CHARS).is_some() {
+            let safe: String = safe.chars().filter(|c| *c != '\n' && *c != '\t').take(MAX_CELL_CHARS).collect();
+            cell.set_symbol(if safe.is_empty() { " " } else { &safe });
+        }
+    }
+}
+
+fn title(app: &App, area: Rect, buffer: &mut Buffer) {
+    let Some(room) = app.room() else { return };
+    let here = match room.present.len() {
+        0 => String::new(),
+        listed => {
+            let more = usize::try_from(room.count).unwrap_or(listed).saturating_sub(listed);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("  {} here: {}{more}", room.count, room.present.join(", "))
+        }
+    };
+    let elsewhere = if area.width < WIDE { unread_elsewhere(app) } else { String::new() };
+    let left = format!(" {}{here}", room.name);
+    sides(&left, &elsewhere, area, app.theme.bar(), buffer);
+}
+
+/// For screens without a column of rooms.
+fn unread_elsewhere(app: &App) -> String {
+    let others = || app.rooms.iter().enumerate().filter(|(index, _)| *index != app.current).map(|(_, room)| room);
+    let unread: usize = others().map(|room| room.unread).sum();
+    let mark = if others().any(|room| room.mentioned) { "@" } else { "" };
+    if unread > 0 { format!("{mark}{unread} elsewhere ") } else { String::new() }
+}
+
+fn rooms(app: &App, areas: Areas, buffer: &mut Buffer) {
+    let area = areas.rooms;
+    if area.width == 0 {
+        return;
+    }
+    let edge = Rect { x: area.right(), width: 1, ..area };
+    for row in edge.rows() {
+        put(Line::styled("│", app.theme.faint()), row, buffer);
+    }
+    let width = usize::from(area.width);
+    let mut lines = Vec::new();
+    for (index, room) in app.rooms.iter().enumerate() {
+        let current = index == app.current;
+        let unread = if current && room.anchor.is_none() { 0 } else { room.unread };
+        let count = match (unread, room.more_unread) {
+            (0, _) => String::new(),
+            (unread, more) => {
+                format!(" {}{unread}{}", if room.mentioned { "@" } else { "" }, if more { "+" } else { "" })
+            }
+        };
+        let name = clean(&room.name);
+        let name = cut(&name, width.saturating_sub(self::width(&count) + 1)).into_owned();
+        let style = if current {
+            app.theme.bar()
+        } else if room.mentioned {
+            app.theme.news()
+        } else if unread > 0 {
+            app.theme.strong()
+        } else {
+            Style::new()
+        };
+        let gap = width.saturating_sub(self::width(&name) + self::width(&count) + 1);
+        lines.push(Line::styled(format!(" {name}{}{count}", " ".repeat(gap)), style));
+    }
+    if !app.others.is_empty() {
+        lines.push(Line::styled("─".repeat(width), app.theme.faint()));
+        let other = |name: &String| Line::styled(format!(" {}", cut(&clean(name), width - 1)), app.theme.faint());
+        lines.extend(app.others.iter().map(other));
+    }
+    let from = rooms_offset(app, area.height);
+    for (line, row) in lines.into_iter().skip(from).zip(area.rows()) {
+        put(line, row, buffer);
+    }
+}
+
+/// Which line of the column of rooms is at its top, so that the current one can be seen.
+pub(crate) fn rooms_offset(app: &App, height: u16) -> usize {
+    (app.current + 1).saturating_sub(height.into())
+}
+
+fn talk(app: &App, room: &Room, area: Rect, buffer: &mut Buffer) {
+    let look = Look {
+        width: area.width.into(),
+        me: &app.me,
+        zone: &app.zone,
+        theme: app.theme,
+        new_after: room.new_after,
+        selected: room.selected,
+    };
+    let height = usize::from(area.height);
+    // What is unsent is below the newest message.
+    let mut unsent = Vec::new();
+    if room.anchor.is_none() {
+        for draft in &room.unsent {
+            if let grpc_chat_client::Change::Post { text, .. } = &draft.change {
+                unsent.extend(messages::unsent_rows(text, &look));
+            }
+        }
+        unsent.drain(..unsent.len().saturating_sub(height));
+    }
+    let left = height - unsent.len();
+    let anchor = room.anchor.or_else(|| messages::bottom(&room.transcript, &look));
+    let mut lines: Vec<Line<'_>> = match anchor {
+        Some(anchor) => {
+            let rows = messages::visible(&room.transcript, anchor, left, &look);
+            rows.into_iter().map(|(_, line)| line).collect()
+        }
+        None => Vec::new(),
+    };
+    lines.append(&mut unsent);
+    if lines.is_empty() {
+        let words = match (room.joined, room.level) {
+            (true, true) => "nobody has said anything here yet",
+            (true, false) => "reading what was said",
+            (false, _) => "not there yet",
+        };
+        lines.push(Line::styled(words, app.theme.faint()));
+    }
+    let above = area.height.saturating_sub(lines.len() as u16);
+    for (line, row) in lines.into_iter().zip(area.rows().skip(above.into())) {
+        put(line, row, buffer);
+    }
+}
+
+fn hint(app: &App, area: Rect, buffer: &mut Buffer) {
+    let Some(room) = app.room() else { return };
+    let faint = app.theme.faint();
+    let back = if room.anchor.is_some() { "scrolled back · End for the newest " } else { "" };
+    if let Some(notice) = &app.notice {
+        let style = if notice.bad { app.theme.bad() } else { app.theme.good() };
+        return sides(&notice.text, "", area, style, buffer);
+    }
+    if let Some((completion, current)) = &app.completion {
+        let mut spans = Vec::new();
+        for (index, candidate) in completion.candidates.iter().enumerate() {
+            let style = if index == *current { app.theme.bar() } else { faint };
+            spans.push(Span::styled(clean(candidate.trim_end_matches([' ', ','])).into_owned(), style));
+            spans.push(Span::raw(" "));
+        }
+        return put(Line::from(spans), area, buffer);
+    }
+    let of = |seq| room.transcript.get(seq).map_or("a message", |message| message.sender.as_str());
+    let left = match app.mode {
+        Mode::Edit(_) => "editing · Enter saves · Esc gives up".to_owned(),
+        Mode::Reply(seq) => format!("answering {} · Enter sends · Esc gives up", of(seq)),
+        Mode::React(seq) => format!("a reaction for {} · Enter sends · Esc gives up", of(seq)),
+        Mode::Say if app.selecting() => "r answer · e edit · d delete · + react · Esc back".to_owned(),
+        Mode::Say => match &room.typing[..] {
+            [] => String::new(),
+            [user] => format!("{user} is typing…"),
+            [one, other] => format!("{one} and {other} are typing…"),
+            [one, rest @ ..] => format!("{one} and {} others are typing…", rest.len()),
+        },
+    };
+    sides(&left, back, area, faint, buffer);
+}
+
+fn status(app: &App, area: Rect, buffer: &mut Buffer) {
+    let theme = app.theme;
+    let (mark, style, words) = match &app.connection {
+        Connection::Online { user, .. } => ("●", theme.good(), format!("{user} at {}", app.server)),
+        Connection::Connecting => ("◌", theme.news(), "connecting…".to_owned()),
+        Connection::Draining => ("◌", theme.news(), "the service is leaving; waiting for it to come back".to_owned()),
+        Connection::Waiting { why, .. } => {
+            let left = app.retry_at.map_or(0, |at| at.saturating_duration_since(app.now).as_secs() + 1);
+            ("○", theme.bad(), format!("offline, next try in {left} s: {why}"))
+        }
+        Connection::Lost(why) => ("✖", theme.bad(), format!("over: {why}")),
+        Connection::Closed => ("✖", theme.bad(), "closed".to_owned()),
+    };
+    let unsent = match app.unsent {
+        0 => String::new(),
+        count => format!(" · {count} unsent"),
+    };
+    let help = if area.width >= 30 { "  ? help " } else { "" };
+    let room = usize::from(area.width).saturating_sub(2 + width(&unsent) + width(help));
+    let words = cut(&clean(&words), room).into_owned();
+    let mut spans = vec![Span::styled(format!("{mark} "), style), Span::raw(words), Span::styled(unsent, theme.news())];
+    let used: usize = spans.iter().map(|span| width(&span.content)).sum();
+    let gap = usize::from(area.width).saturating_sub(used + width(help));
+    spans.push(Span::raw(" ".repeat(gap)));
+    spans.push(Span::styled(help, theme.faint()));
+    put(Line::from(spans), area, buffer);
+}
+
+/// Answers where the cursor is.
+fn composer(app: &mut App, area: Rect, buffer: &mut Buffer) -> Position {
+    let faint = app.theme.faint();
+    let columns = usize::from(area.width);
+    let (row, column) = app.editor.cursor_cell(columns);
+    let from = (row + 1).saturating_sub(area.height.into());
+    let prompt = Rect { x: 0, width: area.x, height: area.height.min(1), ..area };
+    put(Line::styled(PROMPT, app.theme.strong()), prompt, buffer);
+    if app.editor.is_empty() && area.height > 0 {
+        let words = match app.mode {
+            Mode::Reply(_) => "your answer",
+            Mode::React(_) => "an emoji, such as 👍",
+            _ => "say something, or ? for help",
+        };
+        put(Line::styled(cut(words, columns).into_owned(), faint), Rect { height: 1, ..area }, buffer);
+    }
+    let lines: Vec<String> = app.editor.visible(columns, from, area.height.into()).into_iter().map(shown).collect();
+    for (line, row) in lines.into_iter().zip(area.rows()) {
+        if !line.is_empty() {
+            put(Line::raw(line), row, buffer);
+        }
+    }
+    let inside = |at: usize, length: u16| u16::try_from(at).unwrap_or(u16::MAX).min(length.saturating_sub(1));
+    let row = row.saturating_sub(from);
+    Position { x: area.x + inside(column, area.width), y: area.y + inside(row, area.height) }
+}
+
+/// A row of the composer, cell for cell: a tab is one there, so that the cursor is where it seems to be.
+fn shown(row: &str) -> String {
+    clean(&row.replace('\t', "→")).into_owned()
+}
+
+/// Words at both ends of a line. The right ones go first where there is no room for both.
+fn sides(left: &str, right: &str, area: Rect, style: Style, buffer: &mut Buffer) {
+    let columns = usize::from(area.width);
+    let left = clean(left);
+    let right = if width(right) + 10 < columns { right } else { "" };
+    let apart = usize::from(!right.is_empty());
+    let left = cut(&left, columns.saturating_sub(width(right) + apart));
+    let gap = columns.saturating_sub(width(&left) + width(right));
+    put(Line::styled(format!("{left}{}{right}", " ".repeat(gap)), style), area, buffer);
+}
+
+fn put(line: Line<'_>, area: Rect, buffer: &mut Buffer) {
+    line.render(area.intersection(buffer.area), buffer);
+}
+
+/// Empties an area that something is laid over. Half of a wide character at its edge goes, too.
+fn clear(area: Rect, buffer: &mut Buffer) {
+    for y in area.top()..area.bottom() {
+        if let Some(before) = area.left().checked_sub(1)
+            && let Some(cell) = buffer.cell_mut((before, y))
+            && cell.cell_width() > 1
+        {
+            cell.set_symbol(" ");
+        }
+        for x in area.left()..area.right() {
+            if let Some(cell) = buffer.cell_mut((x, y)) {
+                cell.reset();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+//! What is drawn, on terminals of all sizes, whatever anyone has written.
+
+use std::time::{Duration, SystemTime};
+
+use grpc_chat_client::{Body, Change, Draft, Event, Joined, MsgId, Refused, Seq, Update, Verdict};
+use jiff::tz::TimeZone;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::{Buffer, CellWidth};
+use ratatui::crossterm::event::{Event as Input, KeyCode, KeyModifiers};
+use ratatui::layout::Size;
+use ratatui::style::Color;
+use tokio::time::Instant;
+
+use super::*;
+use crate::tui::theme::Theme;
+
+fn app(rooms: &[&str], width: u16, height: u16, theme: Theme) -> App {
+    let rooms: Vec<String> = rooms.iter().map(|&room| room.to_owned()).collect();
+    let mut app = App::new("sam", &rooms, TimeZone::UTC, theme, Size { width, height }, Instant::now());
+    app.server = "http://127.0.0.1:9090".to_owned();
+    let online = Connection::Online { user: "sam".to_owned(), max_text_bytes: 8 * 1024 };
+    app.update(Update::Connection(online), Instant::now());
+    for room in rooms {
+        joined(&mut app, &room, 0, 0);
+        app.update(Update::CaughtUp { room, seq: 0 }, Instant::now());
+    }
+    app
+}
+
+fn joined(app: &mut App, room: &str, start: Seq, read: Seq) {
+    let verdict = Verdict::Live;
+    let joined = Joined { room: room.to_owned(), verdict, epoch: 1, start, head: 0, oldest: 1, read };
+    app.update(Update::Joined(joined), Instant::now());
+}
+
+/// A quarter past nine on the day on which this was written, and so many minutes.
+fn minute(minute: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_511_700 + 60 * minute)
+}
+
+fn happened(app: &mut App, room: &str, seq: Seq, sender: &str, at: SystemTime, body: Body) {
+    let (room, sender, id) = (room.to_owned(), sender.to_owned(), MsgId([0; 16]));
+    let event = Event { room, seq, prev_seq: seq - 1, time: at, sender, device: String::new(), id, body };
+    app.update(Update::Event(event), Instant::now());
+}
+
+fn says(text: &str) -> Body {
+    Body::Posted { text: text.to_owned(), reply_to: None, erased: false }
+}
+
+fn reacts(seq: Seq, reaction: &str) -> Body {
+    Body::Reacted { seq, reaction: reaction.to_owned(), removed: false }
+}
+
+/// Draws it, and answers the screen.
+fn drawn(app: &mut App, width: u16, height: u16) -> Buffer {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| draw(frame, app)).unwrap();
+    terminal.backend().buffer().clone()
+}
+
+/// The screen as text, as far as there is something on it.
+fn text(buffer: &Buffer) -> String {
+    let mut text = String::new();
+    for y in buffer.area.top()..buffer.area.bottom() {
+        let (mut x, mut row) = (buffer.area.left(), String::new());
+        while x < buffer.area.right() {
+            let cell = &buffer[(x, y)];
+            row.push_str(cell.symbol());
+            x += cell.cell_width().max(1);
+        }
+        text.push_str(row.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A room in which everything has happened that can.
+fn busy(width: u16, height: u16, theme: Theme) -> App {
+    let mut app = app(&["general", "team/ops", "random"], width, height, theme);
+    app.listed(vec!["general".to_owned(), "lobby".to_owned(), "wide/漢字".to_owned()]);
+    let room = "general";
+    happened(&mut app, room, 1, "ann", minute(0), says("Good morning!"));
+    happened(&mut app, room, 2, "ann", minute(1), says("Is anybody here?"));
+    happened(
+        &mut app,
+        room,
+        3,
+        "joe",
+        minute(2),
+        says("A message that is long enough to need more than one row, with 漢字 and 👩‍👩‍👧 in it"),
+    );
+    happened(&mut app, room, 4, "sam", minute(3), says("Yes"));
+    happened(&mut app, room, 5, "sam", minute(4), Body::Edited { seq: 4, text: "Yes, I am".to_owned(), erased: false });
+    happened(&mut app, room, 6, "ann", minute(5), reacts(4, "👍"));
+    happened(&mut app, room, 7, "sam", minute(5), reacts(3, "👍"));
+    happened(&mut app, room, 8, "ann", minute(5), reacts(3, "👍"));
+    let answer = Body::Posted { text: "@sam how are you?".to_owned(), reply_to: Some(4), erased: false };
+    happened(&mut app, room, 9, "a-very-long-name-indeed", minute(24 * 60), answer);
+    happened(&mut app, room, 10, "joe", minute(24 * 60), says("oops"));
+    happened(&mut app, room, 11, "joe", minute(24 * 60 + 1), Body::Deleted { seq: 10 });
+    happened(&mut app, room, 12, "joe", minute(24 * 60 + 2), says("a list:\n\t- one\n\t- two"));
+    happened(&mut app, "team/ops", 1, "joe", minute(0), says("the disk is full"));
+    happened(&mut app, "random", 1, "joe", minute(0), says("@sam look"));
+    let users = ["ann", "joe", "sam"].map(str::to_owned).to_vec();
+    app.update(Update::Present { room: room.to_owned(), users, count: 3 }, Instant::now());
+    app.update(Update::Typing { room: room.to_owned(), users: vec!["ann".to_owned()] }, Instant::now());
+    app
+}
+
+#[test]
+fn a_room_in_which_everything_happens() {
+    let mut app = busy(90, 24, Theme::new(true));
+    insta::assert_snapshot!(text(&drawn(&mut app, 90, 24)));
+}
+
+#[test]
+fn the_same_on_a_small_terminal() {
+    let mut app = busy(40, 10, Theme::new(true));
+    insta::assert_snapshot!(text(&drawn(&mut app, 40, 10)));
+    let mut app = busy(24, 8, Theme::new(true));
+    insta::assert_snapshot!(text(&drawn(&mut app, 24, 8)));
+}
+
+#[test]
+fn without_a_connection_it_says_why_and_what_is_unsent() {
+    let mut app = busy(90, 14, Theme::new(true));
+    let now = Instant::now();
+    type_text(&mut app, "I say this anyway");
+    press(&mut app, KeyCode::Enter, KeyModifiers::NONE);
+    app.update(Update::Unsent(1), now);
+    let why = "no chat service answers at http://127.0.0.1:9090 (nothing listens there)".to_owned();
+    let waiting = Connection::Waiting { why, retry_in: Duration::from_millis(2_500) };
+    app.update(Update::Connection(waiting), now);
+    insta::assert_snapshot!(text(&drawn(&mut app, 90, 14)));
+}
+
+#[test]
+fn what_lies_over_it() {
+    let mut app = busy(90, 26, Theme::new(true));
+    app.overlay = Some((Overlay::Help, 0));
+    insta::assert_snapshot!(text(&drawn(&mut app, 90, 26)));
+    app.overlay = Some((Overlay::Who, 0));
+    insta::assert_snapshot!(text(&drawn(&mut app, 90, 26)));
+    app.overlay = Some((Overlay::Help, 0));
+    drawn(&mut app, 40, 10);
+    press(&mut app, KeyCode::PageDown, KeyModifiers::NONE);
+    insta::assert_snapshot!(text(&drawn(&mut app, 40, 10)));
+    for _ in 0..20 {
+        press(&mut app, KeyCode::PageDown, KeyModifiers::NONE);
+        drawn(&mut app, 40, 10);
+    }
+    press(&mut app, KeyCode::Up, KeyModifiers::NONE);
+    insta::assert_snapshot!(text(&drawn(&mut app, 40, 10)));
+}
+
+#[test]
+fn composing_selecting_and_completing() {
+    let mut app = busy(60, 16, Theme::new(true));
+    type_text(&mut app, "one line\nand another that goes on beyond the edge of the screen\n\tand @");
+    press(&mut app, KeyCode::Tab, KeyModifiers::NONE);
+    insta::assert_snapshot!(text(&drawn(&mut app, 60, 16)));
+    press(&mut app, KeyCode::Char('c'), KeyModifiers::CONTROL);
+    press(&mut app, KeyCode::Up, KeyModifiers::CONTROL);
+    press(&mut app, KeyCode::Up, KeyModifiers::CONTROL);
+    press(&mut app, KeyCode::Up, KeyModifiers::CONTROL);
+    press(&mut app, KeyCode::Char('r'), KeyModifiers::NONE);
+    insta::assert_snapshot!(text(&drawn(&mut app, 60, 16)));
+}
+
+#[test]
+fn unread_messages_are_counted_and_marked_where_they_begin() {
+    let mut app = app(&["general", "random"], 70, 10, Theme::new(true));
+    joined(&mut app, "random", 0, 2);
+    for seq in 1..=4 {
+        happened(&mut app, "random", seq, "ann", minute(seq), says(&format!("message {seq}")));
+    }
+    insta::assert_snapshot!(text(&drawn(&mut app, 70, 10)));
+    press(&mut app, KeyCode::Char('n'), KeyModifiers::CONTROL);
+    insta::assert_snapshot!(text(&drawn(&mut app, 70, 10)));
+}
+
+#[test]
+fn no_size_is_too_small_or_makes_it_draw_outside() {
+    for width in 0..50 {
+        for height in 0..14 {
+            for overlay in [None, Some((Overlay::Help, 3)), Some((Overlay::Who, 1))] {
+                let mut app = busy(width, height, Theme::new(true));
+                type_text(&mut app, "two\nlines");
+                app.overlay = overlay;
+                app.settle();
+                press(&mut app, KeyCode::PageUp, KeyModifiers::NONE);
+                press(&mut app, KeyCode::Up, KeyModifiers::CONTROL);
+                drawn(&mut app, width, height);
+            }
+        }
+    }
+}
+
+#[test]
+fn without_colours_there_are_none() {
+    let mut app = busy(90, 24, Theme::new(false));
+    press(&mut app, KeyCode::Up, KeyModifiers::CONTROL);
+    let screen = drawn(&mut app, 90, 24);
+    assert!(screen.content.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
+    let mut app = busy(90, 24, Theme::new(true));
+    assert!(drawn(&mut app, 90, 24).content.iter().any(|cell| cell.fg != Color::Reset));
+}
+
+/// Every control character there is, and sequences that begin with one.
+fn hostile() -> Vec<String> {
+    let controls = (0..0x20).chain(0x7F..0xA0).chain([0x202A, 0x202E, 0x2066, 0x2069, 0x2028, 0x2029]);
+    let mut all: Vec<String> = controls.map(|code| format!("a{}b", char::from_u32(code).unwrap())).collect();
+    for sequence in
+        ["[2J", "[31m", "]0;title\u{7}", "]52;c;aGk=\u{7}", "P$q\"p\u{1b}\\", "_app\u{1b}\\", "^pm\u{1b}\\", "c"]
+    {
+        all.push(format!("\u{1b}{sequence}"));
+    }
+    all.push("\u{9b}31m\u{9d}0;title\u{9c}\u{90}q\u{9c}".to_owned());
+    all.push(format!("a{}", "\u{301}".repeat(10_000)));
+    all
+}
+
+#[test]
+fn nothing_hostile_is_drawn_wherever_it_comes_from() {
+    let now = Instant::now();
+    for bad in hostile() {
+        let mut app = app(&["general"], 80, 16, Theme::new(true));
+        let bad = || bad.clone();
+        happened(&mut app, "general", 1, &bad(), minute(0), says(&bad()));
+        let answer = Body::Posted { text: bad(), reply_to: Some(1), erased: false };
+        happened(&mut app, "general", 2, &bad(), minute(0), answer);
+        happened(&mut app, "general", 3, &bad(), minute(0), reacts(2, &bad()));
+        app.update(Update::Present { room: "general".to_owned(), users: vec![bad()], count: 1 }, now);
+        app.update(Update::Typing { room: "general".to_owned(), users: vec![bad()] }, now);
+        app.listed(vec![bad()]);
+        app.editor.paste(&bad());
+        for step in 0..4 {
+            match step {
+                0 => {}
+                1 => app.overlay = Some((Overlay::Who, 0)),
+                2 => app.say(true, bad()),
+                _ => {
+                    app.overlay = None;
+                    let why = Refused { code: grpc_chat_client::Code::Unknown, message: bad() };
+                    let draft = Draft::new("general", Change::post("x"));
+                    app.update(Update::Refused { draft, why: why.clone() }, now);
+                    app.update(Update::Connection(Connection::Lost(why)), now);
+                }
+            }
+            let screen = drawn(&mut app, 80, 16);
+            for cell in &screen.content {
+                let steers = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+                assert!(!cell.symbol().contains(steers), "{:?}", cell.symbol());
+                assert!(cell.symbol().chars().count() <= MAX_CELL_CHARS);
+            }
+        }
+    }
+}
+
+fn type_text(app: &mut App, text: &str) {
+    for c in text.chars() {
+        match c {
+            '\n' => press(app, KeyCode::Char('j'), KeyModifiers::CONTROL),
+            '\t' => app.input(Input::Paste("\t".to_owned()), Instant::now()),
+            c => press(app, KeyCode::Char(c), KeyModifiers::NONE),
+        }
+    }
+}
+
+fn press(app: &mut App, code: KeyCode, modifiers: KeyModifiers) {
+    app.input(Input::Key(ratatui::crossterm::event::KeyEvent::new(code, modifiers)), Instant::now());
+}

@@ -1,0 +1,302 @@
+//! The commands that print: the real binary against a real service.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use grpc_chat_service::config::Config as ServiceConfig;
+
+use crate::support::{Output, Service, client, command, nobody, run};
+
+fn chat(service: &Service, args: &[&str]) -> Output {
+    run(client(service).args(args), b"")
+}
+
+/// Everything but the time of a line.
+fn without_time(line: &str) -> String {
+    let mut words = line.splitn(4, ' ');
+    match (words.next(), words.next(), words.next(), words.next()) {
+        (Some(seq), Some(_), Some(_), Some(rest)) if !seq.is_empty() => format!("{seq} {rest}"),
+        _ => line.to_owned(),
+    }
+}
+
+/// A command that goes on until it is killed, and its lines as they come.
+struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    fn line(&mut self) -> String {
+        self.lines.next().unwrap().unwrap()
+    }
+
+    fn interrupt(&mut self) -> Option<i32> {
+        let sent = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_message_is_sent_from_the_command_line_or_standard_input() {
+    let service = Service::start();
+    let sent = chat(&service, &["send", "general", "Hello", "there"]);
+    assert_eq!((sent.stdout.as_str(), sent.stderr.as_str(), sent.code), ("", "", 0));
+    let sent = run(client(&service).args(["send", "general", "--json", "--reply-to", "1"]), b"two\nlines\n");
+    assert!(sent.stdout.starts_with(r#"{"room":"general","seq":2,"time":""#), "{}", sent.stdout);
+    assert!(sent.stdout.ends_with("\"duplicate\":false,\"durability\":\"memory\"}\n"), "{}", sent.stdout);
+
+    let printed = chat(&service, &["history", "general"]);
+    let lines: Vec<String> = printed.stdout.lines().map(without_time).collect();
+    assert_eq!(lines, ["1 sam: Hello there", "2 sam (to 1): two", "    lines"]);
+    assert_eq!(printed.code, 0);
+}
+
+#[test]
+fn what_cannot_be_sent_is_said_with_its_exit_code() {
+    let service = Service::start();
+    for (args, input, code, said) in [
+        (&["send", "general"][..], &b"\n"[..], 2, "nothing to send"),
+        (&["send", "general"], b"\xff\xff", 1, "not UTF-8"),
+        (&["send", "no room", "Hi"], b"", 2, "name has only"),
+        (&["send", "general", "\u{1b}[2J"], b"", 3, "control characters"),
+        (&["send", "general", "Hi", "--reply-to", "7"], b"", 3, "no such message"),
+        (&["--user", "sam smith", "rooms"], b"", 2, "name has only"),
+        (&["--name", "Sam", "rooms"], b"", 2, "--user"),
+        (&["tail", "general", "--after", "x"], b"", 2, "SEQ"),
+        (&["rooms", "--client-cert", "/nonexistent"], b"", 2, "go together"),
+        (&["rooms", "--ca-cert", "/nonexistent"], b"", 2, "cannot read /nonexistent"),
+        (&["rooms", "--config", "/nonexistent"], b"", 2, "cannot read /nonexistent"),
+        (&["rooms", "--token", "a", "--token-file", "b"], b"", 2, "only one of them"),
+        (&["rooms", "--token-file", "/nonexistent"], b"", 1, "cannot read /nonexistent"),
+    ] {
+        let output = run(client(&service).args(args), input);
+        assert_eq!((output.code, output.stdout.as_str()), (code, ""), "{args:?}: {}", output.stderr);
+        assert!(output.stderr.contains(said), "{args:?}: {}", output.stderr);
+    }
+    let too_long = "x".repeat(8 * 1024 + 1);
+    let output = run(client(&service).args(["send", "general"]), too_long.as_bytes());
+    assert_eq!(output.code, 3);
+    assert!(output.stderr.contains("max_text_bytes"), "{}", output.stderr);
+}
+
+#[test]
+fn without_a_service_every_command_says_what_to_run() {
+    let (_socket, url) = nobody();
+    for args in [
+        &["send", "general", "Hi"][..],
+        &["tail", "general"],
+        &["history", "general"],
+        &["rooms"],
+        &["chat", "general"],
+    ] {
+        let output = run(command().args(args).args(["--server", &url]), b"");
+        assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{args:?}");
+        assert_eq!(output.stderr.lines().count(), 1, "{args:?}: {}", output.stderr);
+        assert!(output.stderr.contains("cargo run -p grpc_chat_service"), "{args:?}: {}", output.stderr);
+    }
+}
+
+#[test]
+fn history_pages_through_everything_or_its_end() {
+    let service = Service::start();
+    let input: String = (1..=2_500).map(|n| format!("{n}\n")).collect();
+    let sent = run(client(&service).args(["chat", "general"]), input.as_bytes());
+    assert_eq!(sent.code, 0, "{}", sent.stderr);
+    let texts = |args: &[&str]| -> Vec<u32> {
+        let output = chat(&service, &[&["history", "general", "--json"], args].concat());
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        let text = |line: &str| line.split_once("\"text\":\"").unwrap().1.split('"').next().unwrap().parse().unwrap();
+        output.stdout.lines().map(text).collect()
+    };
+    assert_eq!(texts(&[]), (1..=2_500).collect::<Vec<_>>());
+    assert_eq!(texts(&["--after", "2498"]), [2_499, 2_500]);
+    assert_eq!(texts(&["--last", "1500"]), (1_001..=2_500).collect::<Vec<_>>());
+    assert_eq!(texts(&["--last", "9999"]).len(), 2_500);
+    assert_eq!(texts(&["--last", "0"]).len(), 0);
+    let rooms = chat(&service, &["rooms", "--json"]);
+    assert!(rooms.stdout.starts_with(r#"{"room":"general","head_seq":2500,"head_time":""#), "{}", rooms.stdout);
+}
+
+#[test]
+fn tail_begins_where_it_is_told_and_goes_on() {
+    let service = Service::start();
+    for text in ["one", "two", "three"] {
+        chat(&service, &["send", "general", text]);
+    }
+    let mut last = Running::start(client(&service).args(["tail", "general", "--last", "1"]));
+    let mut after = Running::start(client(&service).args(["tail", "general", "--after", "1", "--json"]));
+    assert_eq!(without_time(&last.line()), "3 sam: three");
+    let first = after.line();
+    assert!(first.contains("\"text\":\"two\""), "{first}");
+    chat(&service, &["--user", "ann", "send", "general", "four"]);
+    assert_eq!(without_time(&last.line()), "4 ann: four");
+    assert_eq!([after.line(), after.line()].map(|line| line.contains("\"text\":\"four\"")), [false, true]);
+
+    // The cursor of another life of the history.
+    let epoch: u64 = first.split_once("\"epoch\":").unwrap().1.split(',').next().unwrap().parse().unwrap();
+    let mut reset =
+        Running::start(client(&service).args(["tail", "general", "--json", "--after", &format!("{}:2", epoch - 1)]));
+    let told = reset.line();
+    assert!(told.starts_with(r#"{"type":"reset","room":"general""#), "{told}");
+}
+
+#[test]
+fn tail_resumes_where_it_was_stopped() {
+    let service = Service::start();
+    let state = tempfile::tempdir().unwrap();
+    let resume = || {
+        let mut command = client(&service);
+        command.args(["tail", "general", "--resume", "--last", "100"]).arg("--state").arg(state.path());
+        command
+    };
+    for text in ["one", "two"] {
+        chat(&service, &["send", "general", text]);
+    }
+    let mut first = Running::start(&mut resume());
+    assert_eq!([first.line(), first.line()].map(|line| without_time(&line)), ["1 sam: one", "2 sam: two"]);
+    assert_eq!(first.interrupt(), Some(130));
+    chat(&service, &["send", "general", "three"]);
+    let mut second = Running::start(&mut resume());
+    assert_eq!(without_time(&second.line()), "3 sam: three");
+    let output = run(&mut resume(), b"");
+    assert_eq!(output.code, 1);
+    assert!(output.stderr.contains("used by another client"), "{}", output.stderr);
+}
+
+#[test]
+fn tail_outlives_its_service() {
+    let data = tempfile::tempdir().unwrap();
+    let on_disk = |listen| ServiceConfig {
+        listen,
+        memory: false,
+        data: Some(data.path().to_owned()),
+        ..ServiceConfig::default()
+    };
+    let service = Service::start_with(on_disk(ServiceConfig::default().listen));
+    let address = service.address();
+    chat(&service, &["send", "general", "before"]);
+    let mut tail = Running::start(client(&service).args(["tail", "general"]));
+    assert_eq!(without_time(&tail.line()), "1 sam: before");
+    service.stop();
+    let service = Service::start_with(on_disk(address));
+    chat(&service, &["send", "general", "after"]);
+    assert_eq!(without_time(&tail.line()), "2 sam: after");
+}
+
+#[test]
+fn in_a_pipe_chat_is_lines_in_and_lines_out() {
+    let service = Service::start();
+    chat(&service, &["send", "general", "long ago"]);
+    let mut ann = Running::start(client(&service).args(["--user", "ann", "chat", "general"]));
+    writeln!(ann.child.stdin.as_mut().unwrap(), "Hey").unwrap();
+    assert_eq!(ann.line(), "ann: Hey");
+    let sam = run(client(&service).args(["chat", "general"]), b"one\n\ntwo");
+    assert_eq!((sam.stdout.as_str(), sam.stderr.as_str(), sam.code), ("sam: one\nsam: two\n", "", 0));
+    assert_eq!([ann.line(), ann.line()], ["sam: one", "sam: two"]);
+    drop(ann.child.stdin.take());
+    assert!(ann.lines.next().is_none());
+    assert_eq!(ann.child.wait().unwrap().code(), Some(0));
+
+    let refused = run(client(&service).args(["chat", "general"]), b"good\n\x1b[2J\n");
+    assert_eq!(refused.code, 3);
+    assert!(refused.stderr.contains("control characters"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_file_says_what_flags_and_environment_do_not() {
+    let service = Service::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("grpc_chat/client.toml");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, format!("server = \"{}\"\nuser = \"filed\"\n", service.address())).unwrap();
+    let configured = |args: &[&str], env: &[(&str, &str)]| {
+        run(command().args(args).env("XDG_CONFIG_HOME", folder.path()).envs(env.iter().copied()), b"")
+    };
+    assert_eq!(configured(&["send", "general", "1"], &[]).code, 0);
+    assert_eq!(configured(&["send", "general", "2"], &[("CHAT_USER", "set")]).code, 0);
+    assert_eq!(configured(&["send", "general", "3", "--user", "flagged"], &[("CHAT_USER", "set")]).code, 0);
+    let history = configured(&["history", "general"], &[]).stdout;
+    let lines: Vec<String> = history.lines().map(without_time).collect();
+    assert_eq!(lines, ["1 filed: 1", "2 set: 2", "3 flagged: 3"]);
+
+    fs::write(&file, "sever = \"here\"\n").unwrap();
+    let output = configured(&["rooms"], &[]);
+    assert_eq!(output.code, 2);
+    assert!(output.stderr.contains("client.toml") && output.stderr.contains("sever"), "{}", output.stderr);
+}
+
+#[test]
+fn who_only_reads_needs_no_name() {
+    let service = Service::start();
+    let nobody = |args: &[&str]| {
+        let mut command = client(&service);
+        for variable in ["USER", "LOGNAME", "USERNAME"] {
+            command.env_remove(variable);
+        }
+        run(command.args(args), b"")
+    };
+    assert_eq!(nobody(&[]).stdout, "Sam: Hi\nAnn: Hey\nJohn: Hello\n");
+    for args in [&["history", "general"][..], &["rooms"]] {
+        assert_eq!(nobody(args).code, 0, "{args:?}");
+    }
+    let output = nobody(&["send", "general", "Hi"]);
+    assert_eq!(output.code, 2);
+    assert!(output.stderr.contains("--user"), "{}", output.stderr);
+    assert_eq!(nobody(&["send", "general", "Hi", "--user", "sam"]).code, 0);
+}
+
+#[test]
+fn shells_can_complete_it() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = run(command().args(["completions", shell]), b"");
+        assert_eq!(output.code, 0);
+        assert!(output.stdout.contains("token-file"), "{shell}");
+    }
+}
+
+#[test]
+fn every_command_has_help() {
+    for args in [&["--help"][..], &["chat", "--help"], &["send", "--help"], &["tail", "--help"], &["history", "--help"]]
+    {
+        let output = run(command().args(args), b"");
+        assert_eq!(output.code, 0);
+        assert!(output.stdout.contains("--server <URL>"), "{args:?}");
+    }
+    assert!(run(command().arg("--help"), b"").stdout.contains("Exit codes"));
+}
+
+#[test]
+fn a_reader_of_a_command_that_has_seen_enough_is_success() {
+    let service = Service::start();
+    let input: String = (0..20_000).map(|n| format!("{n}\n")).collect();
+    assert_eq!(run(client(&service).args(["chat", "general"]), input.as_bytes()).code, 0);
+    let mut history = Running::start(client(&service).args(["history", "general"]));
+    history.line();
+    let Running { child, lines } = &mut history;
+    drop(std::mem::replace(lines, BufReader::new(dead_end()).lines()));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// The output of a program that says nothing.
+fn dead_end() -> ChildStdout {
+    let mut nothing = Command::new("true").stdout(Stdio::piped()).spawn().unwrap();
+    let stdout = nothing.stdout.take().unwrap();
+    nothing.wait().unwrap();
+    stdout
+}

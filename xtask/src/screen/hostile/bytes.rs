@@ -1,0 +1,107 @@
+//! Which bytes may reach a terminal. Pure.
+
+use crate::Outcome;
+
+/// What the screen itself turns on and off: a screen of its own, pastes, focus, mouse, cursor, whole frames.
+const MODES: [&str; 7] = ["1049", "2004", "1004", "1000", "1006", "25", "2026"];
+
+/// The colours that it draws with; a service has no part in choosing them.
+const COLOURS: [u8; 17] = [32, 34, 37, 62, 98, 130, 132, 135, 138, 160, 168, 172, 178, 238, 245, 255, 0];
+
+/// A screen that was captured has none of them.
+pub(super) fn check_text(screen: &str) -> Outcome {
+    match screen.chars().find(|c| c.is_control() && *c != '\n' || is_override(*c)) {
+        None => Ok(()),
+        Some(c) => Err(format!("there is a {c:?} on the screen:\n{screen}").into()),
+    }
+}
+
+/// Lines have none at all, but their ends and tabs.
+pub(super) fn check_lines(raw: &[u8]) -> Outcome {
+    let text = String::from_utf8_lossy(raw);
+    match text.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t') || is_override(*c)) {
+        None => Ok(()),
+        Some(c) => Err(format!("{c:?} was written, in {:?}", around(&text, c)).into()),
+    }
+}
+
+/// The screen draws with escape sequences; each of them is one of its own.
+pub(super) fn check_drawn(raw: &[u8]) -> Outcome {
+    let text = String::from_utf8_lossy(raw);
+    let mut rest = text.as_ref();
+    while let Some(at) = rest.find(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t') || is_override(c)) {
+        let sequence = rest[at..].strip_prefix("\u{1b}[");
+        let end = sequence.and_then(|it| it.find(|c: char| c.is_ascii_alphabetic()));
+        let (Some(sequence), Some(end)) = (sequence, end) else {
+            return Err(format!("{:?} was written", rest[at..].chars().take(20).collect::<String>()).into());
+        };
+        if !is_own(&sequence[..end], sequence.as_bytes()[end]) {
+            return Err(format!("ESC [ {} was written, and the screen does not draw so", &sequence[..=end]).into());
+        }
+        rest = &sequence[end + 1..];
+    }
+    Ok(())
+}
+
+fn is_own(parameters: &str, end: u8) -> bool {
+    let numbers = || parameters.split(';').all(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+    match end {
+        b'h' | b'l' => {
+            parameters.strip_prefix('?').is_some_and(|modes| modes.split(';').all(|mode| MODES.contains(&mode)))
+        }
+        b'u' => parameters.starts_with(['>', '<']),
+        b'm' => is_own_style(&parameters.split(';').collect::<Vec<_>>()),
+        b'H' | b'J' | b'K' | b'A' | b'B' | b'C' | b'D' | b'G' => numbers(),
+        _ => false,
+    }
+}
+
+fn is_own_style(mut codes: &[&str]) -> bool {
+    loop {
+        codes = match codes {
+            [] => return true,
+            ["38" | "48", "5", colour, rest @ ..] if colour.parse().is_ok_and(|colour| COLOURS.contains(&colour)) => {
+                rest
+            }
+            ["" | "0" | "1" | "2" | "3" | "7" | "22" | "23" | "27" | "39" | "49" | "59", rest @ ..] => rest,
+            _ => return false,
+        }
+    }
+}
+
+fn is_override(c: char) -> bool {
+    matches!(c, '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+fn around(text: &str, c: char) -> String {
+    text.split(c).next().unwrap_or_default().chars().rev().take(40).collect::<Vec<_>>().into_iter().rev().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_screen_draws_with_is_told_from_everything_else() {
+        check_drawn(b"\x1b[?1049h\x1b[1;1H\x1b[38;5;245;49mHi\x1b[0m\r\n\x1b[?2026l\x1b[>1u").unwrap();
+        for bad in [
+            "\u{1b}]0;title\u{7}",
+            "\u{1b}[5m",
+            "\u{1b}[38;5;199m",
+            "\u{1b}[31m",
+            "\u{1b}[?1047h",
+            "\u{1b}[6n",
+            "\u{1b}c",
+            "\u{1b}",
+            "\u{7}",
+            "\u{9b}5m",
+            "\u{202e}",
+        ] {
+            check_drawn(bad.as_bytes()).unwrap_err();
+            check_lines(bad.as_bytes()).unwrap_err();
+            check_text(bad).unwrap_err();
+        }
+        check_lines("plain, \u{fffd}\ttext\r\n".as_bytes()).unwrap();
+        check_text("plain\ntext").unwrap();
+    }
+}
