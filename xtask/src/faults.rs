@@ -15,6 +15,7 @@ mod rot;
 mod second;
 pub(crate) mod site;
 mod slow;
+mod stampede;
 mod sync;
 
 use std::error::Error;
@@ -59,6 +60,7 @@ const FAULTS: &[Fault] = &[
     Fault { name: "rot", what: "bytes on disk that change, vanish or appear", run: rot::run },
     Fault { name: "power", what: "power cuts, under load", run: power::run },
     Fault { name: "client", what: "the client library, under all of that at once, a minute a round", run: client::run },
+    Fault { name: "stampede", what: "everyone loses the service at once, and it comes back", run: stampede::run },
     Fault { name: "slow", what: "readers that stop reading", run: slow::run },
 ];
 
@@ -173,6 +175,11 @@ mod tests {
     #[test]
     fn an_application_receives_every_event_once_and_every_send_resolves_whatever_happens() {
         holds("client");
+    }
+
+    #[test]
+    fn everyone_is_back_soon_after_a_restart_and_not_all_at_once() {
+        holds("stampede");
     }
 
     #[test]

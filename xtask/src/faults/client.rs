@@ -33,9 +33,9 @@ const SMALL: Duration = Duration::from_secs(12);
 
 pub(crate) fn run(size: Size) -> Ended {
     let (climate, lifetime, backoff) = if size.small {
-        (&BRIEF, 700..2_500, Backoff { base: Duration::from_millis(50), max: Duration::from_millis(500) })
+        (&BRIEF, 500..5_500, Backoff { base: Duration::from_millis(50), max: Duration::from_millis(500) })
     } else {
-        (&ROUGH, 5_000..40_000, Backoff::default())
+        (&ROUGH, 2_000..30_000, Backoff::default())
     };
     let rounds = u32::try_from(size.rounds.unwrap_or(ROUNDS))?;
     let length = if size.small { SMALL } else { ROUND.saturating_mul(rounds) };
@@ -60,7 +60,7 @@ pub(crate) fn run(size: Size) -> Ended {
         cast.begin().await?;
         cast.storm(climate, &mut random);
         let until = Instant::now() + length;
-        let (service, happened) = mishaps((&site, &data), service, climate, until, &mut random).await?;
+        let (service, happened) = mishaps(&site, &data, service, climate, until, &mut random).await?;
         let history = cast.settle(&site).await?;
         let status = service.stop()?;
         if !status.success() {

@@ -48,7 +48,7 @@ pub(super) enum Order {
 }
 
 /// What one application is.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Part {
     pub(super) user: String,
     pub(super) speaks: bool,

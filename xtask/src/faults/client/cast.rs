@@ -9,17 +9,16 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::application::{Application, Counts, Order, PATIENCE, Part, SharedNotes};
 use super::notes::Notes;
-use super::weather::{Climate, Mishaps, storms};
+use super::weather::{Climate, Holes, Mishaps, storms};
 use crate::faults::checker::{History, Tally, check};
 use crate::faults::cutter::Cutter;
-use crate::faults::load::{Count, heads, history};
+use crate::faults::load::{heads, history};
 use crate::faults::site::Site;
 
 pub(super) struct Cast {
     orders: watch::Sender<Order>,
     counts: Counts,
-    /// Of black holes.
-    holes: Count,
+    holes: Holes,
     networks: Vec<Arc<Cutter>>,
     storms: JoinSet<()>,
     notes: Vec<SharedNotes>,
@@ -32,7 +31,7 @@ impl Cast {
         Self {
             orders: watch::Sender::new(Order::Listen),
             counts: Counts::default(),
-            holes: Count::default(),
+            holes: Holes::default(),
             networks: Vec::new(),
             storms: JoinSet::new(),
             notes: Vec::new(),
@@ -91,6 +90,10 @@ impl Cast {
         let readers: Vec<_> = notes.iter().flat_map(|notes| notes.readings()).collect();
         let mut tally = check(history, &senders, &readers);
         tally.violations.extend(notes.iter().flat_map(|notes| notes.violations(history)));
+        let unnoticed = self.holes.unnoticed.get();
+        if unnoticed > 0 {
+            tally.violations.push(format!("{unnoticed} black holes were not noticed"));
+        }
         tally
     }
 
@@ -98,7 +101,7 @@ impl Cast {
     pub(super) fn numbers(&self, mishaps: &Mishaps) -> Result<String, String> {
         let cuts: usize = self.networks.iter().map(|network| network.cuts().made()).sum();
         let connections: usize = self.networks.iter().map(|network| network.connections().len()).sum();
-        let (holes, closed, crashed) = (self.holes.get(), self.counts.closed.get(), self.counts.crashed.get());
+        let (holes, closed, crashed) = (self.holes.all.get(), self.counts.closed.get(), self.counts.crashed.get());
         let Mishaps { kills, drains } = mishaps;
         let returns: usize = self.notes.iter().map(|notes| notes.lock().returns()).sum();
         let longest = self.notes.iter().map(|notes| notes.lock().longest()).max().unwrap_or_default();

@@ -19,6 +19,8 @@ pub(super) struct Notes {
     rooms: Vec<String>,
     sending: Sending,
     drafts: HashMap<Id, Draft>,
+    /// Those of them for which no ack is known, and which were not withdrawn.
+    open: usize,
     lives: Vec<Life>,
     longest: Duration,
     returns: usize,
@@ -81,6 +83,7 @@ impl Notes {
             rooms: rooms.to_vec(),
             sending: Sending::default(),
             drafts: HashMap::new(),
+            open: 0,
             lives: Vec::new(),
             longest: Duration::ZERO,
             returns: 0,
@@ -102,6 +105,9 @@ impl Notes {
 
     /// The application was told something.
     pub(super) fn told(&mut self, life: usize, update: &Update, now: Instant) {
+        let before = life.checked_sub(1).and_then(|before| self.lives[before].end);
+        // What was acked just before a crash may be sent once more.
+        let after_crash = matches!(before, Some(End::Crashed(_)));
         let life = &mut self.lives[life];
         match update {
             // The session goes on until its end.
@@ -128,7 +134,13 @@ impl Notes {
                 let Some(heard) = life.rooms.get_mut(room) else { return self.stranger(room) };
                 heard.reading.caught_up(*seq);
             }
-            Update::Unsent(unsent) => life.unsent = *unsent,
+            Update::Unsent(unsent) => {
+                life.unsent = *unsent;
+                if *unsent > self.open && !after_crash {
+                    let open = self.open;
+                    self.violations.push(format!("it was told that {unsent} are unsent, of {open} without an ack"));
+                }
+            }
             Update::Present { .. } => {}
             Update::JoinRefused { .. }
             | Update::Typing { .. }
@@ -147,6 +159,7 @@ impl Notes {
         self.sending.sent(id, room, text);
         let number = self.drafts.len();
         self.drafts.insert(id, Draft { number, life, state: State::Asked });
+        self.open += 1;
     }
 
     pub(super) fn taken(&mut self, id: Id, now: Instant) {
@@ -189,6 +202,9 @@ impl Notes {
     fn set(&mut self, id: Id, state: State) {
         if let Some(draft) = self.drafts.get_mut(&id) {
             draft.state = state;
+        }
+        if matches!(state, State::Acked | State::Withdrawn) {
+            self.open -= 1;
         }
     }
 
@@ -532,6 +548,7 @@ mod tests {
         let why = Refused { code: Code::Internal, message: "no".to_owned() };
         for (update, wrong) in [
             (Update::Unsent(3), "told last that 3 are unsent"),
+            (Update::Unsent(3), "told that 3 are unsent, of 0 without an ack"),
             (Update::NotKept("full".to_owned()), "full"),
             (Update::Connection(Connection::Lost(why)), "gave up: no"),
             (Update::CaughtUp { room: "s".to_owned(), seq: 1 }, "told of s, which it did not join"),

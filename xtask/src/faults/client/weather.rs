@@ -49,6 +49,18 @@ pub(super) const BRIEF: Climate = Climate {
     down: &[0..1, 0..300, 500..1_200],
 };
 
+/// A client that hears nothing connects again before a black hole is as old as this: its transport asks after 10 s and
+/// waits for 10 s, and then it waits for 6 s at most.
+const NOTICED: Duration = Duration::from_secs(28);
+
+/// Black holes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Holes {
+    pub(super) all: Count,
+    /// Those that were not noticed although they were old enough.
+    pub(super) unnoticed: Count,
+}
+
 /// What has happened to the service.
 #[derive(Debug, Default)]
 pub(super) struct Mishaps {
@@ -62,7 +74,7 @@ fn some(lengths: &[Range<u64>], random: &mut fastrand::Rng) -> Duration {
 }
 
 /// Storms over one network, for ever: squalls of cuts, and black holes.
-pub(super) async fn storms(network: Arc<Cutter>, climate: &Climate, mut random: fastrand::Rng, holes: Count) {
+pub(super) async fn storms(network: Arc<Cutter>, climate: &Climate, mut random: fastrand::Rng, holes: Holes) {
     loop {
         tokio::time::sleep(some(climate.fair, &mut random)).await;
         if random.u8(..3) > 0 {
@@ -75,8 +87,12 @@ pub(super) async fn storms(network: Arc<Cutter>, climate: &Climate, mut random: 
         network.cuts().want(0);
         let [up, down] = [[true, true], [true, true], [true, false], [false, true]][random.usize(..4)];
         network.swallow(Hole { up, down, shut: random.bool() });
-        holes.one_more();
-        tokio::time::sleep(some(climate.hole, &mut random)).await;
+        holes.all.one_more();
+        let (length, connections) = (some(climate.hole, &mut random), network.connections().len());
+        tokio::time::sleep(length).await;
+        if up && down && length > NOTICED && network.connections().len() == connections {
+            holes.unnoticed.one_more();
+        }
         // What was on its way never comes, or late.
         if random.u8(..4) > 0 {
             network.cuts().want(1);
@@ -89,7 +105,8 @@ pub(super) async fn storms(network: Arc<Cutter>, climate: &Climate, mut random: 
 /// The service is killed and asked to leave, as often as there is time, and started again each time. Answers it as it
 /// runs in the end.
 pub(super) async fn mishaps(
-    (site, data): (&Site, &Path),
+    site: &Site,
+    data: &Path,
     mut service: Service,
     climate: &Climate,
     until: Instant,
