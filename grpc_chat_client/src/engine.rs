@@ -225,6 +225,10 @@ impl Engine {
             let owner = self.owner.take().unwrap_or_default();
             let message = format!("what is kept here belongs to {owner}, and the service takes this user for {user}");
             let why = Refused { code: Code::FailedPrecondition, message };
+            // What this user has said is not to be said by the other one, when that one comes back.
+            for id in self.outbox.of_this_run() {
+                self.forget(id);
+            }
             return self.over(Connection::Lost(why.clone()), &SendError::Lost(why));
         }
         if self.settings.keeps && self.owner.is_none() {

@@ -40,6 +40,11 @@ impl Outbox {
         self.drafts.get(&number).map(|posted| posted.draft.id)
     }
 
+    /// The drafts that were not left by an earlier run.
+    pub(crate) fn of_this_run(&self) -> Vec<MsgId> {
+        self.drafts.values().filter(|posted| posted.reply.is_some()).map(|posted| posted.draft.id).collect()
+    }
+
     /// How many are not acked.
     pub(crate) fn len(&self) -> usize {
         self.drafts.len()

@@ -573,8 +573,15 @@ fn what_an_earlier_run_left_is_gone_on_with() {
     assert_eq!(starts, [Some(after), Some(join::Start::Last(10)), None]);
 
     let mut engine = Engine::new(SETTINGS, kept("ann"), 1);
+    let _outcome = post(&mut engine, "north", "sam's own");
+    let saved = engine.actions.iter().find_map(|action| match action {
+        Action::Save(draft) => Some(draft.id),
+        _ => None,
+    });
     engine.opened(&welcome(), now);
     assert!(engine.actions.contains(&Action::Over), "one user's drafts are not sent by another");
+    assert!(engine.actions.contains(&Action::Forget(saved.unwrap())), "nor are they left to the other");
+    assert!(!engine.actions.contains(&Action::Forget(draft.id)));
     assert!(said(&mut engine).is_empty());
 }
 
