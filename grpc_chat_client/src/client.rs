@@ -240,7 +240,7 @@ impl Client {
         let _ = self.commands.send(Command::Typing { room: room.into() }).await;
     }
 
-    /// Gets a token from [`Token::Source`](crate::Token::Source) now and tells it to the service, without reconnecting.
+    /// Gets a token from [`Token::Source`] now and tells it to the service, without reconnecting.
     pub async fn refresh_token(&self) {
         let _ = self.commands.send(Command::RefreshToken).await;
     }
