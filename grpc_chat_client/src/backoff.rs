@@ -6,9 +6,9 @@ use std::time::Duration;
 /// The longest delays before attempts that follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// The longest delay before the first attempt; each further one doubles it.
+    /// The longest delay before the first attempt; each further one doubles it. Less than a millisecond counts as one.
     pub base: Duration,
-    /// No delay is longer.
+    /// No delay is longer. More than a day counts as a day.
     pub max: Duration,
 }
 
@@ -19,6 +19,12 @@ impl Default for Backoff {
 }
 
 impl Backoff {
+    /// Neither a loop without a pause, nor for ever.
+    pub(crate) fn within_reason(self) -> Self {
+        let max = self.max.clamp(Duration::from_millis(1), Duration::from_secs(24 * 60 * 60));
+        Self { base: self.base.clamp(Duration::from_millis(1), max), max }
+    }
+
     /// The longest delay before this attempt, the first being 0.
     #[must_use]
     pub fn ceiling(&self, attempt: u32) -> Duration {

@@ -19,14 +19,20 @@ use crate::connection::TlsError;
 use crate::convert;
 use crate::engine::{Command, Engine, Kept, Settings, may_pass};
 use crate::line::{Access, Opener};
-use crate::mailbox::{self, Events};
+use crate::mailbox::{self, Events, Mailbox};
 use crate::model::{Ack, Change, Connection, Draft, Joined, MsgId, Page, Place, Refused, Room, Start};
 use crate::outbox::{Outcome, Posted};
-use crate::state::{State, StateError};
+use crate::state::{NotKept, State, StateError};
 use crate::task::Task;
 
 /// Commands that the task has not taken yet, beside drafts.
 const COMMANDS: usize = 256;
+
+/// The most drafts that may be unsent, whatever is configured.
+const MAX_UNSENT: usize = 1_000_000;
+
+/// The longest that anything is waited for.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// How long one call for a page may take, and how long it is tried in all.
 const CALL: Duration = Duration::from_secs(10);
@@ -42,7 +48,9 @@ pub struct Client {
     commands: mpsc::Sender<Command>,
     places: Arc<Semaphore>,
     link: watch::Receiver<Link>,
+    mailbox: Arc<Mailbox>,
     backoff: Backoff,
+    can_refresh: bool,
 }
 
 /// How the client stands, for its handles.
@@ -51,6 +59,8 @@ pub(crate) struct Link {
     pub(crate) connection: Connection,
     /// There is a session; its connection takes other calls.
     pub(crate) access: Option<Access>,
+    /// The client is over, and this could not be written.
+    pub(crate) not_kept: Option<NotKept>,
 }
 
 /// A draft on its way. Resolves with its ack, however many connections that takes. Dropping it does not stop the draft.
@@ -68,7 +78,7 @@ pub enum SendError {
     /// Too much is unsent already. It was not taken.
     Full,
     /// The client ended before the answer came. Whether it was stored is not known; with a state on disk, the next run
-    /// sends it again.
+    /// sends it again, unless it ended because that state is another user's.
     Lost(Refused),
     /// The application closed the client before the answer came. As with [`SendError::Lost`].
     Closed,
@@ -96,7 +106,8 @@ pub enum OpenError {
     State(StateError),
 }
 
-/// Starts a client on the current tokio runtime. It connects by itself: whether it succeeds is told by [`Events`].
+/// Starts a client on the current tokio runtime, which has to be one with I/O and time. It connects by itself: whether it
+/// succeeds is told by [`Events`].
 ///
 /// # Errors
 ///
@@ -111,6 +122,8 @@ pub async fn connect(config: Config) -> Result<(Client, Events), OpenError> {
             if matches!(config.token, Token::None) {
                 match kept.owner.take() {
                     Some(owner) if owner != config.user => {
+                        // Nothing has been asked of it; when this is answered its owner can open it.
+                        let _ = state.close().await;
                         return Err(OpenError::State(StateError::NotYours { path, owner }));
                     }
                     _ => state.own(config.user.clone()),
@@ -120,20 +133,21 @@ pub async fn connect(config: Config) -> Result<(Client, Events), OpenError> {
             (Some(state), kept)
         }
     };
-    let settings =
-        Settings { backoff: config.backoff, can_refresh: config.token.can_change(), keeps: keeper.is_some() };
-    let (commands, taken) = mpsc::channel(config.max_unsent + COMMANDS);
-    let (mailbox, events) = mailbox::open(config.waiting);
-    let (linking, link) = watch::channel(Link { connection: Connection::Connecting, access: None });
+    let (backoff, can_refresh) = (config.backoff.within_reason(), config.token.can_change());
+    let settings = Settings { backoff, can_refresh, keeps: keeper.is_some() };
+    let max_unsent = config.max_unsent.clamp(1, MAX_UNSENT);
+    let (commands, taken) = mpsc::channel(max_unsent + COMMANDS);
+    let (mailbox, events) = mailbox::open(config.waiting.at_least(), keeper.is_some());
+    let (linking, link) = watch::channel(Link { connection: Connection::Connecting, access: None, not_kept: None });
     let engine = Engine::new(settings, kept, fastrand::u64(..));
-    tokio::spawn(Task::new(engine, opener, taken, mailbox, keeper, linking).run());
-    let places = Arc::new(Semaphore::new(config.max_unsent));
-    Ok((Client { commands, places, link, backoff: config.backoff }, events))
+    tokio::spawn(Task::new(engine, opener, taken, Arc::clone(&mailbox), keeper, linking).run());
+    let places = Arc::new(Semaphore::new(max_unsent));
+    Ok((Client { commands, places, link, mailbox, backoff, can_refresh }, events))
 }
 
 impl Client {
     /// Receives a room, from `start` on. Resolves when it is joined; what is received comes as updates. The client joins it
-    /// again after every lost connection, until it is left.
+    /// again after every lost connection, until it is left. Dropped while it waits, the room is joined all the same.
     ///
     /// # Errors
     ///
@@ -149,14 +163,16 @@ impl Client {
         joined.await.map_err(|_| ended())?
     }
 
-    /// Stops receiving a room.
+    /// Stops receiving a room. What has been received already is still told.
     pub async fn leave(&self, room: impl Into<String>) {
         // A client that has ended receives nothing.
         let _ = self.commands.send(Command::Leave { room: room.into() }).await;
     }
 
-    /// Says something. Resolves when it is stored, however many connections that takes. Waits first if too much is unsent;
-    /// dropped while it waits, nothing is sent.
+    /// Says something. Resolves when it is stored, however many connections that takes. Waits first if too much is unsent.
+    ///
+    /// Dropped before it resolves, as by a timeout, it may be sent or not. To send it again and have it stored once, make
+    /// a [`Draft`] and [`post`](Client::post) a clone of it each time: they have one id.
     ///
     /// # Errors
     ///
@@ -204,7 +220,8 @@ impl Client {
     /// # Errors
     ///
     /// [`SendError`] if the client has ended.
-    pub async fn post(&self, draft: Draft) -> Result<Sending, SendError> {
+    pub async fn post(&self, mut draft: Draft) -> Result<Sending, SendError> {
+        self.place_in_time(&mut draft);
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| self.ended())?;
         let (reply, outcome) = oneshot::channel();
         let id = draft.id;
@@ -218,7 +235,8 @@ impl Client {
     /// # Errors
     ///
     /// [`SendError::Full`] if too much is unsent, and others if the client has ended.
-    pub fn try_post(&self, draft: Draft) -> Result<Sending, SendError> {
+    pub fn try_post(&self, mut draft: Draft) -> Result<Sending, SendError> {
+        self.place_in_time(&mut draft);
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| SendError::Full)?;
         let (reply, outcome) = oneshot::channel();
         let id = draft.id;
@@ -230,22 +248,37 @@ impl Client {
         Ok(Sending { id, outcome })
     }
 
-    /// Notes that the user has read a room up to here, as soon as the service can be told. A lower mark changes nothing.
+    /// What an application says about a message, it says about the one that it was told of.
+    fn place_in_time(&self, draft: &mut Draft) {
+        if draft.epoch.is_none() && draft.change.is_about_a_place() {
+            draft.epoch = self.mailbox.epoch(&draft.room);
+        }
+    }
+
+    /// Notes that the user has read a room up to here, as soon as the service can be told. A lower mark changes nothing. Not
+    /// kept on disk: what could not be told when the client ends is forgotten.
     pub async fn mark_read(&self, room: impl Into<String>, seq: u64) {
         let _ = self.commands.send(Command::MarkRead { room: room.into(), seq }).await;
     }
 
-    /// The user is typing. To be called for each key, or less often than every six seconds; lost without a session.
+    /// The user is typing. To be called for each key, or at least every six seconds; lost without a session.
     pub async fn typing(&self, room: impl Into<String>) {
         let _ = self.commands.send(Command::Typing { room: room.into() }).await;
     }
 
-    /// Gets a token from [`Token::Source`] now and tells it to the service, without reconnecting.
-    pub async fn refresh_token(&self) {
-        let _ = self.commands.send(Command::RefreshToken).await;
+    /// Gets a token from [`Token::Source`] now and tells it to the service, without reconnecting. Resolves when the service
+    /// has taken it; without a session, when there is one to open the next session with.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] if there is no token, the service does not take it, or the client has ended.
+    pub async fn refresh_token(&self) -> Result<(), Refused> {
+        let (reply, refreshed) = oneshot::channel();
+        self.commands.send(Command::RefreshToken { reply }).await.map_err(|_| self.unreachable())?;
+        refreshed.await.map_err(|_| self.unreachable())?
     }
 
-    /// A page of a room's history. `length` is at most 1,000; a page may be shorter because it is large.
+    /// A page of a room's history. `length` is at most 1,000, and 0 means 100; a page may be shorter because it is large.
     ///
     /// # Errors
     ///
@@ -290,9 +323,11 @@ impl Client {
     /// Waits while the client is connecting, and answers what came of it.
     pub async fn attempted(&self) -> Connection {
         let mut link = self.link.clone();
-        // An error says that the task has ended, and what it said last holds.
-        let _ = link.wait_for(|link| link.connection != Connection::Connecting).await;
-        self.connection()
+        match link.wait_for(|link| link.connection != Connection::Connecting).await {
+            Ok(link) => link.connection.clone(),
+            // The task has ended, and what it said last holds.
+            Err(_) => self.connection(),
+        }
     }
 
     /// Waits until nothing is unsent.
@@ -306,16 +341,21 @@ impl Client {
         done.await.map_err(|_| self.ended())
     }
 
-    /// Ends the client. What has been asked so far is waited for if there is a session, but not longer than `grace`;
-    /// resolves when everything is over and what is kept is on disk.
-    pub async fn close(self, grace: Duration) {
-        // A clock does not go on for ever.
-        let until = Instant::now().checked_add(grace).unwrap_or_else(|| Instant::now() + PATIENCE);
+    /// Ends the client. What is unsent is waited for, with or without a session, but not longer than `grace`. Resolves when
+    /// everything is over and what is kept is on disk.
+    ///
+    /// # Errors
+    ///
+    /// [`NotKept`] if something is to be kept for the next run, and could not be.
+    pub async fn close(self, grace: Duration) -> Result<(), NotKept> {
+        let until = Instant::now() + grace.min(LONGEST);
         let _ = self.commands.send(Command::Close { until }).await;
         self.commands.closed().await;
         // The task lets go of the link last.
         let mut link = self.link;
         while link.changed().await.is_ok() {}
+        let not_kept = link.borrow().not_kept.clone();
+        not_kept.map_or(Ok(()), Err)
     }
 
     /// Calls on the connection of the session, and tries again while it may help.
@@ -325,7 +365,7 @@ impl Client {
         call: impl AsyncFn(ChatServiceClient<Channel>, tonic::Request<M>) -> Result<Response<T>, Status>,
     ) -> Result<T, Refused> {
         let deadline = Instant::now() + PATIENCE;
-        let mut attempt = 0;
+        let (mut attempt, mut refreshed) = (0, false);
         loop {
             let access = tokio::time::timeout_at(deadline, self.access()).await;
             let access = access.map_err(|_| self.unreachable())??;
@@ -337,6 +377,12 @@ impl Client {
                 Ok(Err(status)) => status,
                 Err(_) => Status::deadline_exceeded("the service did not answer in time"),
             };
+            // A session lives on when its token has ended; a call of its own does not.
+            if status.code() == Code::Unauthenticated && self.can_refresh && !refreshed {
+                refreshed = true;
+                tokio::time::timeout_at(deadline, self.refresh_token()).await.map_err(|_| self.unreachable())??;
+                continue;
+            }
             let spread = self.backoff.delay(attempt, &mut fastrand::Rng::new());
             let delay = convert::retry_hint(&status).unwrap_or_default() + spread;
             if !may_pass(status.code()) || Instant::now() + delay > deadline {
@@ -386,7 +432,7 @@ impl Future for Sending {
     type Output = Result<Ack, SendError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // The task answers every draft before it ends, and one that it never took was not sent.
+        // The task answers every draft that it took before it ends.
         Pin::new(&mut self.outcome).poll(cx).map(|outcome| outcome.unwrap_or(Err(SendError::Closed)))
     }
 }
@@ -426,4 +472,11 @@ impl fmt::Display for OpenError {
     }
 }
 
-impl std::error::Error for OpenError {}
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Tls(error) => Some(error),
+            Self::State(error) => Some(error),
+        }
+    }
+}

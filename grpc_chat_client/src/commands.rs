@@ -19,9 +19,10 @@ const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
 pub(crate) async fn open(config: Config) -> Result<(Client, Events), Failure> {
     let (client, events) = connect(config).await?;
     match client.attempted().await {
-        Connection::Waiting { why, .. } => Err(Failure::Failed(format!(
+        Connection::Waiting { why, .. } if why.contains("nothing listens there") => Err(Failure::Failed(format!(
             "{why}; start a service with `cargo run -p grpc_chat_service`, or name another with --server URL"
         ))),
+        Connection::Waiting { why, .. } => Err(Failure::Failed(why)),
         Connection::Lost(why) => Err(why.into()),
         _ => Ok((client, events)),
     }
@@ -56,7 +57,10 @@ pub(crate) async fn stopped() -> u8 {
 
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
-        Self::Failed(error.to_string())
+        match error {
+            OpenError::Tls(_) => Self::Usage(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
     }
 }
 

@@ -27,9 +27,11 @@ pub struct Config {
     pub program: (String, String),
     /// A file that keeps, for the next run of the program, drafts that are not acked and how far the application has come
     /// in each room. It is made if it does not exist, belongs to one user of one service, and is used by one client at a
-    /// time. `None`: nothing is kept.
+    /// time. Give each user a file: with a token it is only known once there is a session whose it is, and what was said
+    /// before in a run that never had one goes to whoever the file belongs to. `None`: nothing is kept.
     pub state: Option<PathBuf>,
-    /// Drafts that may be unsent at once. For one more the application waits, or is told [`SendError::Full`].
+    /// Drafts that may be unsent at once, 1 to 1,000,000; other values count as the nearest. For one more the application
+    /// waits, or is told [`SendError::Full`].
     ///
     /// [`SendError::Full`]: crate::SendError::Full
     pub max_unsent: usize,
@@ -66,7 +68,8 @@ pub enum Token {
     None,
     /// Always the same.
     Fixed(String),
-    /// Asked for before each connection, and once more when the service refuses what it gave.
+    /// Asked for before each connection, and once more when the service refuses what it gave. Not to be answered from
+    /// memory then: what was refused is refused again. An answer that takes longer than 30 s is none.
     Source(TokenSource),
 }
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 use stubs::chat_client::ChatClient;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
+use crate::model::Invalid;
+
 /// How long a service may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -52,21 +54,21 @@ impl fmt::Debug for Tls {
 }
 
 impl FromStr for ServerUrl {
-    type Err = String;
+    type Err = Invalid;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        const EXPECTED: &str = "expected http://HOST:PORT or https://HOST:PORT";
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        const EXPECTED: Invalid = Invalid("expected http://HOST:PORT or https://HOST:PORT");
         let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-        let Ok(endpoint) = Endpoint::from_shared(url) else { return Err(EXPECTED.to_owned()) };
+        let Ok(endpoint) = Endpoint::from_shared(url) else { return Err(EXPECTED) };
         let uri = endpoint.uri();
         let known = matches!(uri.scheme_str(), Some("http" | "https"));
         let plain = uri.path() == "/" && uri.query().is_none();
         match (uri.scheme_str(), uri.authority()) {
-            (Some(scheme), Some(authority)) if known && plain && !authority.as_str().contains('@') => {
+            (Some(scheme), Some(authority)) if known && plain && is_host_and_port(authority.as_str()) => {
                 let shown = format!("{scheme}://{authority}");
                 Ok(Self { endpoint, shown })
             }
-            _ => Err(EXPECTED.to_owned()),
+            _ => Err(EXPECTED),
         }
     }
 }
@@ -158,6 +160,13 @@ pub async fn connect_once(server: &ServerUrl, tls: &Tls) -> Result<ChatClient<Ch
     }
 }
 
+/// `HOST`, `HOST:PORT`, or the same with an address in brackets; nothing before an `@`, and no port beyond 65,535.
+fn is_host_and_port(authority: &str) -> bool {
+    let after_host = authority.rsplit_once(']').map_or(authority, |(_, after)| after);
+    let port = after_host.rsplit_once(':').map(|(_, port)| port);
+    !authority.contains('@') && port.is_none_or(|port| port.parse::<u16>().is_ok())
+}
+
 /// What lies at the bottom of an error, which is where tonic's say something.
 pub(crate) fn reason(error: &(dyn Error + 'static)) -> String {
     let mut innermost = error;
@@ -167,8 +176,15 @@ pub(crate) fn reason(error: &(dyn Error + 'static)) -> String {
     match innermost.downcast_ref::<io::Error>().map(io::Error::kind) {
         Some(io::ErrorKind::ConnectionRefused) => "nothing listens there".to_owned(),
         Some(io::ErrorKind::TimedOut) => "it does not answer".to_owned(),
+        Some(io::ErrorKind::ConnectionReset) => {
+            "the connection was reset; does it speak TLS, as https:// says, or not, as http:// does?".to_owned()
+        }
         // It says no more than that it is one.
         _ if innermost.is::<tonic::transport::Error>() => "the connection was closed before it was ready".to_owned(),
+        // h2 says no more of it.
+        _ if innermost.to_string().contains("http2 error") => {
+            "what listens there does not speak HTTP/2; is it a chat service?".to_owned()
+        }
         _ => innermost.to_string(),
     }
 }
@@ -176,12 +192,16 @@ pub(crate) fn reason(error: &(dyn Error + 'static)) -> String {
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable { server, source } => write!(
-                f,
-                "no chat service answers at {server} ({}); start one with `cargo run -p grpc_chat_service`, or name \
-                 another with --server URL",
-                reason(source)
-            ),
+            Self::Unreachable { server, source } => {
+                let reason = reason(source);
+                write!(f, "no chat service answers at {server} ({reason})")?;
+                if reason.contains("nothing listens") {
+                    f.write_str(
+                        "; start one with `cargo run -p grpc_chat_service`, or name another with --server URL",
+                    )?;
+                }
+                Ok(())
+            }
             Self::Tls(error) => error.fmt(f),
         }
     }
@@ -215,7 +235,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_server_is_refused_before_connecting() {
-        for text in ["", "ftp://host:1", "http://", "a b", "http://sam:secret@host:1", "http://host:1/path"] {
+        for text in
+            ["", "ftp://host:1", "http://", "a b", "http://sam:secret@host:1", "http://host:1/path", "h:99999", "h:"]
+        {
             text.parse::<ServerUrl>().unwrap_err();
         }
     }

@@ -19,38 +19,39 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 const MAX_LAST: u32 = 1000;
 
 pub(crate) fn change_to_wire(draft: &Draft) -> client_frame::Body {
-    let Draft { id, room, change } = draft;
+    let Draft { id, room, change, epoch } = draft;
     let (room, client_msg_id) = (room.clone(), Bytes::copy_from_slice(&id.0));
+    let epoch = epoch.unwrap_or(0);
     match change.clone() {
         Change::Post { text, reply_to } => {
-            client_frame::Body::Send(pb::Send { room, text, client_msg_id, reply_to_seq: reply_to.unwrap_or(0) })
+            client_frame::Body::Send(pb::Send { room, text, client_msg_id, reply_to_seq: reply_to.unwrap_or(0), epoch })
         }
-        Change::Edit { seq, text } => client_frame::Body::Edit(pb::Edit { room, seq, text, client_msg_id }),
-        Change::Delete { seq } => client_frame::Body::Delete(pb::Delete { room, seq, client_msg_id }),
+        Change::Edit { seq, text } => client_frame::Body::Edit(pb::Edit { room, seq, text, client_msg_id, epoch }),
+        Change::Delete { seq } => client_frame::Body::Delete(pb::Delete { room, seq, client_msg_id, epoch }),
         Change::React { seq, reaction, remove } => {
-            client_frame::Body::React(pb::React { room, seq, reaction, remove, client_msg_id })
+            client_frame::Body::React(pb::React { room, seq, reaction, remove, client_msg_id, epoch })
         }
     }
 }
 
 /// The draft that a frame carries; `None` if it carries none.
 pub(crate) fn draft_from_wire(body: client_frame::Body) -> Option<Draft> {
-    let (room, id, change) = match body {
-        client_frame::Body::Send(pb::Send { room, text, client_msg_id, reply_to_seq }) => {
-            (room, client_msg_id, Change::Post { text, reply_to: place(reply_to_seq) })
+    let (room, id, change, epoch) = match body {
+        client_frame::Body::Send(pb::Send { room, text, client_msg_id, reply_to_seq, epoch }) => {
+            (room, client_msg_id, Change::Post { text, reply_to: place(reply_to_seq) }, epoch)
         }
-        client_frame::Body::Edit(pb::Edit { room, seq, text, client_msg_id }) => {
-            (room, client_msg_id, Change::Edit { seq, text })
+        client_frame::Body::Edit(pb::Edit { room, seq, text, client_msg_id, epoch }) => {
+            (room, client_msg_id, Change::Edit { seq, text }, epoch)
         }
-        client_frame::Body::Delete(pb::Delete { room, seq, client_msg_id }) => {
-            (room, client_msg_id, Change::Delete { seq })
+        client_frame::Body::Delete(pb::Delete { room, seq, client_msg_id, epoch }) => {
+            (room, client_msg_id, Change::Delete { seq }, epoch)
         }
-        client_frame::Body::React(pb::React { room, seq, reaction, remove, client_msg_id }) => {
-            (room, client_msg_id, Change::React { seq, reaction, remove })
+        client_frame::Body::React(pb::React { room, seq, reaction, remove, client_msg_id, epoch }) => {
+            (room, client_msg_id, Change::React { seq, reaction, remove }, epoch)
         }
         _ => return None,
     };
-    Some(Draft { id: id_from_wire(&id)?, room, change })
+    Some(Draft { id: id_from_wire(&id)?, room, change, epoch: (epoch != 0).then_some(epoch) })
 }
 
 pub(crate) fn join_to_wire(room: &str, start: Start) -> client_frame::Body {
@@ -166,7 +167,7 @@ mod tests {
             Change::Delete { seq: 1 },
             Change::React { seq: 1, reaction: "👍".to_owned(), remove: true },
         ] {
-            let draft = Draft::new("general", change);
+            let draft = Draft { epoch: Some(7), ..Draft::new("general", change) };
             assert_eq!(draft_from_wire(change_to_wire(&draft)), Some(draft));
         }
         assert_eq!(draft_from_wire(client_frame::Body::Ping(pb::Ping {})), None);

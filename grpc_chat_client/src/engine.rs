@@ -35,10 +35,10 @@ pub(crate) enum Command {
     /// The user is typing.
     Typing { room: String },
     /// Get another token and tell it.
-    RefreshToken,
+    RefreshToken { reply: oneshot::Sender<Result<(), Refused>> },
     /// Answer when nothing is unsent.
     Flush { reply: oneshot::Sender<()> },
-    /// There is nothing more to ask for. What has been asked is waited for, up to this time, if there is a session.
+    /// There is nothing more to ask for. What is unsent, and what a session has not answered, is waited for up to this time.
     Close { until: Instant },
 }
 
@@ -49,7 +49,7 @@ pub(crate) enum Action {
     Connect,
     /// Leave the session, or the attempt to open one.
     Disconnect,
-    /// Get another token, then tell [`Engine::token`].
+    /// Get another token, then tell [`Engine::token`] or [`Engine::no_token`].
     GetToken,
     /// Tell the application, and [`Engine::pause`] if it is too slow.
     Tell(Update),
@@ -87,11 +87,15 @@ pub(crate) struct Engine {
     /// Attempts to send since a draft was last acked, and the earliest time of the next one.
     refusals: u32,
     hold_until: Option<Instant>,
-    /// A token was refused, and another one asked for, since a session last went well.
+    /// A token was refused, and another one asked for, since a session last lasted.
     refreshed: bool,
+    /// A token is being got.
+    getting_token: bool,
     /// To be told to the session that is being opened.
     untold_token: Option<String>,
-    /// The application is too slow: it is told nothing until it has caught up.
+    /// Whoever waits until the service has taken another token.
+    refreshes: Vec<oneshot::Sender<Result<(), Refused>>>,
+    /// The application is too slow: it is told of no more events until it has caught up.
     paused: bool,
     /// Whoever waits until nothing is unsent.
     flushes: Vec<oneshot::Sender<()>>,
@@ -110,8 +114,13 @@ enum Phase {
     /// Asked to connect, and not answered yet.
     Connecting,
     Online(Box<Session>),
-    /// Nothing more happens; what comes of drafts.
-    Over(SendError),
+    /// Nothing more happens.
+    Over {
+        /// What comes of drafts.
+        why: SendError,
+        /// They are kept for the next run all the same.
+        keeps: bool,
+    },
 }
 
 /// What an earlier run of the program has left.
@@ -136,7 +145,9 @@ impl Engine {
             refusals: 0,
             hold_until: None,
             refreshed: false,
+            getting_token: false,
             untold_token: None,
+            refreshes: Vec::new(),
             paused: false,
             flushes: Vec::new(),
             close_at: None,
@@ -157,10 +168,11 @@ impl Engine {
     pub(crate) fn command(&mut self, command: Command) {
         match command {
             Command::Post(posted) => {
-                if self.settings.keeps {
+                let keeps = self.settings.keeps && !matches!(self.phase, Phase::Over { keeps: false, .. });
+                if keeps {
                     self.actions.push(Action::Save(posted.draft.clone()));
                 }
-                if let Phase::Over(why) = &self.phase {
+                if let Phase::Over { why, .. } = &self.phase {
                     posted.settle(Err(why.clone()));
                     return;
                 }
@@ -175,14 +187,15 @@ impl Engine {
             Command::MarkRead { room, .. } | Command::Leave { room } | Command::Typing { room }
                 if check_room(&room).is_err() => {}
             Command::Join { room, start, reply } => {
-                self.rooms.join(room.clone(), start, reply);
-                self.ask_to_join(&room);
+                self.rooms.join(room, start, reply);
+                self.ask_for_rooms();
             }
             Command::Leave { room } => {
                 let seated = self.rooms.leave(&room);
                 if let (Some(session), true) = (self.online(), seated) {
                     session.leave(room);
                 }
+                self.ask_for_rooms();
             }
             Command::MarkRead { room, seq } => {
                 self.rooms.want_mark(&room, seq);
@@ -194,7 +207,12 @@ impl Engine {
                     session.typing(room);
                 }
             }
-            Command::RefreshToken => self.actions.push(Action::GetToken),
+            Command::RefreshToken { reply } => {
+                self.refreshes.push(reply);
+                if !std::mem::replace(&mut self.getting_token, true) {
+                    self.actions.push(Action::GetToken);
+                }
+            }
             Command::Flush { reply } => self.flushes.push(reply),
             Command::Close { until } => self.close_at = Some(until),
         }
@@ -211,10 +229,11 @@ impl Engine {
         let Some(until) = self.close_at else { return };
         let busy = match &self.phase {
             Phase::Online(session) => !session.is_idle() || !self.outbox.is_empty(),
-            _ => false,
+            Phase::Connecting | Phase::Waiting { .. } => !self.outbox.is_empty(),
+            Phase::Over { .. } => false,
         };
         if !busy || now >= until {
-            self.over(Connection::Closed, &SendError::Closed);
+            self.over(Connection::Closed, SendError::Closed, true);
         }
     }
 
@@ -229,7 +248,7 @@ impl Engine {
             for id in self.outbox.of_this_run() {
                 self.forget(id);
             }
-            return self.over(Connection::Lost(why.clone()), &SendError::Lost(why));
+            return self.over(Connection::Lost(why.clone()), SendError::Lost(why), false);
         }
         if self.settings.keeps && self.owner.is_none() {
             self.owner = Some(user.clone());
@@ -237,15 +256,16 @@ impl Engine {
         }
         self.hold_until = None;
         let mut session = Session::new(welcome, self.settings.backoff.ceiling(self.attempts), now);
-        if let Some(token) = self.untold_token.take() {
-            session.token(token);
+        match self.untold_token.take() {
+            Some(token) => session.token(token),
+            // It was opened with a new one.
+            None if !self.getting_token => self.refreshes.drain(..).for_each(|reply| drop(reply.send(Ok(())))),
+            None => {}
         }
         let max_text_bytes = session.max_text_bytes();
         self.phase = Phase::Online(Box::new(session));
         self.tell(Update::Connection(Connection::Online { user: user.clone(), max_text_bytes }));
-        for room in self.rooms.names() {
-            self.ask_to_join(&room);
-        }
+        self.ask_for_rooms();
         for room in self.rooms.marks_wanted() {
             self.ask_to_mark(&room);
         }
@@ -265,11 +285,14 @@ impl Engine {
                 self.joined(ticket, &joined);
             }
             (Some(Asked::Mark { room, seq }), Some(server_frame::Body::Done(_))) => {
-                self.rooms.marked(&room, seq);
-                self.tell(Update::Read { room: room.clone(), seq });
+                self.rooms.not_marking(&room);
+                self.marked(&room, seq);
                 self.ask_to_mark(&room);
             }
-            (Some(Asked::Leave | Asked::Token), Some(server_frame::Body::Done(_))) => {}
+            (Some(Asked::Token), Some(server_frame::Body::Done(_))) => {
+                self.refreshes.drain(..).for_each(|reply| drop(reply.send(Ok(()))));
+            }
+            (Some(Asked::Leave), Some(server_frame::Body::Done(_))) => {}
             (Some(asked), Some(server_frame::Body::Error(error))) => {
                 self.refused(asked, &convert::status_from_wire(error), now);
             }
@@ -286,8 +309,9 @@ impl Engine {
         match body {
             server_frame::Body::Event(event) => self.event(event, now),
             server_frame::Body::CaughtUp(pb::CaughtUp { room, seq }) => {
-                if self.rooms.is_here(&room) {
+                if self.rooms.caught_up(&room) {
                     self.tell(Update::CaughtUp { room, seq });
+                    self.ask_for_rooms();
                 }
             }
             server_frame::Body::PresenceChanged(changed) => {
@@ -302,7 +326,7 @@ impl Engine {
             }
             server_frame::Body::ReadChanged(pb::ReadChanged { room, seq }) => {
                 if self.rooms.is_here(&room) {
-                    self.tell(Update::Read { room, seq });
+                    self.marked(&room, seq);
                 }
             }
             server_frame::Body::Draining(draining) => {
@@ -332,7 +356,7 @@ impl Engine {
     /// The session has ended, or could not be opened.
     pub(crate) fn ended(&mut self, status: &Status, now: Instant) {
         let session = match std::mem::replace(&mut self.phase, Phase::Connecting) {
-            over @ Phase::Over(_) => {
+            over @ Phase::Over { .. } => {
                 self.phase = over;
                 return;
             }
@@ -345,7 +369,11 @@ impl Engine {
         self.outbox.all_again();
         let well = session.as_ref().is_some_and(|session| session.went_well(now));
         if well {
-            (self.attempts, self.refreshed) = (0, false);
+            self.attempts = 0;
+        }
+        // A service that takes tokens and ends sessions at once, again and again, is not asked again at once each time.
+        if session.as_ref().is_some_and(|session| session.age(now) >= self.settings.backoff.max) {
+            self.refreshed = false;
         }
         let code = status.code();
         if code == Code::Unauthenticated && self.settings.can_refresh && !self.refreshed {
@@ -354,9 +382,10 @@ impl Engine {
             self.actions.push(Action::Connect);
             return;
         }
-        if !may_pass(code) {
-            let why = Refused::from(status);
-            return self.over(Connection::Lost(why.clone()), &SendError::Lost(why));
+        // A token that was taken for a while: there may be another one later.
+        let expired = code == Code::Unauthenticated && self.settings.can_refresh && session.is_some();
+        if !may_pass(code) && !expired {
+            return self.lost(Refused::from(status));
         }
         let spread = self.settings.backoff.delay(self.attempts, &mut self.random);
         let delay = match session.as_ref().and_then(|session| session.reconnect_in(now)) {
@@ -367,7 +396,7 @@ impl Engine {
             None => convert::retry_hint(status).unwrap_or_default() + spread,
         };
         self.attempts = self.attempts.saturating_add(1);
-        self.phase = Phase::Waiting { until: now + delay };
+        self.phase = Phase::Waiting { until: later(now, delay) };
         self.tell(Update::Connection(Connection::Waiting { why: sentence(status), retry_in: delay }));
     }
 
@@ -378,9 +407,7 @@ impl Engine {
             for room in self.rooms.marks_wanted() {
                 self.ask_to_mark(&room);
             }
-            for room in self.rooms.away() {
-                self.ask_to_join(&room);
-            }
+            self.ask_for_rooms();
         }
         let silent = match &mut self.phase {
             Phase::Waiting { until } if now >= *until => {
@@ -402,7 +429,7 @@ impl Engine {
         let phase = match &self.phase {
             Phase::Waiting { until } => Some(*until),
             Phase::Online(session) => Some(session.deadline()),
-            Phase::Connecting | Phase::Over(_) => None,
+            Phase::Connecting | Phase::Over { .. } => None,
         };
         [phase, self.hold_until, self.close_at].into_iter().flatten().min()
     }
@@ -435,12 +462,13 @@ impl Engine {
         }
     }
 
-    /// The application is too slow: rooms are left until it has caught up.
+    /// The application is too slow: rooms are left until it has caught up. A room that it waits for is joined nevertheless,
+    /// and then left: it might not take updates before it has its answer.
     pub(crate) fn pause(&mut self) {
         if std::mem::replace(&mut self.paused, true) {
             return;
         }
-        let seated = self.rooms.cut();
+        let seated = self.rooms.cut_but_waited_for();
         if let Some(session) = self.online() {
             for room in seated {
                 session.leave(room);
@@ -451,20 +479,38 @@ impl Engine {
     /// It has caught up.
     pub(crate) fn resume(&mut self) {
         if std::mem::replace(&mut self.paused, false) {
-            for room in self.rooms.names() {
-                self.ask_to_join(&room);
-            }
+            self.ask_for_rooms();
         }
     }
 
     /// There is a new token: tell it, if there is a session that goes on with it.
     pub(crate) fn token(&mut self, token: String) {
+        self.getting_token = false;
         match &mut self.phase {
             Phase::Online(session) => session.token(token),
             // The session that is being opened may have been given an older one.
             Phase::Connecting => self.untold_token = Some(token),
             // The next one asks for a token itself.
-            Phase::Waiting { .. } | Phase::Over(_) => {}
+            Phase::Waiting { .. } | Phase::Over { .. } => {
+                self.refreshes.drain(..).for_each(|reply| drop(reply.send(Ok(()))));
+            }
+        }
+    }
+
+    /// There is no new token.
+    pub(crate) fn no_token(&mut self, why: &Refused) {
+        self.getting_token = false;
+        self.refreshes.drain(..).for_each(|reply| drop(reply.send(Err(why.clone()))));
+    }
+
+    /// There will be no other session.
+    pub(crate) fn lost(&mut self, why: Refused) {
+        self.over(Connection::Lost(why.clone()), SendError::Lost(why), true);
+    }
+
+    fn marked(&mut self, room: &str, seq: u64) {
+        if self.rooms.marked(room, seq) {
+            self.tell(Update::Read { room: room.to_owned(), seq });
         }
     }
 
@@ -501,6 +547,12 @@ impl Engine {
         // Left or joined again meanwhile: that is on its way.
         let seated = self.rooms.joined(ticket, &told, joined.present.clone(), joined.present_count);
         let Some((reply, present)) = seated else { return };
+        if self.paused
+            && self.rooms.cut_one(&joined.room)
+            && let Some(session) = self.online()
+        {
+            session.leave(joined.room.clone());
+        }
         self.tell(Update::Joined(told.clone()));
         self.tell(present);
         if let Some(reply) = reply {
@@ -534,19 +586,23 @@ impl Engine {
                     let _ = reply.send(Err(JoinError::Refused(why.clone())));
                 }
                 self.tell(Update::JoinRefused { room, why });
+                self.ask_for_rooms();
             }
             Asked::Mark { room, .. } if passes => {
-                self.rooms.not_marked(&room);
+                self.rooms.not_marking(&room);
                 self.hold(status, now);
             }
             Asked::Mark { room, seq } => {
                 tracing::warn!(room, seq, code = ?status.code(), "the read mark was refused");
-                self.rooms.marked(&room, seq);
+                self.rooms.mark_refused(&room, seq);
+                self.ask_to_mark(&room);
             }
             // A room that was left before it was joined.
             Asked::Leave => {}
             Asked::Token => {
                 tracing::warn!(code = ?status.code(), why = status.message(), "the service does not take the new token");
+                let why = Refused::from(status);
+                self.refreshes.drain(..).for_each(|reply| drop(reply.send(Err(why.clone()))));
             }
         }
     }
@@ -564,7 +620,7 @@ impl Engine {
     /// The service cannot take more just now.
     fn hold(&mut self, status: &Status, now: Instant) {
         let spread = self.settings.backoff.delay(self.refusals, &mut self.random);
-        let until = now + convert::retry_hint(status).unwrap_or_default() + spread;
+        let until = later(now, convert::retry_hint(status).unwrap_or_default() + spread);
         // All that was on its way is refused at once; that is one refusal.
         if self.hold_until.is_none() {
             self.refusals = self.refusals.saturating_add(1);
@@ -577,35 +633,38 @@ impl Engine {
         self.ended(status, now);
     }
 
-    fn over(&mut self, connection: Connection, why: &SendError) {
-        if matches!(self.phase, Phase::Over(_)) {
+    fn over(&mut self, connection: Connection, why: SendError, keeps: bool) {
+        if matches!(self.phase, Phase::Over { .. }) {
             return;
         }
-        self.phase = Phase::Over(why.clone());
         self.actions.push(Action::Disconnect);
         // They learn that nobody will answer.
         self.flushes.clear();
+        self.refreshes.clear();
         // What is kept stays kept, for the next run.
         for posted in self.outbox.drain() {
             posted.settle(Err(why.clone()));
         }
         for reply in self.rooms.drain() {
-            let _ = reply.send(Err(match why {
+            let _ = reply.send(Err(match &why {
                 SendError::Lost(why) => JoinError::Lost(why.clone()),
                 _ => JoinError::Closed,
             }));
         }
+        self.phase = Phase::Over { why, keeps };
         self.tell(Update::Connection(connection));
         self.actions.push(Action::Over);
     }
 
-    fn ask_to_join(&mut self, room: &str) {
-        if self.paused || self.hold_until.is_some() {
+    /// Asks for the rooms that are not received and may be now.
+    fn ask_for_rooms(&mut self) {
+        if self.hold_until.is_some() {
             return;
         }
         let Phase::Online(session) = &mut self.phase else { return };
-        if let Some((ticket, start)) = self.rooms.asking(room) {
-            session.join(room, ticket, start);
+        while let Some(room) = if self.paused { self.rooms.next_waited_for() } else { self.rooms.next() } {
+            let Some((ticket, start)) = self.rooms.asking(&room) else { return };
+            session.join(&room, ticket, start);
         }
     }
 
@@ -641,6 +700,11 @@ impl Engine {
     }
 }
 
+/// A clock does not go on for ever.
+fn later(now: Instant, delay: Duration) -> Instant {
+    now.checked_add(delay).unwrap_or(now + LONGEST)
+}
+
 /// Whether what ended this way may go well another time: PROTOCOL's list, and what the client's own transport answers when a
 /// connection breaks (`Cancelled`, and an end without a word, `Ok`).
 pub(crate) fn may_pass(code: Code) -> bool {
@@ -667,6 +731,9 @@ fn sentence(status: &Status) -> String {
 
 /// How long a service that is asked something may take, as a share of its heartbeat.
 pub(crate) const ANSWER: f64 = 0.5;
+
+/// What stands for any longer time.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The heartbeat of a service that does not tell.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(10);

@@ -53,6 +53,6 @@ pub use model::{
     ResetReason, Room, Seq, Start, Update, Verdict, check_room, check_user,
 };
 pub use sanitize::sanitize;
-pub use state::StateError;
+pub use state::{NotKept, StateError};
 pub use stubs::ChatMessage;
 pub use tonic::Code;

@@ -1,5 +1,6 @@
 //! One session's stream on the wire.
 
+use std::error::Error;
 use std::time::Duration;
 
 use stubs::chat::v1::chat_service_client::ChatServiceClient;
@@ -15,6 +16,9 @@ use crate::connection::{ServerUrl, TlsError, reason};
 
 /// How long a session may take from connecting to Welcome.
 const OPEN: Duration = Duration::from_secs(10);
+
+/// How long a token may take.
+const TOKEN: Duration = Duration::from_secs(30);
 
 /// Frames said and not yet taken by the transport.
 const UNSENT: usize = 64;
@@ -62,7 +66,8 @@ impl Opener {
 
     /// The token as it is now.
     pub(crate) async fn token(&self) -> Result<Option<String>, String> {
-        self.token.get().await
+        let got = tokio::time::timeout(TOKEN, self.token.get()).await;
+        got.unwrap_or_else(|_| Err(format!("there is no token: its source has not answered for {} s", TOKEN.as_secs())))
     }
 
     /// Connects, calls, and says Hello.
@@ -71,15 +76,18 @@ impl Opener {
     ///
     /// The status that the service answered, or one that says what went wrong on the way to it.
     pub(crate) async fn open(&self) -> Result<(Line, pb::Welcome), Status> {
-        match tokio::time::timeout(OPEN, self.open_in_any_time()).await {
+        let token = self.token().await.map_err(Status::unavailable)?;
+        let authorization = token.map(|token| authorization(&token)).transpose()?;
+        match tokio::time::timeout(OPEN, self.open_in_any_time(authorization)).await {
             Ok(opened) => opened,
             Err(_) => Err(Status::deadline_exceeded(format!("{} does not answer", self.server))),
         }
     }
 
-    async fn open_in_any_time(&self) -> Result<(Line, pb::Welcome), Status> {
-        let token = self.token().await.map_err(Status::unavailable)?;
-        let authorization = token.map(|token| authorization(&token)).transpose()?;
+    async fn open_in_any_time(
+        &self,
+        authorization: Option<MetadataValue<Ascii>>,
+    ) -> Result<(Line, pb::Welcome), Status> {
         let channel = self.endpoint.connect().await.map_err(|error| {
             Status::unavailable(format!("no chat service answers at {} ({})", self.server, reason(&error)))
         })?;
@@ -88,8 +96,9 @@ impl Opener {
         let hello = pb::ClientFrame { id: 1, body: Some(client_frame::Body::Hello(self.hello.clone())) };
         // There is room for it: nothing has been said before.
         let _ = frames.try_send(hello);
-        let mut heard = access.client().session(access.request(ReceiverStream::new(said))).await?.into_inner();
-        match heard.message().await? {
+        let called = access.client().session(access.request(ReceiverStream::new(said))).await;
+        let mut heard = called.map_err(|status| with_reason(&status))?.into_inner();
+        match heard.message().await.map_err(|status| with_reason(&status))? {
             Some(pb::ServerFrame { body: Some(server_frame::Body::Welcome(welcome)), .. }) => {
                 Ok((Line { frames, heard, access }, welcome))
             }
@@ -118,6 +127,14 @@ impl Access {
             request.metadata_mut().insert("authorization", authorization.clone());
         }
         request
+    }
+}
+
+/// What our own transport says, in its own words is "transport error": a certificate that was not taken, for one.
+pub(crate) fn with_reason(status: &Status) -> Status {
+    match status.source() {
+        Some(source) => Status::with_details(status.code(), reason(source), status.details().to_vec().into()),
+        None => status.clone(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the application has not taken yet.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -8,17 +9,24 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::Notify;
 use tokio_stream::Stream;
 
-use crate::model::{Body, Cursor, Update};
+use crate::model::{Body, Change, Cursor, Update};
 
 /// How much may wait for the application. Over either bound the client leaves its rooms and joins them again, where it
 /// left them, when half of it has been taken: an application that is slow costs this much, and misses nothing. Meanwhile
 /// refusals of drafts for whose answers nobody waits are only logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// Updates.
+    /// Updates; fewer than 256 count as 256, which it takes to join rooms again a few at a time.
     pub updates: usize,
-    /// Bytes of text in them.
+    /// Bytes of text in them; fewer than 65,536 count as that.
     pub bytes: usize,
+}
+
+impl Waiting {
+    /// What is enough to make progress with.
+    pub(crate) fn at_least(self) -> Self {
+        Self { updates: self.updates.max(256), bytes: self.bytes.max(64 * 1024) }
+    }
 }
 
 impl Default for Waiting {
@@ -27,8 +35,8 @@ impl Default for Waiting {
     }
 }
 
-/// Updates in order that are given before those that replace each other get their turn.
-const IN_BETWEEN: usize = 64;
+/// Updates in order that are given before one of those that replace each other gets its turn.
+const IN_BETWEEN: usize = 16;
 
 /// Between the task, which puts updates in, and the application, which takes them. Short lock, no await under it.
 #[derive(Debug)]
@@ -37,6 +45,8 @@ pub(crate) struct Mailbox {
     /// An overfull mailbox has room again.
     room: Notify,
     bounds: Waiting,
+    /// Somebody asks what was seen.
+    keeps: bool,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +57,13 @@ struct Inner {
     /// What replaces what was told before: only the latest of each is kept, and given when nothing else waits, or has
     /// been given so often in between.
     latest: BTreeMap<(Kind, String), Update>,
+    /// The one of them that was given last: each gets its turn.
+    turn: Option<(Kind, String)>,
     given_since_latest: usize,
+    /// Rooms that are still to be told as joined, and how often. What is so in them is not told before.
+    joining: HashMap<String, usize>,
+    /// Lives of the history, by room, as the application was told.
+    epochs: HashMap<String, u64>,
     overfull: bool,
     waker: Option<Waker>,
     /// The event that was given last. It counts as seen when the next update is asked for.
@@ -76,14 +92,12 @@ enum Kind {
 #[derive(Debug)]
 pub struct Events {
     mailbox: Arc<Mailbox>,
-    /// Lives of the history that the cursors of this client's rooms belong to.
-    epochs: HashMap<String, u64>,
 }
 
-/// A mailbox, and the application's side of it.
-pub(crate) fn open(bounds: Waiting) -> (Arc<Mailbox>, Events) {
-    let mailbox = Arc::new(Mailbox { inner: Mutex::default(), room: Notify::new(), bounds });
-    (Arc::clone(&mailbox), Events { mailbox, epochs: HashMap::new() })
+/// A mailbox, and the application's side of it. `keeps`: [`Mailbox::take_seen`] will be asked.
+pub(crate) fn open(bounds: Waiting, keeps: bool) -> (Arc<Mailbox>, Events) {
+    let mailbox = Arc::new(Mailbox { inner: Mutex::default(), room: Notify::new(), bounds, keeps });
+    (Arc::clone(&mailbox), Events { mailbox })
 }
 
 impl Mailbox {
@@ -107,6 +121,9 @@ impl Mailbox {
                 tracing::warn!(?update, "an application that is slow is not told");
             }
             None => {
+                if let Update::Joined(joined) = &update {
+                    inner.is_joined_anew(&joined.room);
+                }
                 inner.bytes += cost(&update);
                 match (inner.queue.back_mut(), &update) {
                     (Some(last @ Update::Connection(_)), Update::Connection(_)) => *last = update,
@@ -133,9 +150,20 @@ impl Mailbox {
         self.lock().overfull
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        let inner = self.lock();
+        inner.queue.is_empty() && inner.latest.is_empty()
+    }
+
     /// Nobody will take anything out any more.
     pub(crate) fn is_gone(&self) -> bool {
         self.lock().gone
+    }
+
+    /// The life of a room's history that the application was told last.
+    pub(crate) fn epoch(&self, room: &str) -> Option<u64> {
+        self.lock().epochs.get(room).copied()
     }
 
     /// How far the application has come, in rooms where that has changed since this was asked.
@@ -143,24 +171,27 @@ impl Mailbox {
         std::mem::take(&mut self.lock().seen)
     }
 
-    /// Nothing more is put in. What is in it can still be taken, but for what a next run is given, if there is one: nobody
-    /// notes any more that it was seen. Answers what [`Mailbox::take_seen`] does.
-    pub(crate) fn close(&self, next_run: bool) -> HashMap<String, Cursor> {
+    /// What a next run is given is not given any more, since nobody notes any more that it was seen. Answers what
+    /// [`Mailbox::take_seen`] does.
+    pub(crate) fn leave_to_next_run(&self) -> HashMap<String, Cursor> {
+        let mut inner = self.lock();
+        let comes_again =
+            |update: &Update| matches!(update, Update::Joined(_) | Update::Event(_) | Update::CaughtUp { .. });
+        inner.queue.retain(|update| !comes_again(update));
+        inner.bytes = inner.queue.iter().map(cost).sum();
+        inner.joining.clear();
+        std::mem::take(&mut inner.seen)
+    }
+
+    /// Nothing more is put in. What is in it can still be taken.
+    pub(crate) fn close(&self) {
         let mut inner = self.lock();
         inner.closed = true;
-        if next_run {
-            let comes_again =
-                |update: &Update| matches!(update, Update::Joined(_) | Update::Event(_) | Update::CaughtUp { .. });
-            inner.queue.retain(|update| !comes_again(update));
-            inner.bytes = 0;
-        }
-        let seen = std::mem::take(&mut inner.seen);
         let waker = inner.waker.take();
         drop(inner);
         if let Some(waker) = waker {
             waker.wake();
         }
-        seen
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -173,6 +204,25 @@ impl Inner {
         if let Some((room, cursor)) = self.given.take() {
             self.seen.insert(room, cursor);
         }
+    }
+
+    /// What was so in a room before is not told any more, and what is so from here on not before the application knows
+    /// that it is joined.
+    fn is_joined_anew(&mut self, room: &str) {
+        for kind in [Kind::Present, Kind::Typing, Kind::Read] {
+            self.latest.remove(&(kind, room.to_owned()));
+        }
+        *self.joining.entry(room.to_owned()).or_default() += 1;
+    }
+
+    /// One of what replaces what was told before, each in turn.
+    fn take_latest(&mut self) -> Option<Update> {
+        let after = self.turn.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let in_turn = self.latest.range((after, Bound::Unbounded)).map(|(key, _)| key).chain(self.latest.keys());
+        let key = in_turn.into_iter().find(|(_, room)| !self.joining.contains_key(room))?.clone();
+        let update = self.latest.remove(&key);
+        self.turn = Some(key);
+        update
     }
 }
 
@@ -193,8 +243,9 @@ impl Events {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Update>> {
         let mut inner = self.mailbox.lock();
         inner.settle_given();
-        let turn = inner.queue.is_empty() || inner.given_since_latest >= IN_BETWEEN;
-        if turn && let Some((_, update)) = inner.latest.pop_first() {
+        let due = inner.queue.is_empty() || inner.given_since_latest >= IN_BETWEEN;
+        if due && let Some(update) = inner.take_latest() {
+            inner.given_since_latest = 0;
             return Poll::Ready(Some(update));
         }
         let Some(update) = inner.queue.pop_front() else {
@@ -204,7 +255,7 @@ impl Events {
             inner.waker = Some(cx.waker().clone());
             return Poll::Pending;
         };
-        inner.given_since_latest = if turn { 0 } else { inner.given_since_latest + 1 };
+        inner.given_since_latest += 1;
         inner.bytes -= cost(&update);
         let Waiting { updates, bytes } = self.mailbox.bounds;
         if inner.overfull && inner.queue.len() <= updates / 2 && inner.bytes <= bytes / 2 {
@@ -213,12 +264,20 @@ impl Events {
         }
         match &update {
             Update::Joined(joined) => {
-                self.epochs.insert(joined.room.clone(), joined.epoch);
-                // Also after a reset: what is seen from here on is of this life of the history.
-                inner.given = Some((joined.room.clone(), Cursor { epoch: joined.epoch, seq: joined.start }));
+                if let Some(times) = inner.joining.get_mut(&joined.room) {
+                    *times -= 1;
+                    if *times == 0 {
+                        inner.joining.remove(&joined.room);
+                    }
+                }
+                inner.epochs.insert(joined.room.clone(), joined.epoch);
+                if self.mailbox.keeps {
+                    // Also after a reset: what is seen from here on is of this life of the history.
+                    inner.given = Some((joined.room.clone(), Cursor { epoch: joined.epoch, seq: joined.start }));
+                }
             }
-            Update::Event(event) => {
-                let epoch = self.epochs.get(&event.room).copied().unwrap_or_default();
+            Update::Event(event) if self.mailbox.keeps => {
+                let epoch = inner.epochs.get(&event.room).copied().unwrap_or_default();
                 inner.given = Some((event.room.clone(), Cursor { epoch, seq: event.seq }));
             }
             _ => {}
@@ -241,6 +300,7 @@ impl Drop for Events {
         inner.gone = true;
         inner.queue.clear();
         inner.latest.clear();
+        inner.joining.clear();
         (inner.bytes, inner.overfull) = (0, false);
         drop(inner);
         // Nobody is slow any more.
@@ -251,6 +311,14 @@ impl Drop for Events {
 /// Bytes of text. What is replaced by the next of its kind is not counted.
 fn cost(update: &Update) -> usize {
     match update {
+        Update::Refused { draft, .. } => {
+            let said = match &draft.change {
+                Change::Post { text, .. } | Change::Edit { text, .. } => text.len(),
+                Change::React { reaction, .. } => reaction.len(),
+                Change::Delete { .. } => 0,
+            };
+            draft.room.len() + said
+        }
         Update::Event(event) => {
             let said = match &event.body {
                 Body::Posted { text, .. } | Body::Edited { text, .. } => text.len(),
@@ -290,24 +358,24 @@ mod tests {
 
     #[test]
     fn updates_come_in_order_and_what_is_replaced_comes_once_after_them() {
-        let (mailbox, mut events) = open(Waiting::default());
+        let (mailbox, mut events) = open(Waiting::default(), true);
         mailbox.put(Update::Unsent(1));
         mailbox.put(event(1, "a"));
         mailbox.put(Update::Unsent(2));
         mailbox.put(event(2, "b"));
-        mailbox.close(false);
+        mailbox.close();
         let all: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
         assert_eq!(all, [event(1, "a"), event(2, "b"), Update::Unsent(2)]);
     }
 
     #[test]
     fn a_connection_that_comes_and_goes_untold_leaves_one_update() {
-        let (mailbox, mut events) = open(Waiting::default());
+        let (mailbox, mut events) = open(Waiting::default(), true);
         mailbox.put(Update::Connection(Connection::Connecting));
         mailbox.put(Update::Connection(Connection::Draining));
         mailbox.put(event(1, "a"));
         mailbox.put(Update::Connection(Connection::Closed));
-        mailbox.close(false);
+        mailbox.close();
         let all: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
         let connection = Update::Connection;
         assert_eq!(all, [connection(Connection::Draining), event(1, "a"), connection(Connection::Closed)]);
@@ -316,7 +384,7 @@ mod tests {
     #[tokio::test]
     async fn it_is_overfull_until_half_is_taken() {
         let bounds = Waiting { updates: 4, bytes: 100 };
-        let (mailbox, mut events) = open(bounds);
+        let (mailbox, mut events) = open(bounds, true);
         assert_eq!([1, 2, 3, 4].map(|seq| mailbox.put(event(seq, ""))), [false, false, false, true]);
         events.next().await.unwrap();
         assert!(mailbox.is_overfull());
@@ -337,20 +405,21 @@ mod tests {
 
     #[test]
     fn what_a_next_run_is_given_is_not_given_after_the_end() {
-        let (mailbox, mut events) = open(Waiting::default());
+        let (mailbox, mut events) = open(Waiting::default(), true);
         let closed = Update::Connection(Connection::Closed);
         for update in [joined(7, 3), event(4, "a"), event(5, "b"), closed.clone()] {
             mailbox.put(update);
         }
         events.try_next().unwrap();
         events.try_next().unwrap();
-        assert_eq!(mailbox.close(true), HashMap::from([("r".to_owned(), Cursor { epoch: 7, seq: 3 })]));
+        assert_eq!(mailbox.leave_to_next_run(), HashMap::from([("r".to_owned(), Cursor { epoch: 7, seq: 3 })]));
+        mailbox.close();
         assert_eq!(std::iter::from_fn(|| events.try_next()).collect::<Vec<_>>(), [closed]);
     }
 
     #[test]
     fn what_is_replaced_comes_although_the_queue_is_never_empty() {
-        let (mailbox, mut events) = open(Waiting::default());
+        let (mailbox, mut events) = open(Waiting::default(), true);
         mailbox.put(Update::Unsent(1));
         for seq in 1..200 {
             mailbox.put(event(seq, "x"));
@@ -359,9 +428,64 @@ mod tests {
         assert_eq!(before, IN_BETWEEN);
     }
 
+    /// What is given while one more update that replaces others is put in before each.
+    fn given(put: impl Fn(&Mailbox, u64), times: u64) -> Vec<Update> {
+        let (mailbox, mut events) = open(Waiting::default(), false);
+        for seq in 1..=1_000 {
+            mailbox.put(event(seq, "x"));
+        }
+        (0..times)
+            .map(|n| {
+                put(&mailbox, n);
+                events.try_next().unwrap()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_is_replaced_all_the_time_does_not_keep_events_out_nor_its_like() {
+        let typing = |room: &str| Update::Typing { room: room.to_owned(), users: Vec::new() };
+        let given = given(
+            |mailbox, n| {
+                mailbox.put(Update::Unsent(n as usize));
+                mailbox.put(typing("a"));
+                mailbox.put(typing("b"));
+            },
+            510,
+        );
+        let events = given.iter().filter(|update| matches!(update, Update::Event(_))).count();
+        assert_eq!(events, 480, "16 for one of the others");
+        let unsent = given.iter().filter(|update| matches!(update, Update::Unsent(_))).count();
+        let of = |room| given.iter().filter(|update| **update == typing(room)).count();
+        assert_eq!([unsent, of("a"), of("b")], [10, 10, 10]);
+    }
+
+    #[test]
+    fn what_is_so_in_a_room_is_told_after_it_is_joined_and_what_was_so_before_is_not() {
+        let (mailbox, mut events) = open(Waiting::default(), false);
+        let read = |seq| Update::Read { room: "r".to_owned(), seq };
+        mailbox.put(read(500));
+        for seq in 1..100 {
+            mailbox.put(event(seq, "x"));
+        }
+        mailbox.put(joined(8, 0));
+        mailbox.put(read(3));
+        let all: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
+        assert!(all[99..] == [joined(8, 0), read(3)], "{all:?}");
+        assert_eq!(mailbox.epoch("r"), Some(8));
+    }
+
+    #[test]
+    fn refusals_count_by_what_they_carry() {
+        let (mailbox, _events) = open(Waiting { updates: 100, bytes: 1_000 }, false);
+        let draft = crate::model::Draft::new("r", Change::post("x".repeat(1_000)));
+        let why = crate::model::Refused { code: tonic::Code::InvalidArgument, message: "no".to_owned() };
+        assert!(mailbox.put(Update::Refused { draft, why }));
+    }
+
     #[test]
     fn an_event_is_seen_when_the_next_update_is_asked_for() {
-        let (mailbox, mut events) = open(Waiting::default());
+        let (mailbox, mut events) = open(Waiting::default(), true);
         mailbox.put(joined(7, 3));
         mailbox.put(event(4, "a"));
         mailbox.put(event(5, "b"));

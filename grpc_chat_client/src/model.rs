@@ -91,6 +91,11 @@ impl Change {
     pub fn post(text: impl Into<String>) -> Self {
         Self::Post { text: text.into(), reply_to: None }
     }
+
+    /// Whether it is about a place in the history.
+    pub(crate) fn is_about_a_place(&self) -> bool {
+        !matches!(self, Self::Post { reply_to: None, .. })
+    }
 }
 
 /// Says what kind of change, and not what it says: texts of messages do not belong in logs.
@@ -114,12 +119,16 @@ pub struct Draft {
     pub room: String,
     /// What.
     pub change: Change,
+    /// The life of the history that the seqs in `change` belong to, as in [`Joined`]. In another one the draft is refused,
+    /// since the same seq is another message there. `None`: the one that the application was last told for this room, if
+    /// any.
+    pub epoch: Option<u64>,
 }
 
 impl Draft {
     /// A draft with a new id.
     pub fn new(room: impl Into<String>, change: Change) -> Self {
-        Self { id: MsgId::new(), room: room.into(), change }
+        Self { id: MsgId::new(), room: room.into(), change, epoch: None }
     }
 }
 
@@ -449,7 +458,7 @@ pub struct Room {
 
 /// Text that cannot be used, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Invalid(&'static str);
+pub struct Invalid(pub(crate) &'static str);
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -90,11 +90,12 @@ pub(crate) fn time_text(time: SystemTime, zone: &TimeZone) -> String {
     }
 }
 
-/// An event as a line for programs. `epoch:seq` is what `tail --after` takes.
+/// An event as a line for programs. `epoch:seq` is what `tail --after` takes. The epoch is text, as uint64 is in protobuf's
+/// JSON: many programs read a number as a double, which has 53 bits.
 pub(crate) fn event_json(event: &Event, epoch: u64) -> String {
     let Event { room, seq, prev_seq, time, sender, device, id, body } = event;
     let mut object = json!({
-        "room": room, "epoch": epoch, "seq": seq, "prev_seq": prev_seq, "time": time_json(*time),
+        "room": room, "epoch": epoch.to_string(), "seq": seq, "prev_seq": prev_seq, "time": time_json(*time),
         "sender": sender, "device": device, "client_msg_id": id.to_string(),
     });
     let details = match body {
@@ -180,7 +181,7 @@ mod tests {
         let text = event_json(&event(posted("a\n\"b\"\u{1b}")), 9);
         assert_eq!(
             text,
-            r#"{"room":"general","epoch":9,"seq":7,"prev_seq":6,"time":"2025-11-24T16:00:00.123Z","sender":"sam","device":"","client_msg_id":"01010101-0101-0101-0101-010101010101","type":"posted","text":"a\n\"b\"\u001b","reply_to_seq":null,"erased":false}"#
+            r#"{"room":"general","epoch":"9","seq":7,"prev_seq":6,"time":"2025-11-24T16:00:00.123Z","sender":"sam","device":"","client_msg_id":"01010101-0101-0101-0101-010101010101","type":"posted","text":"a\n\"b\"\u001b","reply_to_seq":null,"erased":false}"#
         );
     }
 }

@@ -6,9 +6,9 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prost::Message;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
@@ -39,10 +39,22 @@ const RETRY: Duration = Duration::from_secs(2);
 /// The open file. Closed, with everything written, by [`State::close`].
 #[derive(Debug)]
 pub(crate) struct State {
-    changes: mpsc::Sender<Change>,
+    desk: Arc<Desk>,
     problems: UnboundedReceiver<String>,
-    writer: JoinHandle<()>,
+    /// Answers what could not be written in the end.
+    writer: Option<JoinHandle<Result<(), NotKept>>>,
 }
+
+/// Between whoever changes something and the writer.
+#[derive(Debug)]
+struct Desk {
+    pending: Mutex<Pending>,
+    changed: Condvar,
+}
+
+/// What is unsent, or seen, could not be written to disk for the next run. Its text is a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotKept(pub(crate) String);
 
 /// Why a file cannot be used. Its text is a sentence that says what to do.
 #[derive(Debug)]
@@ -62,17 +74,21 @@ pub enum StateError {
     Io(PathBuf, String),
 }
 
-#[derive(Debug)]
-enum Change {
-    Save(Draft),
-    Forget(MsgId),
-    Own(String),
-    Seen(HashMap<String, Cursor>),
-}
-
-/// What is to be written.
+/// What is to be written. What is said and acked before its turn comes is not written at all.
 #[derive(Debug, Default)]
 struct Pending {
+    batch: Batch,
+    /// Drafts that are in the file, or in a batch that is being written.
+    written: HashSet<MsgId>,
+    /// The number of the last draft.
+    last: u64,
+    /// Nothing more comes.
+    closed: bool,
+}
+
+/// What is written at once.
+#[derive(Debug, Default)]
+struct Batch {
     own: Option<String>,
     saves: BTreeMap<u64, Draft>,
     numbers: HashMap<MsgId, u64>,
@@ -96,29 +112,34 @@ impl State {
         let opened = tokio::task::spawn_blocking(opening).await;
         let (connection, last, kept, path) =
             opened.map_err(|error| StateError::Io(PathBuf::new(), error.to_string()))??;
-        let (changes, to_write) = mpsc::channel();
+        let written = kept.drafts.iter().map(|draft| draft.id).collect();
+        let pending = Mutex::new(Pending { written, last, ..Pending::default() });
+        let desk = Arc::new(Desk { pending, changed: Condvar::new() });
         let (telling, problems) = unbounded_channel();
-        let write = move || write(connection, last, &to_write, &telling);
+        let write = {
+            let desk = Arc::clone(&desk);
+            move || write(connection, &desk, &telling)
+        };
         let writer = thread::Builder::new().name("chat state".to_owned()).spawn(write);
         let writer = writer.map_err(|error| StateError::Io(path, error.to_string()))?;
-        Ok((Self { changes, problems, writer }, kept))
+        Ok((Self { desk, problems, writer: Some(writer) }, kept))
     }
 
     pub(crate) fn save(&self, draft: Draft) {
-        self.change(Change::Save(draft));
+        self.change(|pending| pending.save(draft));
     }
 
     pub(crate) fn forget(&self, id: MsgId) {
-        self.change(Change::Forget(id));
+        self.change(|pending| pending.forget(id));
     }
 
     pub(crate) fn own(&self, user: String) {
-        self.change(Change::Own(user));
+        self.change(|pending| pending.batch.own = Some(user));
     }
 
     pub(crate) fn seen(&self, cursors: HashMap<String, Cursor>) {
         if !cursors.is_empty() {
-            self.change(Change::Seen(cursors));
+            self.change(|pending| pending.batch.seen.extend(cursors));
         }
     }
 
@@ -127,18 +148,56 @@ impl State {
         self.problems.recv().await
     }
 
-    /// Resolves when everything is written that can be.
-    pub(crate) async fn close(self) {
-        let Self { changes, problems, writer } = self;
-        drop(changes);
-        // A writer that panicked has said so on standard error.
-        let _ = tokio::task::spawn_blocking(move || writer.join()).await;
-        drop(problems);
+    /// Resolves when everything is written, and the file can be opened by another.
+    ///
+    /// # Errors
+    ///
+    /// [`NotKept`] if something could not be written.
+    pub(crate) async fn close(mut self) -> Result<(), NotKept> {
+        self.change(|pending| pending.closed = true);
+        let Some(writer) = self.writer.take() else { return Ok(()) };
+        match tokio::task::spawn_blocking(move || writer.join()).await {
+            Ok(Ok(written)) => written,
+            // A writer that panicked has said so on standard error.
+            _ => Err(NotKept("the writer has failed".to_owned())),
+        }
     }
 
-    fn change(&self, change: Change) {
-        // The writer ends only after this does.
-        let _ = self.changes.send(change);
+    fn change(&self, change: impl FnOnce(&mut Pending)) {
+        change(&mut self.desk.lock());
+        self.desk.changed.notify_one();
+    }
+}
+
+impl Drop for State {
+    /// Without [`State::close`] the writer ends by itself when it has written.
+    fn drop(&mut self) {
+        self.change(|pending| pending.closed = true);
+    }
+}
+
+impl Desk {
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is to be written next, and whether it is the last; waits until there is something, and it is not before
+    /// `not_before`, unless nothing more comes.
+    fn next(&self, not_before: Option<Instant>) -> (Batch, bool) {
+        let mut pending = self.lock();
+        while !pending.closed {
+            let now = Instant::now();
+            pending = match not_before.filter(|not_before| now < *not_before) {
+                Some(not_before) => {
+                    let (pending, _) =
+                        self.changed.wait_timeout(pending, not_before - now).unwrap_or_else(PoisonError::into_inner);
+                    pending
+                }
+                None if pending.batch.is_empty() => self.changed.wait(pending).unwrap_or_else(PoisonError::into_inner),
+                None => break,
+            };
+        }
+        (pending.take(), pending.closed)
     }
 }
 
@@ -218,67 +277,80 @@ fn read(connection: &Connection) -> rusqlite::Result<(u64, Kept)> {
     Ok((last.cast_unsigned(), Kept { owner, drafts, cursors }))
 }
 
-/// Writes until there is nothing more to come.
-fn write(
-    mut connection: Connection,
-    mut last: u64,
-    changes: &mpsc::Receiver<Change>,
-    problems: &UnboundedSender<String>,
-) {
-    let mut pending = Pending::default();
-    let mut told = false;
-    let mut open = true;
-    while open {
-        let waited = if pending.is_empty() {
-            changes.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        } else {
-            changes.recv_timeout(RETRY)
-        };
-        open = !matches!(waited, Err(RecvTimeoutError::Disconnected));
-        // A batch is all that has come while the last one was written.
-        for change in waited.into_iter().chain(changes.try_iter()) {
-            pending.note(change, &mut last);
-        }
-        match pending.write(&mut connection) {
-            Ok(()) => {
-                pending = Pending::default();
-                told = false;
-            }
+/// Writes until there is nothing more to come. A batch is all that has come while the last one was written.
+fn write(mut connection: Connection, desk: &Desk, problems: &UnboundedSender<String>) -> Result<(), NotKept> {
+    let mut failed: Option<Instant> = None;
+    loop {
+        let (batch, last) = desk.next(failed.map(|failed| failed + RETRY));
+        match batch.write(&mut connection) {
+            Ok(()) => failed = None,
             Err(error) => {
-                tracing::error!(%error, "the client's state cannot be written");
-                if !std::mem::replace(&mut told, true) {
+                if failed.is_none() {
+                    tracing::error!(%error, "the client's state cannot be written");
                     // Whoever was told may have left.
                     let _ = problems.send(error.to_string());
                 }
+                if last {
+                    return Err(NotKept(error.to_string()));
+                }
+                failed = Some(Instant::now());
+                desk.lock().put_back(batch);
             }
+        }
+        if last {
+            return Ok(());
         }
     }
 }
 
 impl Pending {
-    fn is_empty(&self) -> bool {
-        self.own.is_none() && self.saves.is_empty() && self.forgets.is_empty() && self.seen.is_empty()
+    fn save(&mut self, draft: Draft) {
+        // Given once more under the same id, it is the same draft.
+        if self.written.contains(&draft.id) || self.batch.numbers.contains_key(&draft.id) {
+            return;
+        }
+        self.last += 1;
+        self.batch.numbers.insert(draft.id, self.last);
+        self.batch.saves.insert(self.last, draft);
     }
 
-    fn note(&mut self, change: Change, last: &mut u64) {
-        match change {
-            // Given once more under the same id, it is the same draft.
-            Change::Save(draft) if self.numbers.contains_key(&draft.id) => {}
-            Change::Save(draft) => {
-                *last += 1;
-                self.numbers.insert(draft.id, *last);
-                self.saves.insert(*last, draft);
-            }
-            Change::Forget(id) => {
-                // Acked before it was written: it needs not be. An earlier run may have written it.
-                if let Some(number) = self.numbers.remove(&id) {
-                    self.saves.remove(&number);
-                }
-                self.forgets.insert(id);
-            }
-            Change::Own(user) => self.own = Some(user),
-            Change::Seen(cursors) => self.seen.extend(cursors),
+    fn forget(&mut self, id: MsgId) {
+        if let Some(number) = self.batch.numbers.remove(&id) {
+            self.batch.saves.remove(&number);
+        } else if self.written.remove(&id) {
+            self.batch.forgets.insert(id);
         }
+    }
+
+    fn take(&mut self) -> Batch {
+        let batch = std::mem::take(&mut self.batch);
+        self.written.extend(batch.numbers.keys());
+        batch
+    }
+
+    /// Nothing of it was written.
+    fn put_back(&mut self, batch: Batch) {
+        let Batch { own, saves, forgets, seen, .. } = batch;
+        let newer = &mut self.batch;
+        for (number, draft) in saves {
+            self.written.remove(&draft.id);
+            // It was acked meanwhile.
+            if !newer.forgets.remove(&draft.id) {
+                newer.numbers.insert(draft.id, number);
+                newer.saves.insert(number, draft);
+            }
+        }
+        newer.forgets.extend(forgets);
+        newer.own = newer.own.take().or(own);
+        for (room, cursor) in seen {
+            newer.seen.entry(room).or_insert(cursor);
+        }
+    }
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.own.is_none() && self.saves.is_empty() && self.forgets.is_empty() && self.seen.is_empty()
     }
 
     /// All of it or nothing.
@@ -296,6 +368,7 @@ impl Pending {
         }
         for (number, draft) in &self.saves {
             let frame = pb::ClientFrame { id: 0, body: Some(convert::change_to_wire(draft)) }.encode_to_vec();
+            // A commit that failed may have been one that did not.
             transaction
                 .prepare_cached(
                     "INSERT INTO drafts (number, id, frame) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING",
@@ -334,12 +407,24 @@ impl fmt::Display for StateError {
             Self::NotYours { path, owner } => {
                 write!(f, "{} belongs to the user {owner}; name another file", path.display())
             }
-            Self::Io(path, why) => write!(f, "{} cannot be used: {why}", path.display()),
+            Self::Io(path, why) => write!(
+                f,
+                "{} cannot be used: {why}; see that it can be written there, or name another file",
+                path.display()
+            ),
         }
     }
 }
 
 impl std::error::Error for StateError {}
+
+impl fmt::Display for NotKept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "what is unsent or seen could not be kept on disk: {}", self.0)
+    }
+}
+
+impl std::error::Error for NotKept {}
 
 #[cfg(test)]
 mod tests {
@@ -363,7 +448,7 @@ mod tests {
         let cursor = Cursor { epoch: u64::MAX, seq: 7 };
         state.seen(HashMap::from([("general".to_owned(), Cursor { epoch: 1, seq: 9 })]));
         state.seen(HashMap::from([("general".to_owned(), cursor)]));
-        state.close().await;
+        state.close().await.unwrap();
 
         let (state, kept) = State::open(path.clone()).await.unwrap();
         assert_eq!(kept.owner.as_deref(), Some("sam"));
@@ -371,7 +456,7 @@ mod tests {
         assert_eq!(kept.cursors["general"], cursor);
         state.forget(drafts[0].id);
         state.save(draft("d"));
-        state.close().await;
+        state.close().await.unwrap();
 
         let (_state, kept) = State::open(path).await.unwrap();
         let texts: Vec<_> = kept.drafts.into_iter().map(|draft| draft.change).collect();
@@ -385,7 +470,7 @@ mod tests {
         let (first, _) = State::open(path.clone()).await.unwrap();
         let second = State::open(path.clone()).await.unwrap_err();
         assert!(matches!(second, StateError::InUse(_)), "{second}");
-        first.close().await;
+        first.close().await.unwrap();
         State::open(path).await.unwrap();
     }
 
@@ -417,21 +502,76 @@ mod tests {
         let (again, other) = (draft("again"), draft("other"));
         let (state, _) = State::open(path.clone()).await.unwrap();
         state.save(again.clone());
-        state.close().await;
+        state.close().await.unwrap();
         let (state, _) = State::open(path.clone()).await.unwrap();
         state.save(again.clone());
         state.save(again.clone());
         state.save(other.clone());
-        state.close().await;
+        state.close().await.unwrap();
         let (state, kept) = State::open(path.clone()).await.unwrap();
         assert_eq!(kept.drafts, [again.clone(), other.clone()]);
         for _ in 0..2 {
             state.save(again.clone());
             state.forget(again.id);
         }
-        state.close().await;
+        state.close().await.unwrap();
         let (_state, kept) = State::open(path).await.unwrap();
         assert_eq!(kept.drafts, [other]);
+    }
+
+    /// A connection on which nothing can be written until it is told to.
+    fn read_only(path: &Path, on: bool) -> Connection {
+        let connection = open(path).unwrap().unwrap();
+        connection.pragma_update(None, "query_only", on).unwrap();
+        connection
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_later_without_what_was_acked_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut connection = read_only(&folder.path().join("state.db"), true);
+        let mut pending = Pending::default();
+        let [acked, kept, later] = ["acked", "kept", "later"].map(draft);
+        pending.save(acked.clone());
+        pending.save(kept.clone());
+        pending.batch.seen.insert("general".to_owned(), Cursor { epoch: 1, seq: 1 });
+        let batch = pending.take();
+        batch.write(&mut connection).unwrap_err();
+        pending.forget(acked.id);
+        pending.save(later.clone());
+        pending.batch.seen.insert("general".to_owned(), Cursor { epoch: 1, seq: 2 });
+        pending.put_back(batch);
+
+        connection.pragma_update(None, "query_only", false).unwrap();
+        let batch = pending.take();
+        assert!(batch.forgets.is_empty(), "what was never written needs not be erased");
+        batch.write(&mut connection).unwrap();
+        let (_, read) = read(&connection).unwrap();
+        assert_eq!(read.drafts, [kept.clone(), later]);
+        assert_eq!(read.cursors["general"].seq, 2);
+
+        pending.save(kept.clone());
+        assert!(pending.batch.is_empty(), "it is there");
+        pending.forget(kept.id);
+        pending.forget(kept.id);
+        assert_eq!(pending.batch.forgets.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_kept_in_the_end_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = read_only(&folder.path().join("state.db"), true);
+        let desk = Arc::new(Desk { pending: Mutex::default(), changed: Condvar::new() });
+        let (telling, problems) = unbounded_channel();
+        let writer = {
+            let desk = Arc::clone(&desk);
+            thread::spawn(move || write(connection, &desk, &telling))
+        };
+        let mut state = State { desk, problems, writer: Some(writer) };
+        state.save(draft("a"));
+        assert!(state.problem().await.is_some(), "at once");
+        state.save(draft("b"));
+        assert!(state.close().await.unwrap_err().to_string().contains("could not be kept"));
     }
 
     #[cfg(unix)]

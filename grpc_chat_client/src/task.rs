@@ -12,10 +12,10 @@ use tonic::{Code, Status, Streaming};
 
 use crate::client::Link;
 use crate::engine::{Action, Command, Engine};
-use crate::line::{Access, Line, Opener};
+use crate::line::{Access, Line, Opener, with_reason};
 use crate::mailbox::Mailbox;
 use crate::model::{Connection, Refused, Update};
-use crate::state::State;
+use crate::state::{NotKept, State};
 
 /// Frames taken in one turn, so that the application's commands get theirs.
 const TURN: usize = 128;
@@ -47,6 +47,8 @@ pub(crate) struct Task {
     /// The stream takes nothing more; how it ended is still to be heard.
     deaf: bool,
     over: bool,
+    /// Being carried out.
+    actions: Vec<Action>,
 }
 
 impl Task {
@@ -73,6 +75,7 @@ impl Task {
             access: None,
             deaf: false,
             over: false,
+            actions: Vec::new(),
         }
     }
 
@@ -104,8 +107,14 @@ impl Task {
                 opened = answer(&mut self.opening) => self.opened(opened),
                 token = answer(&mut self.token) => match token {
                     Ok(Some(token)) => self.refreshed(token),
-                    Ok(None) => {}
-                    Err(why) => tracing::warn!(why, "there is no new token"),
+                    Ok(None) => self.engine.no_token(&Refused {
+                        code: Code::FailedPrecondition,
+                        message: "this client has no token".to_owned(),
+                    }),
+                    Err(why) => {
+                        tracing::warn!(why, "there is no new token");
+                        self.engine.no_token(&Refused { code: Code::Unavailable, message: why });
+                    }
                 },
                 problem = problem(self.state.as_mut()) => self.tell(Update::NotKept(problem)),
                 () = self.mailbox.room() => if !self.mailbox.is_overfull() {
@@ -129,9 +138,12 @@ impl Task {
     /// Everything that the engine has decided, and what that makes it decide.
     fn act(&mut self) {
         while !self.engine.actions.is_empty() {
-            for action in std::mem::take(&mut self.engine.actions) {
+            let mut actions = std::mem::replace(&mut self.engine.actions, std::mem::take(&mut self.actions));
+            for action in actions.drain(..) {
                 self.carry_out(action);
             }
+            // The room in it is used again: this is done for every frame.
+            self.actions = actions;
         }
     }
 
@@ -239,7 +251,7 @@ impl Task {
                     continue;
                 }
                 Some(Ok(None)) => Status::ok(""),
-                Some(Err(status)) => status,
+                Some(Err(status)) => with_reason(&status),
                 None => return,
             };
             tracing::info!(code = ?status.code(), why = status.message(), "the session has ended");
@@ -277,11 +289,14 @@ impl Task {
             self.engine.command(command);
         }
         self.act();
-        let seen = self.mailbox.close(self.state.is_some());
-        self.with_state(|state| state.seen(seen));
         if let Some(state) = self.state.take() {
-            state.close().await;
+            state.seen(self.mailbox.leave_to_next_run());
+            if let Err(NotKept(why)) = state.close().await {
+                self.mailbox.put(Update::NotKept(why.clone()));
+                self.link.send_modify(|link| link.not_kept = Some(NotKept(why)));
+            }
         }
+        self.mailbox.close();
         // With it the link goes: whoever waits for the end may go on.
     }
 }
@@ -292,10 +307,14 @@ impl Drop for Task {
         if !self.over {
             let why =
                 Refused { code: Code::Internal, message: "the client was ended in the middle of its work".to_owned() };
+            self.engine.lost(why.clone());
             let lost = Connection::Lost(why);
-            self.link.send_modify(|link| *link = Link { connection: lost.clone(), access: None });
+            self.link.send_modify(|link| *link = Link { connection: lost.clone(), access: None, not_kept: None });
+            if self.state.is_some() {
+                self.mailbox.leave_to_next_run();
+            }
             self.mailbox.put(Update::Connection(lost));
-            self.mailbox.close(self.state.is_some());
+            self.mailbox.close();
         }
     }
 }

@@ -23,7 +23,9 @@ use std::{env, fs};
 
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use grpc_chat_client::{Client, Config, Events, JoinError, OpenError, Page, Place, Start, Update, check_room, connect};
+use grpc_chat_client::{
+    Client, Config, Connection, Events, JoinError, OpenError, Page, Place, Start, Update, check_room, connect,
+};
 use jiff::tz::TimeZone;
 use tokio::time::Instant;
 
@@ -92,19 +94,24 @@ pub(crate) async fn run(mut config: Config, room: &str, kept: Option<Kept>) -> R
     // From here on the terminal is the user's again.
     drop(terminal);
     drop(events);
+    // Nobody waits at a prompt for a network.
+    let online = matches!(client.connection(), Connection::Online { .. } | Connection::Draining);
+    let grace = if online { GRACE } else { Duration::ZERO };
     if let Some(kept) = kept {
         let names: Vec<&str> = app.rooms.iter().map(|room| room.name.as_str()).collect();
         if let Err(error) = write_rooms(&kept.rooms, &names) {
             note(&format!("which rooms you are in cannot be kept: {error}"));
         }
-        client.close(GRACE).await;
-        if app.unsent > 0 {
-            note(&format!("{} unsent when you left; kept, and sent next time", app.unsent));
+        match client.close(grace).await {
+            Ok(()) if app.unsent > 0 => note(&format!("{} unsent when you left; kept, and sent next time", app.unsent)),
+            Ok(()) => {}
+            Err(why) => note(&format!("{} unsent when you left, and lost: {why}", app.unsent)),
         }
     } else {
-        client.close(GRACE).await;
+        // There is nothing to keep it in.
+        let _ = client.close(grace).await;
         if app.unsent > 0 {
-            note(&format!("{} unsent when you left", app.unsent));
+            note(&format!("{} unsent when you left, and lost", app.unsent));
         }
     }
     ended

@@ -428,6 +428,7 @@ impl Hall {
             text: "x".repeat(TEXT),
             client_msg_id: client_msg_id.to_vec().into(),
             reply_to_seq: 0,
+            epoch: 0,
         }));
     }
 }

@@ -110,6 +110,7 @@ pub(super) fn failed(why: &str, connected: usize, count: usize) -> String {
 pub(super) async fn close(clients: impl IntoIterator<Item = Client>) {
     let closing = clients.into_iter().map(|client| client.close(CLOSE));
     // One that takes longer is cut when the process ends.
+    // Nothing is kept.
     let _ = tokio::time::timeout(CLOSE, futures_util::future::join_all(closing)).await;
 }
 

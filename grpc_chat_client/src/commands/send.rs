@@ -30,7 +30,8 @@ pub(crate) async fn run(config: Config, send: Send) -> Result<(), Failure> {
         let (client, _) = open(config).await?;
         let draft = Draft::new(room.clone(), Change::Post { text, reply_to });
         let ack = client.post(draft).await?.await?;
-        client.close(GRACE).await;
+        // It is stored; nothing is kept.
+        let _ = client.close(GRACE).await;
         Ok(ack)
     };
     match tokio::time::timeout(timeout, sending).await {

@@ -33,7 +33,9 @@ pub(crate) async fn run(config: Config, room: &str, from: From, json: bool) -> R
         }
     };
     drop(events);
-    client.close(GRACE).await;
+    if let Err(why) = client.close(GRACE).await {
+        note(&why.to_string());
+    }
     outcome
 }
 
@@ -64,8 +66,7 @@ async fn follow(client: &Client, events: &mut Events, room: &str, from: From, js
                     note(&format!("{why}: going on from {}; see `history` for what there is", joined.start));
                     if json {
                         let (seq, reason) = (joined.start, why.to_string());
-                        let reset =
-                            json!({"type": "reset", "room": room, "epoch": epoch, "seq": seq, "reason": reason});
+                        let reset = json!({"type": "reset", "room": room, "epoch": epoch.to_string(), "seq": seq, "reason": reason});
                         line_when_read(reset.to_string()).await?;
                     }
                 }

@@ -8,6 +8,10 @@ use tokio::sync::oneshot;
 use crate::client::JoinError;
 use crate::model::{Cursor, Joined, Seq, Start, Update, Verdict};
 
+/// Rooms that catch up at the same time. One that is joined again is told of by two updates and what it missed; if all
+/// came at once, those two of each could fill the mailbox of a slow application, again and again, and no event ever come.
+const AT_ONCE: usize = 32;
+
 /// Whoever waits for a room to be joined.
 type Reply = oneshot::Sender<Result<Joined, JoinError>>;
 
@@ -30,6 +34,8 @@ struct Room {
     /// The last event received, or the place where the reader was put.
     cursor: Option<Cursor>,
     place: Place,
+    /// When it was asked for last, as a ticket: those that were asked for longest ago come first.
+    asked: Ticket,
     /// The service has been asked for it in this session, and not been told otherwise since.
     seated: bool,
     present: BTreeSet<String>,
@@ -41,14 +47,19 @@ enum Place {
     Away,
     /// Join has been asked for.
     Asking(Ticket),
+    /// Received, and not level with the room yet.
+    CatchingUp,
     Here,
 }
 
-/// How far the user has read: what is to be stored, and what is being stored.
+/// How far the user has read: what is to be stored, what is stored as far as is known, and what the application was told.
 #[derive(Debug, Default)]
 struct Mark {
+    /// The life of the history that it belongs to, once that is known.
+    epoch: Option<u64>,
     wanted: Seq,
     stored: Seq,
+    told: Seq,
     asking: bool,
 }
 
@@ -71,13 +82,16 @@ impl Rooms {
 
     /// Joining a room again begins again.
     pub(super) fn join(&mut self, room: String, start: Start, reply: Reply) {
+        if let Some(cursor) = self.rooms.get(&room).and_then(|earlier| earlier.cursor) {
+            self.kept.insert(room.clone(), cursor);
+        }
         let start = match start {
             Start::Resume { or_last } => self.kept.get(&room).map_or(Start::Last(or_last), |kept| Start::After(*kept)),
             start => start,
         };
         let seated = self.rooms.get(&room).is_some_and(|earlier| earlier.seated);
         let present = BTreeSet::new();
-        let new = Room { start, cursor: None, place: Place::Away, seated, present, reply: Some(reply) };
+        let new = Room { start, cursor: None, place: Place::Away, asked: 0, seated, present, reply: Some(reply) };
         if let Some(Room { reply: Some(earlier), .. }) = self.rooms.insert(room, new) {
             let _ = earlier.send(Err(JoinError::Left));
         }
@@ -96,23 +110,54 @@ impl Rooms {
         left.seated
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
-        self.rooms.keys().cloned().collect()
+    /// The room that is to be asked for next, unless enough are catching up. One that somebody waits for is not put off.
+    pub(super) fn next(&self) -> Option<String> {
+        let away = || self.rooms.iter().filter(|(_, room)| room.place == Place::Away);
+        let waited_for = away().find(|(_, room)| room.reply.is_some());
+        let next = waited_for.or_else(|| {
+            let catching_up = |room: &&Room| matches!(room.place, Place::Asking(_) | Place::CatchingUp);
+            let places = AT_ONCE.saturating_sub(self.rooms.values().filter(catching_up).count());
+            away().min_by_key(|(_, room)| room.asked).filter(|_| places > 0)
+        });
+        next.map(|(name, _)| name.clone())
     }
 
-    pub(super) fn away(&self) -> Vec<String> {
-        self.rooms.iter().filter(|(_, room)| room.place == Place::Away).map(|(name, _)| name.clone()).collect()
+    /// The next room that somebody waits for.
+    pub(super) fn next_waited_for(&self) -> Option<String> {
+        let waited_for = |room: &Room| room.place == Place::Away && room.reply.is_some();
+        self.rooms.iter().find(|(_, room)| waited_for(room)).map(|(name, _)| name.clone())
+    }
+
+    #[cfg(test)]
+    pub(super) fn are_all_here(&self) -> bool {
+        self.rooms.values().all(|room| room.place == Place::Here)
     }
 
     pub(super) fn is_here(&self, room: &str) -> bool {
-        self.rooms.get(room).is_some_and(|room| room.place == Place::Here)
+        self.rooms.get(room).is_some_and(|room| matches!(room.place, Place::CatchingUp | Place::Here))
+    }
+
+    /// All that was missed has come; answers whether the room is received.
+    pub(super) fn caught_up(&mut self, room: &str) -> bool {
+        let here = self.is_here(room);
+        if let Some(room) = self.rooms.get_mut(room).filter(|_| here) {
+            room.place = Place::Here;
+        }
+        here
+    }
+
+    /// Stops receiving one room; answers whether the service has to be told.
+    pub(super) fn cut_one(&mut self, room: &str) -> bool {
+        let Some(room) = self.rooms.get_mut(room) else { return false };
+        room.place = Place::Away;
+        std::mem::take(&mut room.seated)
     }
 
     /// The room is about to be asked for: from where on; `None` if it has been already.
     pub(super) fn asking(&mut self, room: &str) -> Option<(Ticket, Start)> {
         let room = self.rooms.get_mut(room).filter(|room| room.place == Place::Away)?;
         self.last_ticket += 1;
-        (room.place, room.seated) = (Place::Asking(self.last_ticket), true);
+        (room.place, room.asked, room.seated) = (Place::Asking(self.last_ticket), self.last_ticket, true);
         Some((self.last_ticket, room.cursor.map_or(room.start, Start::After)))
     }
 
@@ -125,17 +170,19 @@ impl Rooms {
         count: u32,
     ) -> Option<(Option<Reply>, Update)> {
         let room = self.asked_for(&joined.room, ticket)?;
-        room.place = Place::Here;
-        let before = room.cursor.replace(Cursor { epoch: joined.epoch, seq: joined.start });
+        room.place = Place::CatchingUp;
+        room.cursor = Some(Cursor { epoch: joined.epoch, seq: joined.start });
         room.present = present.into_iter().collect();
         let present =
             Update::Present { room: joined.room.clone(), users: room.present.iter().cloned().collect(), count };
         let reply = room.reply.take();
+        let mark = self.marks.entry(joined.room.clone()).or_default();
         // A mark of another life says nothing about this one.
-        let other_life = before.is_some_and(|before| before.epoch != joined.epoch);
-        if other_life || matches!(joined.verdict, Verdict::Reset(_)) {
-            self.marks.remove(&joined.room);
+        if mark.epoch.is_some_and(|epoch| epoch != joined.epoch) || matches!(joined.verdict, Verdict::Reset(_)) {
+            *mark = Mark { asking: mark.asking, ..Mark::default() };
         }
+        mark.epoch = Some(joined.epoch);
+        (mark.stored, mark.told) = (mark.stored.max(joined.read), joined.read);
         Some((reply, present))
     }
 
@@ -149,11 +196,16 @@ impl Rooms {
     /// It is not to be asked for again. Answers whoever waited for it; `None` if it was not asked for any more.
     pub(super) fn refused(&mut self, room: &str, ticket: Ticket) -> Option<Option<Reply>> {
         self.asked_for(room, ticket)?;
-        self.rooms.remove(room).map(|room| room.reply)
+        let refused = self.rooms.remove(room)?;
+        if let Some(cursor) = refused.cursor {
+            self.kept.insert(room.to_owned(), cursor);
+        }
+        Some(refused.reply)
     }
 
     pub(super) fn event(&mut self, room: &str, seq: Seq, prev_seq: Seq) -> Fits {
-        let Some(Room { place: Place::Here, cursor: Some(cursor), .. }) = self.rooms.get_mut(room) else {
+        let Some(Room { place: Place::CatchingUp | Place::Here, cursor: Some(cursor), .. }) = self.rooms.get_mut(room)
+        else {
             return Fits::Unwanted;
         };
         if seq <= cursor.seq {
@@ -169,7 +221,10 @@ impl Rooms {
     /// Who is in the room now, as a whole.
     pub(super) fn presence(&mut self, changed: pb::PresenceChanged) -> Option<Update> {
         let pb::PresenceChanged { room: name, came, left, snapshot, present_count } = changed;
-        let room = self.rooms.get_mut(&name).filter(|room| room.place == Place::Here)?;
+        if !self.is_here(&name) {
+            return None;
+        }
+        let room = self.rooms.get_mut(&name)?;
         if snapshot {
             room.present.clear();
         }
@@ -197,25 +252,47 @@ impl Rooms {
         Some(mark.wanted)
     }
 
-    pub(super) fn marked(&mut self, room: &str, seq: Seq) {
+    /// A mark is stored. Answers whether that is news for the application.
+    pub(super) fn marked(&mut self, room: &str, seq: Seq) -> bool {
+        let mark = self.marks.entry(room.to_owned()).or_default();
+        mark.stored = mark.stored.max(seq);
+        let news = seq > mark.told;
+        mark.told = mark.told.max(seq);
+        news
+    }
+
+    /// What was asked about a mark has been answered.
+    pub(super) fn not_marking(&mut self, room: &str) {
         if let Some(mark) = self.marks.get_mut(room) {
-            mark.stored = mark.stored.max(seq);
             mark.asking = false;
         }
     }
 
-    pub(super) fn not_marked(&mut self, room: &str) {
+    /// The mark is none: it is not asked for again, and others may be.
+    pub(super) fn mark_refused(&mut self, room: &str, seq: Seq) {
         if let Some(mark) = self.marks.get_mut(room) {
             mark.asking = false;
+            if mark.wanted == seq {
+                mark.wanted = mark.stored;
+            }
         }
     }
 
-    /// Nothing is received any more; answers where something was, or was about to be.
-    pub(super) fn cut(&mut self) -> Vec<String> {
+    /// Nothing is received any more.
+    pub(super) fn cut(&mut self) {
+        for room in self.rooms.values_mut() {
+            (room.place, room.seated) = (Place::Away, false);
+        }
+    }
+
+    /// Nothing is received any more, but for rooms that are asked for and waited for; answers where something was, or was
+    /// about to be.
+    pub(super) fn cut_but_waited_for(&mut self) -> Vec<String> {
+        let waited_for = |room: &Room| matches!(room.place, Place::Asking(_)) && room.reply.is_some();
         let mut seated = Vec::new();
-        for (name, room) in &mut self.rooms {
+        for (name, room) in self.rooms.iter_mut().filter(|(_, room)| !waited_for(room)) {
             room.place = Place::Away;
-            if std::mem::replace(&mut room.seated, false) {
+            if std::mem::take(&mut room.seated) {
                 seated.push(name.clone());
             }
         }

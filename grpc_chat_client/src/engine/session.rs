@@ -12,6 +12,9 @@ use super::{ANSWER, HEARTBEAT};
 use crate::convert;
 use crate::model::{Seq, Start};
 
+/// How long a service that says it is leaving may take to leave.
+const LEAVING: Duration = Duration::from_secs(60);
+
 /// A frame that the service has not answered yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
@@ -29,7 +32,7 @@ pub(super) enum Asked {
     Token,
 }
 
-/// Nothing has been heard for too long.
+/// Nothing has been heard for too long, or the service leaves and leaves.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Silent;
 
@@ -53,8 +56,9 @@ pub(super) struct Session {
     opened: Instant,
     /// How long it has to last to have gone well.
     well_after: Duration,
-    /// The service is leaving, and when to connect again.
+    /// The service is leaving, and when to connect again; and by when it has to have left.
     draining: Option<Instant>,
+    left_by: Option<Instant>,
 }
 
 impl Session {
@@ -78,6 +82,7 @@ impl Session {
             opened: now,
             well_after,
             draining: None,
+            left_by: None,
         }
     }
 
@@ -88,7 +93,11 @@ impl Session {
     /// Whether it has lasted longer than the longest delay before it. One that ends at once does not make the next
     /// attempt the first.
     pub(super) fn went_well(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.opened) >= self.well_after
+        self.age(now) >= self.well_after
+    }
+
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.opened)
     }
 
     /// What the service said about when to connect again, if it did.
@@ -113,6 +122,7 @@ impl Session {
     pub(super) fn drain(&mut self, draining: &pb::Draining, now: Instant) {
         let after = convert::duration_from_wire(draining.reconnect_after).unwrap_or_default();
         self.draining = Some(now + after);
+        self.left_by.get_or_insert(now + LEAVING);
     }
 
     pub(super) fn join(&mut self, room: &str, ticket: Ticket, start: Start) {
@@ -189,8 +199,11 @@ impl Session {
 
     /// # Errors
     ///
-    /// [`Silent`] if the service was asked whether it is there, and nothing came.
+    /// [`Silent`] if the service was asked whether it is there, and nothing came, or if it does not leave as it said.
     pub(super) fn tick(&mut self, now: Instant) -> Result<(), Silent> {
+        if self.left_by.is_some_and(|left_by| now >= left_by) {
+            return Err(Silent);
+        }
         if now < self.deadline() {
             return Ok(());
         }
@@ -205,11 +218,12 @@ impl Session {
     /// The service pings a client that is silent for a heartbeat, so that one that sends nothing hears something as often.
     /// One that waits for an answer asks sooner, because somebody may be waiting with it.
     pub(super) fn deadline(&self) -> Instant {
-        match self.pinged {
+        let silent = match self.pinged {
             Some(pinged) => pinged + self.heartbeat,
             None if self.asked.is_empty() => self.heard + self.heartbeat.mul_f64(1.5),
             None => self.heard + self.heartbeat.mul_f64(ANSWER),
-        }
+        };
+        self.left_by.map_or(silent, |left_by| left_by.min(silent))
     }
 
     fn takes(&self, asked: &Asked) -> bool {

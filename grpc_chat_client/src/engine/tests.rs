@@ -1,6 +1,7 @@
 //! The engine by itself: against a service that forgets, refuses and is cut off at random, and at exact instants.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
@@ -8,6 +9,7 @@ use stubs::chat::v1::{client_frame, event, join};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::*;
+use crate::mailbox::{self, Events, Mailbox, Waiting};
 use crate::model::{Body, Change, Verdict};
 
 const SETTINGS: Settings = Settings {
@@ -159,6 +161,7 @@ impl Service {
                 reply(id, server_frame::Body::Done(pb::Done {}))
             }
             client_frame::Body::Ping(_) => reply(id, server_frame::Body::Pong(pb::Pong {})),
+            client_frame::Body::MarkRead(_) => reply(id, server_frame::Body::Done(pb::Done {})),
             _ => return,
         };
         self.to_client.push_back(answer);
@@ -171,38 +174,53 @@ impl Service {
     }
 }
 
-/// One engine, one service, and an application that notes what it is told.
+/// One engine, one service, and an application that takes what it is told when it likes, and notes it.
 struct World {
     engine: Engine,
+    mailbox: Arc<Mailbox>,
+    events: Events,
     service: Service,
+    rooms: Vec<String>,
     now: Instant,
     random: fastrand::Rng,
     outcomes: Outcomes,
-    /// Texts of the drafts, and their ids as they were saved and forgotten.
+    joining: Vec<oneshot::Receiver<Result<Joined, JoinError>>>,
     saved: HashSet<MsgId>,
     told: HashMap<String, Vec<u64>>,
     connected: usize,
     drafts: usize,
+    pauses: usize,
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, rooms: Vec<String>, waiting: usize) -> Self {
         let (engine, now) = new();
+        let (mailbox, events) = mailbox::open(Waiting { updates: waiting, bytes: usize::MAX }, true);
         Self {
             engine,
+            mailbox,
+            events,
             service: Service::default(),
+            rooms,
             now,
             random: fastrand::Rng::with_seed(seed),
             outcomes: Vec::new(),
+            joining: Vec::new(),
             saved: HashSet::new(),
             told: HashMap::new(),
             connected: 0,
             drafts: 0,
+            pauses: 0,
         }
     }
 
     fn room(&mut self) -> String {
-        ["north", "south"][self.random.usize(..2)].to_owned()
+        self.rooms[self.random.usize(..self.rooms.len())].clone()
+    }
+
+    fn join(&mut self, room: &str) {
+        let joined = ask_to_join(&mut self.engine, room, Start::Resume { or_last: 1_000 });
+        self.joining.push(joined);
     }
 
     fn step(&mut self) {
@@ -217,9 +235,19 @@ impl World {
                 let (room, n) = (self.room(), self.random.u128(..));
                 self.service.store(&room, "ann", n.to_be_bytes().to_vec().into(), "Hey".to_owned());
             }
-            14..16 => self.engine.pause(),
-            16..20 => self.engine.resume(),
-            20..45 => {
+            14 => {
+                let room = self.room();
+                if self.random.bool() {
+                    self.engine.command(Command::Leave { room: room.clone() });
+                }
+                self.join(&room);
+            }
+            15 => {
+                let (room, seq) = (self.room(), self.random.u64(1..100));
+                self.engine.command(Command::MarkRead { room, seq });
+            }
+            16..24 => self.take(),
+            24..45 => {
                 if let Some(frame) = self.engine.next_frame() {
                     self.service.to_service.push_back(frame);
                 }
@@ -258,6 +286,22 @@ impl World {
         }
     }
 
+    /// The application takes one update.
+    fn take(&mut self) {
+        match self.events.try_next() {
+            Some(Update::Event(event)) => self.told.entry(event.room).or_default().push(event.seq),
+            Some(Update::Joined(joined)) => {
+                let last = self.told.get(&joined.room).and_then(|seqs| seqs.last()).copied();
+                assert!(joined.verdict == Verdict::Live || last.is_none_or(|last| last == joined.start));
+            }
+            Some(Update::Refused { .. }) => panic!("somebody waits for every draft"),
+            _ => {}
+        }
+        if !self.mailbox.is_overfull() {
+            self.engine.resume();
+        }
+    }
+
     fn act(&mut self) {
         for action in std::mem::take(&mut self.engine.actions) {
             match action {
@@ -273,13 +317,13 @@ impl World {
                 Action::Disconnect => self.service.cut(),
                 Action::Save(draft) => assert!(self.saved.insert(draft.id)),
                 Action::Forget(id) => assert!(self.saved.remove(&id)),
-                Action::Tell(Update::Event(event)) => self.told.entry(event.room).or_default().push(event.seq),
-                Action::Tell(Update::Joined(joined)) => {
-                    let last = self.told.get(&joined.room).and_then(|seqs| seqs.last()).copied();
-                    assert!(joined.verdict == Verdict::Live || last.is_none_or(|last| last == joined.start));
+                Action::Tell(update) => {
+                    if self.mailbox.put(update) {
+                        self.pauses += usize::from(!self.engine.paused);
+                        self.engine.pause();
+                    }
                 }
-                Action::Tell(Update::Refused { .. }) => panic!("somebody waits for every draft"),
-                Action::Tell(_) | Action::Own(_) => {}
+                Action::Own(_) => {}
                 Action::GetToken | Action::Over => panic!("nobody asked for it"),
             }
         }
@@ -292,11 +336,13 @@ impl World {
     fn settle(&mut self) {
         // A session that was told that the service leaves is ended by it.
         self.cut();
-        self.engine.resume();
         for _ in 0..100_000 {
             self.now += Duration::from_millis(100);
             self.engine.tick(self.now);
             self.act();
+            for _ in 0..100 {
+                self.take();
+            }
             while let Some(frame) = self.engine.next_frame() {
                 self.service.to_service.push_back(frame);
             }
@@ -305,7 +351,8 @@ impl World {
                 self.hear();
                 self.act();
             }
-            if self.engine.outbox.is_empty() && self.engine.rooms.away().is_empty() && !self.engine.has_frame() {
+            let taken = self.mailbox.is_empty();
+            if self.engine.outbox.is_empty() && self.engine.rooms.are_all_here() && !self.engine.has_frame() && taken {
                 return;
             }
         }
@@ -315,19 +362,19 @@ impl World {
 
 #[test]
 fn whatever_happens_every_draft_is_stored_once_and_every_event_is_told_once_in_order() {
-    let (mut connected, mut repeats, mut stored) = (0, 0, 0);
+    let (mut connected, mut repeats, mut stored, mut pauses) = (0, 0, 0, 0);
     for seed in 0..500 {
-        let mut world = World::new(seed);
-        let joining = ["north", "south"].map(|room| ask_to_join(&mut world.engine, room, Start::Last(1_000)));
+        let mut world = World::new(seed, ["north", "south"].map(str::to_owned).to_vec(), 16);
+        world.join("north");
+        world.join("south");
         world.act();
         for _ in 0..600 {
             world.step();
         }
         world.settle();
 
-        for mut joined in joining {
-            joined.try_recv().unwrap().unwrap();
-        }
+        let joined = world.joining.iter_mut().map(|joined| joined.try_recv().expect("it is answered"));
+        assert!(joined.filter(Result::is_ok).count() > 0);
         let mut acked = HashSet::new();
         for outcome in &mut world.outcomes {
             assert!(acked.insert(outcome.try_recv().unwrap().unwrap().id), "seed {seed}");
@@ -340,11 +387,114 @@ fn whatever_happens_every_draft_is_stored_once_and_every_event_is_told_once_in_o
             assert_eq!(world.told.get(room).cloned().unwrap_or_default(), seqs, "seed {seed}");
         }
         assert_eq!(world.saved, HashSet::new(), "what is acked is not kept, seed {seed}");
-        (connected, repeats, stored) =
-            (connected + world.connected, repeats + world.service.stored_twice, stored + ours.len());
+        (connected, repeats, stored, pauses) = (
+            connected + world.connected,
+            repeats + world.service.stored_twice,
+            stored + ours.len(),
+            pauses + world.pauses,
+        );
     }
     // Or little was tried.
-    assert!(connected > 5_000 && repeats > 1_000 && stored > 20_000, "{connected} {repeats} {stored}");
+    let tried = connected > 5_000 && repeats > 1_000 && stored > 20_000 && pauses > 500;
+    assert!(tried, "{connected} {repeats} {stored} {pauses}");
+}
+
+#[test]
+fn a_slow_application_in_many_rooms_gets_everything() {
+    let rooms: Vec<String> = (0..100).map(|n| format!("room/{n:02}")).collect();
+    let mut world = World::new(1, rooms.clone(), Waiting { updates: 1, bytes: 1 }.at_least().updates);
+    for room in &rooms {
+        world.join(room);
+    }
+    world.act();
+    const EVENTS: usize = 6_000;
+    for turn in 0.. {
+        assert!(turn < 100_000, "{:?}", world.told);
+        if turn < EVENTS {
+            let id = (turn as u128).to_be_bytes().to_vec().into();
+            world.service.store(&rooms[turn % rooms.len()], "ann", id, "Hey".to_owned());
+        }
+        // Much is heard before the application takes one.
+        for _ in 0..10 {
+            if let Some(frame) = world.engine.next_frame() {
+                world.service.to_service.push_back(frame);
+            }
+            world.service.hear(false);
+            world.hear();
+            world.act();
+        }
+        if turn % 3 == 0 {
+            world.take();
+            world.act();
+        }
+        if world.told.values().map(Vec::len).sum::<usize>() == EVENTS {
+            break;
+        }
+    }
+    assert!(world.pauses > 5, "{}", world.pauses);
+    for room in &rooms {
+        let seqs: Vec<u64> = world.service.rooms[room].iter().map(|event| event.seq).collect();
+        assert_eq!(world.told[room], seqs, "{room}");
+    }
+}
+
+#[test]
+fn a_room_that_a_slow_application_waits_for_is_joined_at_once_and_gone_on_with_later() {
+    let (mut engine, now) = online();
+    engine.pause();
+    let mut joined = ask_to_join(&mut engine, "north", Start::Last(10));
+    let [id] = ids(&mut engine);
+    engine.heard(answer_to_join(id, EPOCH, 5, pb::Verdict::Live), now);
+    assert_eq!(joined.try_recv().unwrap().unwrap().start, 5);
+    assert!(matches!(said(&mut engine)[..], [(_, client_frame::Body::Leave(_))]));
+    let event = pb::Event { room: "north".to_owned(), seq: 6, prev_seq: 5, ..pb::Event::default() };
+    engine.actions.clear();
+    engine.heard(reply(0, server_frame::Body::Event(event)), now);
+    assert!(engine.actions.is_empty(), "it comes again");
+    engine.resume();
+    let after = join::Start::After(pb::Cursor { epoch: EPOCH, seq: 5 });
+    let frames = said(&mut engine);
+    assert!(matches!(&frames[..], [(_, client_frame::Body::Join(join))] if join.start == Some(after)), "{frames:?}");
+
+    // One that is asked for already is waited for.
+    let (mut engine, now) = online();
+    let mut joined = ask_to_join(&mut engine, "north", Start::Live);
+    let [id] = ids(&mut engine);
+    engine.pause();
+    assert!(said(&mut engine).is_empty());
+    engine.heard(answer_to_join(id, EPOCH, 5, pb::Verdict::Live), now);
+    joined.try_recv().unwrap().unwrap();
+    assert!(matches!(said(&mut engine)[..], [(_, client_frame::Body::Leave(_))]));
+}
+
+#[test]
+fn rooms_are_joined_again_a_few_at_a_time() {
+    let (mut engine, now) = online();
+    let joining: Vec<_> = (0..100).map(|n| ask_to_join(&mut engine, &format!("r{n:02}"), Start::Live)).collect();
+    let in_flight = |engine: &mut Engine| {
+        let mut frames = Vec::new();
+        loop {
+            let more = said(engine);
+            if more.is_empty() {
+                return frames;
+            }
+            for (id, body) in &more {
+                let client_frame::Body::Join(join) = body else { panic!("{body:?}") };
+                let joined = pb::Joined { room: join.room.clone(), epoch: EPOCH, ..pb::Joined::default() };
+                engine.heard(reply(*id, server_frame::Body::Joined(joined)), now);
+            }
+            frames.extend(more);
+        }
+    };
+    assert_eq!(in_flight(&mut engine).len(), 100, "somebody waits for each");
+    drop(joining);
+    engine.ended(&Status::unavailable("cut"), now);
+    engine.opened(&welcome(), now);
+    let first = in_flight(&mut engine);
+    assert_eq!(first.len(), 32);
+    let client_frame::Body::Join(pb::Join { room, .. }) = &first[0].1 else { panic!() };
+    engine.heard(reply(0, server_frame::Body::CaughtUp(pb::CaughtUp { room: room.clone(), seq: 0 })), now);
+    assert_eq!(in_flight(&mut engine).len(), 1);
 }
 
 #[test]
@@ -500,8 +650,8 @@ fn an_answer_to_an_earlier_join_is_not_taken_for_the_later_ones() {
     let (mut engine, now) = online();
     let _first = ask_to_join(&mut engine, "north", Start::Live);
     let [(early, _)] = said(&mut engine)[..] else { panic!("one frame") };
-    engine.pause();
-    engine.resume();
+    engine.command(Command::Leave { room: "north".to_owned() });
+    let _second = ask_to_join(&mut engine, "north", Start::Live);
     let frames = said(&mut engine);
     let [(_, client_frame::Body::Leave(_)), (late, client_frame::Body::Join(_))] = frames[..] else {
         panic!("{frames:?}")
@@ -610,7 +760,7 @@ fn a_read_mark_moves_forward_one_at_a_time() {
 }
 
 #[test]
-fn closing_waits_for_answers_but_not_for_ever_and_not_without_a_session() {
+fn closing_waits_for_what_is_unsent_but_not_for_ever() {
     let (mut engine, now) = online();
     let mut outcome = post(&mut engine, "north", "Hi");
     let until = now + Duration::from_secs(5);
@@ -625,18 +775,125 @@ fn closing_waits_for_answers_but_not_for_ever_and_not_without_a_session() {
     assert!(engine.actions.contains(&Action::Over));
     assert!(outcome.try_recv().unwrap().is_ok());
 
-    let (mut engine, now) = online();
+    let (mut engine, _) = online();
     let mut outcome = post(&mut engine, "north", "Hi");
     engine.command(Command::Close { until });
     engine.settle(until);
     assert!(engine.actions.contains(&Action::Over));
     assert_eq!(outcome.try_recv().unwrap(), Err(SendError::Closed));
 
-    let (mut engine, _) = new();
+    let (mut engine, now) = new();
     let _outcome = post(&mut engine, "north", "Hi");
     engine.command(Command::Close { until });
+    engine.ended(&Status::unavailable("not yet"), now);
     engine.settle(now);
+    assert!(!engine.actions.contains(&Action::Over), "there may be a session in time");
+    engine.settle(until);
     assert!(engine.actions.contains(&Action::Over));
+
+    let (mut engine, now) = new();
+    engine.command(Command::Close { until });
+    engine.settle(now);
+    assert!(engine.actions.contains(&Action::Over), "nothing is unsent");
+}
+
+#[test]
+fn a_service_that_says_it_leaves_and_stays_is_left() {
+    let (mut engine, now) = online();
+    engine.heard(reply(0, server_frame::Body::Draining(pb::Draining::default())), now);
+    for second in 1..60 {
+        let now = now + Duration::from_secs(second);
+        engine.heard(reply(0, server_frame::Body::Ping(pb::Ping {})), now);
+        engine.tick(now);
+    }
+    assert!(!engine.actions.contains(&Action::Disconnect));
+    engine.tick(now + Duration::from_secs(60));
+    assert!(engine.actions.contains(&Action::Disconnect));
+}
+
+#[test]
+fn whoever_wants_another_token_learns_what_came_of_it() {
+    let ask = |engine: &mut Engine| {
+        let (reply, refreshed) = oneshot::channel();
+        engine.command(Command::RefreshToken { reply });
+        refreshed
+    };
+    let (mut engine, now) = online();
+    let (mut first, mut second) = (ask(&mut engine), ask(&mut engine));
+    assert_eq!(engine.actions, [Action::GetToken], "once for both");
+    engine.token("new".to_owned());
+    let [id] = ids(&mut engine);
+    first.try_recv().unwrap_err();
+    engine.heard(reply(id, server_frame::Body::Done(pb::Done {})), now);
+    assert_eq!([first.try_recv(), second.try_recv()], [Ok(Ok(())), Ok(Ok(()))]);
+
+    let mut refused = ask(&mut engine);
+    engine.token("newer".to_owned());
+    let [id] = ids(&mut engine);
+    engine.heard(error(id, &Status::failed_precondition("no tokens")), now);
+    assert_eq!(refused.try_recv().unwrap().unwrap_err().code, Code::FailedPrecondition);
+
+    let mut nothing = ask(&mut engine);
+    engine.no_token(&Refused { code: Code::Unavailable, message: "nobody is there".to_owned() });
+    assert_eq!(nothing.try_recv().unwrap().unwrap_err().code, Code::Unavailable);
+
+    // The next session is opened with a new one anyway.
+    let mut cut = ask(&mut engine);
+    engine.token("newest".to_owned());
+    engine.ended(&Status::unavailable("cut"), now);
+    engine.opened(&welcome(), now);
+    assert_eq!(cut.try_recv(), Ok(Ok(())));
+}
+
+#[test]
+fn what_the_owner_of_the_file_has_not_said_is_not_left_to_them() {
+    let kept = Kept { owner: Some("ann".to_owned()), ..Kept::default() };
+    let mut engine = Engine::new(SETTINGS, kept, 1);
+    engine.opened(&welcome(), Instant::now());
+    engine.actions.clear();
+    let mut late = post(&mut engine, "north", "sam's own");
+    assert!(engine.actions.is_empty(), "{:?}", engine.actions);
+    assert!(matches!(late.try_recv().unwrap(), Err(SendError::Lost(_))));
+}
+
+#[test]
+fn a_place_is_resumed_within_a_run_also_when_the_room_was_refused_or_is_joined_again() {
+    let (mut engine, now) = online();
+    let _joined = ask_to_join(&mut engine, "north", Start::Last(10));
+    let [id] = ids(&mut engine);
+    engine.heard(answer_to_join(id, EPOCH, 5, pb::Verdict::Live), now);
+    let after = Some(join::Start::After(pb::Cursor { epoch: EPOCH, seq: 5 }));
+    let start = |engine: &mut Engine| match &said(engine)[..] {
+        [(id, client_frame::Body::Join(join))] => (*id, join.start),
+        frames => panic!("{frames:?}"),
+    };
+    let _again = ask_to_join(&mut engine, "north", Start::Resume { or_last: 10 });
+    let (id, from) = start(&mut engine);
+    assert_eq!(from, after);
+    engine.heard(error(id, &Status::permission_denied("not now")), now);
+    said(&mut engine);
+    let _again = ask_to_join(&mut engine, "north", Start::Resume { or_last: 10 });
+    assert_eq!(start(&mut engine).1, after);
+}
+
+#[test]
+fn how_far_was_read_is_told_forwards_and_a_mark_that_is_refused_keeps_no_other_out() {
+    let (mut engine, now) = online();
+    let _joined = ask_to_join(&mut engine, "north", Start::Live);
+    let [id] = ids(&mut engine);
+    engine.heard(answer_to_join(id, EPOCH, 9, pb::Verdict::Live), now);
+    let mark = |engine: &mut Engine, seq| engine.command(Command::MarkRead { room: "north".to_owned(), seq });
+    mark(&mut engine, 3);
+    let [id] = ids(&mut engine);
+    engine.actions.clear();
+    engine.heard(reply(0, server_frame::Body::ReadChanged(pb::ReadChanged { room: "north".to_owned(), seq: 5 })), now);
+    engine.heard(reply(id, server_frame::Body::Done(pb::Done {})), now);
+    assert_eq!(engine.actions, [Action::Tell(Update::Read { room: "north".to_owned(), seq: 5 })]);
+    mark(&mut engine, u64::MAX);
+    let [id] = ids(&mut engine);
+    engine.heard(error(id, &Status::not_found("no such message")), now);
+    mark(&mut engine, 7);
+    assert!(matches!(&said(&mut engine)[..], [(_, client_frame::Body::MarkRead(mark))] if mark.seq == 7));
 }
 
 /// The ids of what was said, which has to be so many frames.

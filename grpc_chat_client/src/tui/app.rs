@@ -218,7 +218,7 @@ impl App {
 
     /// A draft is not on its way any more. Its text can be got back with Up.
     pub(crate) fn not_taken(&mut self, draft: Draft, why: &str) {
-        let Draft { id, room, change } = draft;
+        let Draft { id, room, change, .. } = draft;
         if let Some(index) = self.index(&room) {
             self.rooms[index].unsent.retain(|unsent| unsent.id != id);
         }

@@ -149,7 +149,7 @@ fn tail_begins_where_it_is_told_and_goes_on() {
     assert_eq!([after.line(), after.line()].map(|line| line.contains("\"text\":\"four\"")), [false, true]);
 
     // The cursor of another life of the history.
-    let epoch: u64 = first.split_once("\"epoch\":").unwrap().1.split(',').next().unwrap().parse().unwrap();
+    let epoch: u64 = first.split_once("\"epoch\":\"").unwrap().1.split('"').next().unwrap().parse().unwrap();
     let mut reset =
         Running::start(client(&service).args(["tail", "general", "--json", "--after", &format!("{}:2", epoch - 1)]));
     let told = reset.line();

@@ -123,7 +123,8 @@ async fn a_service_that_asks_for_a_certificate_gets_it() {
     let authority = Authority::new();
     let address = tls_before(service.address(), &authority, "localhost", true).await;
     let nobody = Tls { ca_certificates: Some(authority.pem()), ..Tls::default() };
-    refused(config(address, nobody.clone())).await;
+    let why = refused(config(address, nobody.clone())).await;
+    assert!(why.contains("ertificate"), "{why}");
     let (certificate, key) = authority.sign("sam");
     let identity = Some((certificate.pem().into_bytes(), key.serialize_pem().into_bytes()));
     let (client, _events) = connect(config(address, Tls { identity, ..nobody })).await.unwrap();
@@ -242,15 +243,18 @@ async fn a_token_that_is_refused_is_asked_for_once_more_and_a_new_one_can_be_tol
     .await;
     comes_true(|| door.welcomed.load(Ordering::Relaxed) == 1).await;
 
-    client.refresh_token().await;
-    comes_true(|| *door.told.lock().unwrap() == ["third"]).await;
-    // Other calls take it, too.
+    soon(client.refresh_token()).await.unwrap();
+    assert_eq!(*door.told.lock().unwrap(), ["third"]);
+    // Other calls take it, too, and ask for another one themselves.
     door.takes("third");
     soon(client.rooms()).await.unwrap();
-
     door.takes("fourth");
+    soon(client.rooms()).await.unwrap();
+    assert_eq!(*door.told.lock().unwrap(), ["third", "fourth"]);
+    assert_eq!(soon(client.refresh_token()).await.unwrap_err().message, "no more tokens");
+
     door.ends.notify_one();
-    comes_true(|| door.welcomed.load(Ordering::Relaxed) == 2).await;
+    comes_true(|| matches!(client.connection(), Connection::Waiting { .. })).await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use stubs::chat::v1 as pb;
 
 use crate::history::Appended;
 use crate::limits::Limits;
-use crate::model::{self, Change, ClientMsgId, Durability, Event, Invalid, RoomId, Seq, UnixMillis, UserId};
+use crate::model::{self, Change, ClientMsgId, Durability, Epoch, Event, Invalid, RoomId, Seq, UnixMillis, UserId};
 use crate::session::frame::{Body, Encode, Hello, Inbound, Joined, Leaving, Refusal, Request, Start, Verdict};
 
 /// The bytes before every message on the wire: not compressed, and its length.
@@ -64,24 +64,27 @@ fn request_from_wire(body: pb::client_frame::Body, limits: &Limits) -> Result<Re
             },
         },
         Body::Leave(pb::Leave { room }) => Request::Leave { room: room_from_wire(&room)? },
-        Body::Send(pb::Send { room, text, client_msg_id, reply_to_seq }) => {
+        Body::Send(pb::Send { room, text, client_msg_id, reply_to_seq, epoch }) => {
             let text = text_from_wire(text, limits)?;
             let reply_to = if reply_to_seq == 0 { None } else { Some(seq_from_wire("reply_to_seq", reply_to_seq)?) };
-            change(&room, &client_msg_id, Change::Post { text, reply_to })?
+            // A message that answers nothing is about no place.
+            let epoch = if reply_to.is_some() { epoch } else { 0 };
+            change(&room, &client_msg_id, Change::Post { text, reply_to }, epoch)?
         }
-        Body::Edit(pb::Edit { room, seq, text, client_msg_id }) => {
+        Body::Edit(pb::Edit { room, seq, text, client_msg_id, epoch }) => {
             let text = text_from_wire(text, limits)?;
-            change(&room, &client_msg_id, Change::Edit { seq: seq_from_wire("seq", seq)?, text })?
+            change(&room, &client_msg_id, Change::Edit { seq: seq_from_wire("seq", seq)?, text }, epoch)?
         }
-        Body::Delete(pb::Delete { room, seq, client_msg_id }) => {
-            change(&room, &client_msg_id, Change::Delete { seq: seq_from_wire("seq", seq)? })?
+        Body::Delete(pb::Delete { room, seq, client_msg_id, epoch }) => {
+            change(&room, &client_msg_id, Change::Delete { seq: seq_from_wire("seq", seq)? }, epoch)?
         }
-        Body::React(pb::React { room, seq, reaction, remove, client_msg_id }) => {
+        Body::React(pb::React { room, seq, reaction, remove, client_msg_id, epoch }) => {
             // A text may have lines; a reaction is one word beside others.
             if model::check_text(&reaction, model::MAX_REACTION_BYTES).is_err() || reaction.contains(['\n', '\t']) {
                 return Err(field("reaction", Invalid("must be 1 to 64 bytes without control characters")));
             }
-            change(&room, &client_msg_id, Change::React { seq: seq_from_wire("seq", seq)?, reaction, remove })?
+            let seq = seq_from_wire("seq", seq)?;
+            change(&room, &client_msg_id, Change::React { seq, reaction, remove }, epoch)?
         }
         Body::MarkRead(pb::MarkRead { room, seq }) => {
             Request::MarkRead { room: room_from_wire(&room)?, seq: seq_from_wire("seq", seq)? }
@@ -108,11 +111,12 @@ fn hello_from_wire(hello: pb::Hello) -> Result<Hello, Refusal> {
     })
 }
 
-fn change(room: &str, client_msg_id: &[u8], change: Change) -> Result<Request, Refusal> {
+fn change(room: &str, client_msg_id: &[u8], change: Change, epoch: Epoch) -> Result<Request, Refusal> {
     Ok(Request::Change {
         room: room_from_wire(room)?,
         client_msg_id: ClientMsgId::new(client_msg_id).map_err(|why| field("client_msg_id", why))?,
         change,
+        epoch,
         sender: None,
     })
 }

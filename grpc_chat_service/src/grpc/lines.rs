@@ -89,6 +89,7 @@ fn post(message: ChatMessage, room: &RoomId, limits: &Limits) -> Result<session:
         // The example knows no repeats.
         client_msg_id: ClientMsgId(uuid::Uuid::now_v7().into_bytes()),
         change: Change::Post { text, reply_to: None },
+        epoch: 0,
         sender: Some(sender),
     })
 }

@@ -81,6 +81,11 @@ pub(crate) fn of_refusal(refusal: &Refusal) -> Status {
         Refusal::NotTheAuthor => {
             (Code::PermissionDenied, "only its author may change a message".to_owned(), info("NOT_THE_AUTHOR"))
         }
+        Refusal::OtherEpoch => (
+            Code::FailedPrecondition,
+            "it is about a message of an earlier history; the history has begun anew since".to_owned(),
+            precondition("OTHER_EPOCH", "epoch", "join the room again, and look which message is meant"),
+        ),
         Refusal::IdReused => (
             Code::AlreadyExists,
             "this client_msg_id was used before with other content; every message needs its own".to_owned(),

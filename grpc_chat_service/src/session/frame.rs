@@ -32,6 +32,8 @@ pub(crate) enum Request {
         room: RoomId,
         client_msg_id: ClientMsgId,
         change: Change,
+        /// The life of the history that the seqs in it belong to; 0 if that was not told.
+        epoch: Epoch,
         /// Said in another's name. Never set by a frame of the chat; the example's callers may speak for anyone.
         sender: Option<UserId>,
     },
@@ -147,6 +149,8 @@ pub(crate) enum Refusal {
     NoSuchMessage { room: RoomId },
     /// The message is another user's.
     NotTheAuthor,
+    /// It is about a message of another life of the history.
+    OtherEpoch,
     /// The `client_msg_id` was used before, with other content.
     IdReused,
     /// The store has more to do than it can.

@@ -166,10 +166,11 @@ impl Protocol {
                 }
                 None => refuse(id, Refusal::NotJoined { room }, actions),
             },
-            Request::Change { room, client_msg_id, change, sender } => match &self.phase {
+            Request::Change { room, client_msg_id, change, epoch, sender } => match &self.phase {
                 Phase::Open { .. } if self.full() => {
                     refuse(id, Refusal::TooManyInFlight, actions);
                 }
+                Phase::Open { .. } if epoch != 0 && epoch != self.epoch => refuse(id, Refusal::OtherEpoch, actions),
                 Phase::Open { user, device } => {
                     let sender = sender.unwrap_or_else(|| user.clone());
                     let draft = Draft { room, sender, device: device.clone(), client_msg_id, change };

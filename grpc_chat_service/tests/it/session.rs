@@ -15,6 +15,11 @@ use crate::support::{InProcess, Wire, channel, framed, send_frame, soon, start, 
 
 const SESSION: &str = "/chat.v1.ChatService/Session";
 
+fn answer(room: &str, reply_to_seq: u64, epoch: u64) -> Say {
+    let (room, text) = (room.to_owned(), "x".to_owned());
+    Say::Send(pb::Send { room, text, client_msg_id: msg_id(), reply_to_seq, epoch })
+}
+
 /// A server with these limits, and a caller who has said hello.
 async fn with(limits: Limits) -> (InProcess, Session) {
     let server = start_limited(limits).await;
@@ -146,8 +151,7 @@ async fn what_is_about_a_message_needs_that_message_and_its_author() {
         let resource = refused.details.resource_info().expect("a ResourceInfo");
         assert!(["r", "empty"].contains(&resource.resource_name.as_str()), "{resource:?}");
     }
-    let in_reply = pb::Send { room: "r".to_owned(), text: "x".to_owned(), client_msg_id: msg_id(), reply_to_seq: 9 };
-    assert_eq!(ann.refused(Say::Send(in_reply)).await.code, Code::NotFound);
+    assert_eq!(ann.refused(answer("r", 9, 0)).await.code, Code::NotFound);
     for body in [edit("r", seq, "x"), delete("r", seq)] {
         let refused = bob.refused(body).await;
         assert_eq!((refused.code, refused.reason()), (Code::PermissionDenied, "NOT_THE_AUTHOR"));
@@ -156,6 +160,36 @@ async fn what_is_about_a_message_needs_that_message_and_its_author() {
     ann.acked(edit("r", seq, "Hey")).await;
     ann.acked(delete("r", seq)).await;
     assert_eq!(ann.refused(edit("r", seq, "again")).await.code, Code::NotFound);
+}
+
+#[tokio::test]
+async fn what_is_about_a_message_of_another_life_of_the_history_is_refused() {
+    let (_server, mut ann) = with(Limits::default()).await;
+    let epoch = ann.join("r", None).await.epoch;
+    let seq = ann.post("r", "Hi").await;
+    let about = |epoch| {
+        let mut all = [edit("r", seq, "x"), react("r", seq, "x", false), delete("r", seq)];
+        for body in &mut all {
+            match body {
+                Say::Edit(edit) => edit.epoch = epoch,
+                Say::React(react) => react.epoch = epoch,
+                Say::Delete(delete) => delete.epoch = epoch,
+                other => panic!("{other:?} is about nothing"),
+            }
+        }
+        [answer("r", seq, epoch)].into_iter().chain(all)
+    };
+    for body in about(epoch ^ 1) {
+        let refused = ann.refused(body).await;
+        assert_eq!(refused.code, Code::FailedPrecondition);
+        let violations = &refused.details.precondition_failure().expect("a PreconditionFailure").violations;
+        assert_eq!(violations[0].r#type, "OTHER_EPOCH");
+    }
+    for body in about(epoch) {
+        ann.acked(body).await;
+    }
+    // A message that answers nothing belongs to every life.
+    ann.acked(answer("r", 0, epoch ^ 1)).await;
 }
 
 #[tokio::test]

@@ -275,6 +275,10 @@ pub struct Send {
     /// The message this answers, or 0.
     #[prost(uint64, tag = "4")]
     pub reply_to_seq: u64,
+    /// The life of the history that `reply_to_seq` is a place in, as in Joined. In another one it is refused: there the same
+    /// seq is another message. 0: not checked.
+    #[prost(uint64, tag = "5")]
+    pub epoch: u64,
 }
 /// Replace the text of one's own message.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -291,6 +295,9 @@ pub struct Edit {
     /// As in Send.
     #[prost(bytes = "bytes", tag = "4")]
     pub client_msg_id: ::prost::bytes::Bytes,
+    /// The life of the history that `seq` is a place in, as in Send.
+    #[prost(uint64, tag = "5")]
+    pub epoch: u64,
 }
 /// Erase one's own message: its text, and every edit of it, are erased from the store.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -304,6 +311,9 @@ pub struct Delete {
     /// As in Send.
     #[prost(bytes = "bytes", tag = "3")]
     pub client_msg_id: ::prost::bytes::Bytes,
+    /// The life of the history that `seq` is a place in, as in Send.
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
 }
 /// React to a message.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -323,6 +333,9 @@ pub struct React {
     /// As in Send.
     #[prost(bytes = "bytes", tag = "5")]
     pub client_msg_id: ::prost::bytes::Bytes,
+    /// The life of the history that `seq` is a place in, as in Send.
+    #[prost(uint64, tag = "6")]
+    pub epoch: u64,
 }
 /// This user has read the room up to here. A mark only moves forward; a lower one is answered with Done and changes nothing.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

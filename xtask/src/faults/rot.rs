@@ -176,6 +176,7 @@ async fn repeated(site: &Site) -> Result<Met, Box<dyn Error>> {
                     text: posted.text.clone(),
                     client_msg_id: event.client_msg_id.clone(),
                     reply_to_seq: 0,
+                    epoch: 0,
                 };
                 open.insert(line.say(client_frame::Body::Send(send)).await, event.seq);
             }

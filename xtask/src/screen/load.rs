@@ -68,7 +68,7 @@ pub(super) fn run() -> Outcome {
             )
             .into());
         }
-        client.close(Duration::from_secs(5)).await;
+        client.close(Duration::from_secs(5)).await.map_err(|why| why.to_string())?;
         Ok(())
     })?;
     screen.press(&["C-c"])?;

@@ -99,7 +99,7 @@ fn hello() -> Request {
 
 fn post() -> Request {
     let change = Change::Post { text: "Hi".to_owned(), reply_to: None };
-    Request::Change { room: room("r"), client_msg_id: ClientMsgId([0; 16]), change, sender: None }
+    Request::Change { room: room("r"), client_msg_id: ClientMsgId([0; 16]), change, epoch: 0, sender: None }
 }
 
 fn join(id: &str) -> Request {

@@ -317,20 +317,20 @@ pub(crate) fn send(room: &str, text: &str) -> Say {
 }
 
 pub(crate) fn send_as(room: &str, text: &str, client_msg_id: Bytes) -> Say {
-    Say::Send(pb::Send { room: room.to_owned(), text: text.to_owned(), client_msg_id, reply_to_seq: 0 })
+    Say::Send(pb::Send { room: room.to_owned(), text: text.to_owned(), client_msg_id, reply_to_seq: 0, epoch: 0 })
 }
 
 pub(crate) fn edit(room: &str, seq: u64, text: &str) -> Say {
-    Say::Edit(pb::Edit { room: room.to_owned(), seq, text: text.to_owned(), client_msg_id: msg_id() })
+    Say::Edit(pb::Edit { room: room.to_owned(), seq, text: text.to_owned(), client_msg_id: msg_id(), epoch: 0 })
 }
 
 pub(crate) fn delete(room: &str, seq: u64) -> Say {
-    Say::Delete(pb::Delete { room: room.to_owned(), seq, client_msg_id: msg_id() })
+    Say::Delete(pb::Delete { room: room.to_owned(), seq, client_msg_id: msg_id(), epoch: 0 })
 }
 
 pub(crate) fn react(room: &str, seq: u64, reaction: &str, remove: bool) -> Say {
     let (room, reaction) = (room.to_owned(), reaction.to_owned());
-    Say::React(pb::React { room, seq, reaction, remove, client_msg_id: msg_id() })
+    Say::React(pb::React { room, seq, reaction, remove, client_msg_id: msg_id(), epoch: 0 })
 }
 
 pub(crate) fn mark(room: &str, seq: u64) -> Say {

@@ -170,12 +170,15 @@ impl Application {
             self.counts.closed.one_more();
         }
         let grace = Duration::from_millis(random.u64(..2_000));
-        let closed = tokio::time::timeout(grace + AT_ONCE, client.close(grace)).await.is_ok();
+        let closed = tokio::time::timeout(grace + AT_ONCE, client.close(grace)).await;
         let spoken = speaking.is_finished() || tokio::time::timeout(AT_ONCE, speaking).await.is_ok();
         let listened = tokio::time::timeout(AT_ONCE, listening).await.is_ok();
         let mut notes = self.notes.lock();
         notes.ended(life, if way == Way::Settled { End::Settled } else { End::Closed });
-        for (done, what) in [(closed, "client"), (spoken, "sends"), (listened, "updates")] {
+        if let Ok(Err(not_kept)) = &closed {
+            notes.complain(format!("life {life}: {not_kept}"));
+        }
+        for (done, what) in [(closed.is_ok(), "client"), (spoken, "sends"), (listened, "updates")] {
             if !done {
                 notes.complain(format!("the {what} of life {life} did not end when it was closed"));
             }
@@ -203,7 +206,7 @@ impl Application {
 
     async fn open(&self) -> Result<(Client, Events), String> {
         let Part { user, slow, lives, backoff, .. } = &self.part;
-        let mut config = Config::new(self.server.parse()?, user);
+        let mut config = Config::new(self.server.parse().map_err(|why| format!("{}: {why}", self.server))?, user);
         config.backoff = *backoff;
         config.state = lives.as_ref().map(|(state, _)| state.clone());
         // Few enough for a black hole to fill it.
