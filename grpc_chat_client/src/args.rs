@@ -39,7 +39,7 @@ pub(crate) struct ConnectArgs {
     #[arg(long, global = true, value_name = "URL", env = "CHAT_SERVER")]
     pub(crate) server: Option<ServerUrl>,
 
-    /// The user's id [default: the name of the user of this machine]
+    /// The user's id [default: $USER]
     #[arg(long, global = true, value_name = "ID", env = "CHAT_USER", value_parser = user)]
     pub(crate) user: Option<String>,
 
@@ -96,10 +96,10 @@ pub(crate) enum Command {
         /// The room
         #[arg(value_parser = room)]
         room: String,
-        /// The message; without it, all of standard input is one message
+        /// The message; without it, all of standard input is one message. One that begins with `-` comes after `--`
         text: Vec<String>,
         /// The message that this one answers
-        #[arg(long, value_name = "SEQ")]
+        #[arg(long, value_name = "SEQ", value_parser = clap::value_parser!(u64).range(1..))]
         reply_to: Option<u64>,
         /// Give up after so many seconds
         #[arg(long, value_name = "SECONDS", default_value_t = 30)]

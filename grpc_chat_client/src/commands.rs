@@ -19,13 +19,19 @@ const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
 pub(crate) async fn open(config: Config) -> Result<(Client, Events), Failure> {
     let (client, events) = connect(config).await?;
     match client.attempted().await {
-        Connection::Waiting { why, .. } if why.contains("nothing listens there") => Err(Failure::Failed(format!(
-            "{why}; start a service with `cargo run -p grpc_chat_service`, or name another with --server URL"
-        ))),
-        Connection::Waiting { why, .. } => Err(Failure::Failed(why)),
+        Connection::Waiting { why, .. } => Err(Failure::Failed(with_advice(&why))),
         Connection::Lost(why) => Err(why.into()),
         _ => Ok((client, events)),
     }
+}
+
+/// What went wrong, and what to do about it where it is that there is no service.
+pub(crate) fn with_advice(why: &str) -> String {
+    let advice = match why.contains("nothing listens there") {
+        true => "; start a service with `cargo run -p grpc_chat_service`, or name another with --server URL",
+        false => "",
+    };
+    format!("{why}{advice}")
 }
 
 /// Resolves with the number of the signal that asks the program to end.

@@ -22,6 +22,17 @@ pub(crate) enum Failure {
     ReaderLeft,
 }
 
+impl Failure {
+    /// It is about this line of the input.
+    pub(crate) fn at(self, line: u64) -> Self {
+        match self {
+            Self::Failed(why) => Self::Failed(format!("line {line}: {why}")),
+            Self::Refused(why) => Self::Refused(format!("line {line}: {why}")),
+            other => other,
+        }
+    }
+}
+
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {

@@ -26,18 +26,23 @@ pub(crate) struct Settings {
     state: Option<PathBuf>,
 }
 
-/// The configuration file. The names are the flags'.
+/// The configuration file. The names are the flags'; with `_` for `-` they are taken, too.
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct File {
     server: Option<String>,
     user: Option<String>,
     device: Option<String>,
     token: Option<String>,
+    #[serde(alias = "token_file")]
     token_file: Option<PathBuf>,
+    #[serde(alias = "ca_cert")]
     ca_cert: Option<PathBuf>,
+    #[serde(alias = "client_cert")]
     client_cert: Option<PathBuf>,
+    #[serde(alias = "client_key")]
     client_key: Option<PathBuf>,
+    #[serde(alias = "tls_server_name")]
     tls_server_name: Option<String>,
     state: Option<PathBuf>,
 }
@@ -116,17 +121,34 @@ fn token(token: (u8, Option<String>), file: (u8, Option<PathBuf>)) -> Result<Tok
         ((one, Some(_)), (other, Some(_))) if one == other => {
             Err("a token and a file with one are given, and only one of them can be meant".to_owned())
         }
-        ((one, Some(token)), (other, file)) if file.is_none() || one > other => Ok(Token::Fixed(token)),
-        (_, (_, Some(file))) => Ok(Token::source(move || {
-            let file = file.clone();
-            async move {
-                match tokio::fs::read_to_string(&file).await {
-                    Ok(token) => Ok(token.trim().to_owned()),
-                    Err(error) => Err(cannot_read(&file, &error)),
+        ((one, Some(token)), (other, file)) if file.is_none() || one > other => {
+            check_token(&token).map_err(|why| format!("the token {why}"))?;
+            Ok(Token::Fixed(token))
+        }
+        (_, (_, Some(file))) => {
+            // What is wrong from the beginning is no trouble with the service.
+            let text = fs::read_to_string(&file).map_err(|error| cannot_read(&file, &error))?;
+            check_token(text.trim()).map_err(|why| format!("the token in {} {why}", file.display()))?;
+            Ok(Token::source(move || {
+                let file = file.clone();
+                async move {
+                    match tokio::fs::read_to_string(&file).await {
+                        Ok(token) => Ok(token.trim().to_owned()),
+                        Err(error) => Err(cannot_read(&file, &error)),
+                    }
                 }
-            }
-        })),
+            }))
+        }
         ((_, Some(token)), (_, None)) => Ok(Token::Fixed(token)),
+    }
+}
+
+/// What can stand in a header (RFC 6750, `b64token`, and any other sign that can be seen).
+fn check_token(token: &str) -> Result<(), &'static str> {
+    match token {
+        "" => Err("is empty"),
+        token if !token.bytes().all(|byte| byte.is_ascii_graphic()) => Err("has characters that no token has"),
+        _ => Ok(()),
     }
 }
 
@@ -170,13 +192,31 @@ mod tests {
 
     #[test]
     fn of_a_token_and_a_file_the_one_that_is_given_nearer_counts() {
-        let (t, f) = (|| Some("t".to_owned()), || Some(PathBuf::from("f")));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        fs::write(&path, "from-a-file\n").unwrap();
+        let (t, f) = (|| Some("t".to_owned()), || Some(path.clone()));
         assert!(matches!(token((0, None), (0, None)), Ok(Token::None)));
         assert!(matches!(token((0, t()), (0, None)), Ok(Token::Fixed(_))));
         assert!(matches!(token((0, None), (1, f())), Ok(Token::Source(_))));
         assert!(matches!(token((2, t()), (1, f())), Ok(Token::Fixed(_))));
         assert!(matches!(token((0, t()), (1, f())), Ok(Token::Source(_))));
         token((1, t()), (1, f())).unwrap_err();
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_one_is_found_before_a_service_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let none = token((0, None), (2, Some(path.clone()))).unwrap_err();
+        assert!(none.starts_with("cannot read "), "{none}");
+        for (text, why) in [("", "is empty"), ("two words", "no token has"), ("a\u{7}b", "no token has")] {
+            fs::write(&path, text).unwrap();
+            for error in [token((2, Some(text.to_owned())), (0, None)), token((0, None), (2, Some(path.clone())))] {
+                let error = error.unwrap_err();
+                assert!(error.contains(why), "{error}");
+            }
+        }
     }
 
     #[test]
@@ -192,5 +232,9 @@ mod tests {
         let file: File = toml::from_str("server = \"http://h:1\"\nuser = \"sam\"\n").unwrap();
         assert_eq!((file.server.as_deref(), file.user.as_deref()), (Some("http://h:1"), Some("sam")));
         assert!(toml::from_str::<File>("sever = \"http://h:1\"").is_err());
+        for name in ["ca-cert", "ca_cert"] {
+            let file: File = toml::from_str(&format!("{name} = \"ca.pem\"")).unwrap();
+            assert_eq!(file.ca_cert.as_deref(), Some(Path::new("ca.pem")));
+        }
     }
 }

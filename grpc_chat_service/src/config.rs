@@ -19,7 +19,7 @@ use crate::limits::Limits;
 #[command(name = "grpc_chat_service", version)]
 pub struct Config {
     /// Where to listen: an IP address and a port; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", env = "CHAT_LISTEN", default_value_t = DEFAULT_LISTEN)]
+    #[arg(long, value_name = "ADDR", env = "CHAT_LISTEN", default_value_t = DEFAULT_LISTEN, value_parser = address)]
     pub listen: SocketAddr,
 
     /// Where the rooms' history is kept; made if it does not exist [default: grpc_chat in the user's data directory]
@@ -179,6 +179,10 @@ fn one_sentence(report: &str) -> String {
     let words: Vec<&str> = first.split_whitespace().collect();
     let sentence = words.join(" ");
     format!("{} (see --help)", sentence.strip_prefix("error: ").unwrap_or(&sentence))
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("expected an IP address and a port, such as {DEFAULT_LISTEN}"))
 }
 
 #[cfg(test)]

@@ -27,15 +27,20 @@ pub(crate) fn install() -> Outcome {
         }
         shell::run(&mut pip)
     })?;
+    install_for_node()?;
+    keep("go", GRPCURL, |folder| {
+        shell::run(Command::new("go").args(["install", GRPCURL]).env("GOBIN", folder).current_dir(folder))
+    })
+}
+
+/// The same for [`node_modules`] alone.
+pub(crate) fn install_for_node() -> Outcome {
     keep("node", &pins(&NODE)?, |folder| {
         for file in NODE.map(|file| root().join(file)) {
             fs::copy(&file, folder.join(file.file_name().unwrap_or_default()))?;
         }
         let npm = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
         shell::run(Command::new("npm").args(npm).current_dir(folder))
-    })?;
-    keep("go", GRPCURL, |folder| {
-        shell::run(Command::new("go").args(["install", GRPCURL]).env("GOBIN", folder).current_dir(folder))
     })
 }
 

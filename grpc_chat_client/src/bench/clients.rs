@@ -7,6 +7,7 @@ use grpc_chat_client::{Client, Config, Connection, Events, Token, check_user, co
 
 use super::progress::Progress;
 use super::speaker::MOST;
+use crate::commands::with_advice;
 
 /// Connections or rooms that are asked for at once: few enough for any listening socket to keep them waiting.
 pub(super) const AT_ONCE: usize = 64;
@@ -101,7 +102,7 @@ pub(super) fn failed(why: &str, connected: usize, count: usize) -> String {
         _ => "; a service takes only so many from one address",
     };
     match connected {
-        0 => format!("{why}{advice}"),
+        0 => with_advice(&format!("{why}{advice}")),
         _ => format!("{connected} of {count} connections were made, and not the next one: {why}{advice}"),
     }
 }
@@ -132,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_is_not_made_says_which_one_and_what_to_do() {
-        assert_eq!(failed("nothing listens there", 0, 8), "nothing listens there");
+        assert!(failed("nothing listens there", 0, 8).contains("cargo run -p grpc_chat_service"));
         let why = failed("no chat service answers (Too many open files (os error 24))", 5, 8);
         assert!(why.starts_with("5 of 8 connections") && why.ends_with("ask for fewer connections"), "{why}");
         assert!(failed("reset", 5, 8).ends_with("reset; a service takes only so many from one address"));

@@ -192,7 +192,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 fn length(text: &str) -> Result<Duration, String> {
     match seconds(text) {
-        Ok(length) if length < Duration::from_millis(1) => Err("expected a time that is not so short".to_owned()),
+        Ok(length) if length < Duration::from_millis(1) => Err(format!("expected seconds, 0.001 to {DAY}")),
         length => length,
     }
 }

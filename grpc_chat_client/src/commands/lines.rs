@@ -15,13 +15,12 @@ pub(crate) async fn run(config: Config, room: &str) -> Result<(), Failure> {
     let (client, mut events) = open(config).await?;
     client.join(room, Start::Live).await?;
     let (mut typed, problem) = pipe::lines(tokio::io::stdin(), String::new());
-    let mut talk = Talk { sent: VecDeque::new(), awaited: HashSet::new(), lost: false };
+    let mut talk = Talk { lines: 0, sent: VecDeque::new(), awaited: HashSet::new(), lost: false };
     let mut open = true;
     while open || !talk.is_over() {
         tokio::select! {
             // While much is unsent nothing more is read: whoever types waits.
             said = typed.next(), if open && talk.sent.len() < UNSENT => match said {
-                Some(said) if said.message.is_empty() => {}
                 Some(said) => talk.say(&client, room, said.message).await?,
                 None => open = false,
             },
@@ -49,8 +48,10 @@ async fn end(client: Client, events: Events) {
 }
 
 struct Talk {
-    /// Not acked yet, oldest first.
-    sent: VecDeque<Sending>,
+    /// Lines that were read.
+    lines: u64,
+    /// Not acked yet, oldest first, with the number of the line.
+    sent: VecDeque<(u64, Sending)>,
     /// Not come back yet.
     awaited: HashSet<MsgId>,
     lost: bool,
@@ -62,23 +63,27 @@ impl Talk {
     }
 
     async fn say(&mut self, client: &Client, room: &str, text: String) -> Result<(), Failure> {
+        self.lines += 1;
+        if text.is_empty() {
+            return Ok(());
+        }
         let sending = client.post(Draft::new(room, Change::post(text))).await?;
         self.awaited.insert(sending.id());
-        self.sent.push_back(sending);
+        self.sent.push_back((self.lines, sending));
         Ok(())
     }
 
     /// The answer to the oldest.
     async fn acked(&mut self) -> Result<grpc_chat_client::Ack, SendError> {
         match self.sent.front_mut() {
-            Some(oldest) => oldest.await,
+            Some((_, oldest)) => oldest.await,
             None => std::future::pending().await,
         }
     }
 
     fn check(&mut self, acked: Result<grpc_chat_client::Ack, SendError>) -> Result<(), Failure> {
-        self.sent.pop_front();
-        acked.map(drop).map_err(Failure::from)
+        let line = self.sent.pop_front().map_or(self.lines, |(line, _)| line);
+        acked.map(drop).map_err(|error| Failure::from(error).at(line))
     }
 
     async fn hear(&mut self, update: Update) -> Result<(), Failure> {

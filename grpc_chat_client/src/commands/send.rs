@@ -3,13 +3,13 @@
 use std::io::Read;
 use std::time::Duration;
 
-use grpc_chat_client::{Ack, Change, Config, Draft, Durability};
+use grpc_chat_client::{Ack, Change, Config, Connection, Draft, Durability};
 use serde_json::json;
 
 use super::{GRACE, open};
 use crate::output::{Failure, line, time_json};
 
-/// The longest input that is read as one message: more than a service takes, so that it is the service that says so.
+/// The longest input that is read as one message: more than a service takes, so that it is told as too long.
 const MAX_INPUT: u64 = 1024 * 1024;
 
 pub(crate) struct Send {
@@ -28,6 +28,12 @@ pub(crate) async fn run(config: Config, send: Send) -> Result<(), Failure> {
     }
     let sending = async {
         let (client, _) = open(config).await?;
+        if let Connection::Online { max_text_bytes, .. } = client.connection()
+            && text.len() > max_text_bytes
+        {
+            let why = format!("the message has {} bytes, and the service takes at most {max_text_bytes}", text.len());
+            return Err(Failure::Refused(why));
+        }
         let draft = Draft::new(room.clone(), Change::Post { text, reply_to });
         let ack = client.post(draft).await?.await?;
         // It is stored; nothing is kept.

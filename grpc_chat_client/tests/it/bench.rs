@@ -173,7 +173,7 @@ fn what_makes_no_sense_is_exit_code_2() {
         (&["--size", "8193"], "a message has 32 to 8192 bytes"),
         (&["--rate", "0"], "messages a second"),
         (&["--rate", "5", "--in-flight", "5"], "cannot be used with"),
-        (&["--seconds", "0"], "not so short"),
+        (&["--seconds", "0"], "0.001 to 86400"),
     ] {
         let mut command = support::command();
         let output = run(command.args(["bench", "fan-out"]).args(args), b"");

