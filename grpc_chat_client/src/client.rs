@@ -128,7 +128,7 @@ pub async fn connect(config: Config) -> Result<(Client, Events), OpenError> {
                     }
                     _ => state.own(config.user.clone()),
                 }
-                kept.owner = Some(config.user.clone());
+                (kept.owner, kept.confirmed) = (Some(config.user.clone()), true);
             }
             (Some(state), kept)
         }

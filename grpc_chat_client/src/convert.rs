@@ -138,6 +138,11 @@ pub(crate) fn retry_hint(status: &Status) -> Option<Duration> {
     status.get_details_retry_info()?.retry_delay.map(|delay| delay.min(LONGEST))
 }
 
+/// The room whose history the service cannot read, if it says so.
+pub(crate) fn damaged_room(status: &Status) -> Option<String> {
+    status.get_details_error_info().filter(|_| status.code() == Code::DataLoss)?.metadata.remove("room")
+}
+
 pub(crate) fn duration_from_wire(duration: Option<prost_types::Duration>) -> Option<Duration> {
     duration.and_then(|duration| Duration::try_from(duration).ok()).map(|duration| duration.min(LONGEST))
 }

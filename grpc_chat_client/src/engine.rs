@@ -82,6 +82,8 @@ pub(crate) struct Engine {
     outbox: Outbox,
     /// Whom what is kept belongs to, once that is known.
     owner: Option<String>,
+    /// It is known that this user is that.
+    confirmed: bool,
     /// Attempts to connect since a session last went well.
     attempts: u32,
     /// Attempts to send since a draft was last acked, and the earliest time of the next one.
@@ -127,6 +129,8 @@ enum Phase {
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     pub(crate) owner: Option<String>,
+    /// This user is the owner, whatever the service says.
+    pub(crate) confirmed: bool,
     pub(crate) drafts: Vec<Draft>,
     pub(crate) cursors: HashMap<String, Cursor>,
 }
@@ -134,13 +138,14 @@ pub(crate) struct Kept {
 impl Engine {
     /// Asks to connect at once.
     pub(crate) fn new(settings: Settings, kept: Kept, seed: u64) -> Self {
-        let Kept { owner, drafts, cursors } = kept;
+        let Kept { owner, confirmed, drafts, cursors } = kept;
         let mut engine = Self {
             settings,
             phase: Phase::Connecting,
             rooms: Rooms::new(cursors),
             outbox: Outbox::default(),
             owner,
+            confirmed,
             attempts: 0,
             refusals: 0,
             hold_until: None,
@@ -157,6 +162,9 @@ impl Engine {
         engine.tell(Update::Connection(Connection::Connecting));
         for draft in drafts {
             engine.outbox.put(Posted { draft, reply: None, _place: None });
+        }
+        if confirmed {
+            engine.tell_kept();
         }
         if !engine.outbox.is_empty() {
             engine.tell(Update::Unsent(engine.outbox.len()));
@@ -253,6 +261,9 @@ impl Engine {
         if self.settings.keeps && self.owner.is_none() {
             self.owner = Some(user.clone());
             self.actions.push(Action::Own(user.clone()));
+        }
+        if !std::mem::replace(&mut self.confirmed, true) {
+            self.tell_kept();
         }
         self.hold_until = None;
         let mut session = Session::new(welcome, self.settings.backoff.ceiling(self.attempts), now);
@@ -375,6 +386,12 @@ impl Engine {
         if session.as_ref().is_some_and(|session| session.age(now) >= self.settings.backoff.max) {
             self.refreshed = false;
         }
+        // One room's history is damaged: that room is given up, and the others are gone on with.
+        let damaged = convert::damaged_room(status).and_then(|room| Some((self.rooms.give_up(&room)?, room)));
+        let one_room = damaged.is_some();
+        if let Some((reply, room)) = damaged {
+            self.not_joined(room, reply, Refused::from(status));
+        }
         let code = status.code();
         if code == Code::Unauthenticated && self.settings.can_refresh && !self.refreshed {
             self.refreshed = true;
@@ -384,7 +401,7 @@ impl Engine {
         }
         // A token that was taken for a while: there may be another one later.
         let expired = code == Code::Unauthenticated && self.settings.can_refresh && session.is_some();
-        if !may_pass(code) && !expired {
+        if !may_pass(code) && !expired && !one_room {
             return self.lost(Refused::from(status));
         }
         let spread = self.settings.backoff.delay(self.attempts, &mut self.random);
@@ -508,6 +525,13 @@ impl Engine {
         self.over(Connection::Lost(why.clone()), SendError::Lost(why), true);
     }
 
+    /// Drafts of an earlier run are shown to nobody but their author.
+    fn tell_kept(&mut self) {
+        for draft in self.outbox.of_earlier_runs() {
+            self.tell(Update::Kept(draft));
+        }
+    }
+
     fn marked(&mut self, room: &str, seq: u64) {
         if self.rooms.marked(room, seq) {
             self.tell(Update::Read { room: room.to_owned(), seq });
@@ -581,11 +605,7 @@ impl Engine {
                 if let Some(session) = self.online() {
                     session.leave(room.clone());
                 }
-                let why = Refused::from(status);
-                if let Some(reply) = reply {
-                    let _ = reply.send(Err(JoinError::Refused(why.clone())));
-                }
-                self.tell(Update::JoinRefused { room, why });
+                self.not_joined(room, reply, Refused::from(status));
                 self.ask_for_rooms();
             }
             Asked::Mark { room, .. } if passes => {
@@ -605,6 +625,14 @@ impl Engine {
                 self.refreshes.drain(..).for_each(|reply| drop(reply.send(Err(why.clone()))));
             }
         }
+    }
+
+    /// The room will not be received.
+    fn not_joined(&mut self, room: String, reply: Option<rooms::Reply>, why: Refused) {
+        if let Some(reply) = reply {
+            let _ = reply.send(Err(JoinError::Refused(why.clone())));
+        }
+        self.tell(Update::JoinRefused { room, why });
     }
 
     /// The draft will not be stored.

@@ -311,7 +311,7 @@ impl Drop for Events {
 /// Bytes of text. What is replaced by the next of its kind is not counted.
 fn cost(update: &Update) -> usize {
     match update {
-        Update::Refused { draft, .. } => {
+        Update::Refused { draft, .. } | Update::Kept(draft) => {
             let said = match &draft.change {
                 Change::Post { text, .. } | Change::Edit { text, .. } => text.len(),
                 Change::React { reaction, .. } => reaction.len(),

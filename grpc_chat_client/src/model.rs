@@ -369,7 +369,7 @@ pub enum Update {
     Connection(Connection),
     /// A room is joined.
     Joined(Joined),
-    /// A room could not be joined, and will not be tried again.
+    /// A room could not be joined, or its history is damaged where the next events are. It will not be tried again.
     JoinRefused {
         /// The room's id.
         room: String,
@@ -410,6 +410,9 @@ pub enum Update {
     },
     /// How many drafts are not acked yet.
     Unsent(usize),
+    /// A draft that an earlier run of the program left, and that is sent now. What comes of it is an event with its id, or
+    /// [`Refused`](Update::Refused).
+    Kept(Draft),
     /// The service said no to a draft for whose answer nobody waits.
     Refused {
         /// The draft.

@@ -45,6 +45,11 @@ impl Outbox {
         self.drafts.values().filter(|posted| posted.reply.is_some()).map(|posted| posted.draft.id).collect()
     }
 
+    /// The drafts that were.
+    pub(crate) fn of_earlier_runs(&self) -> Vec<Draft> {
+        self.drafts.values().filter(|posted| posted.reply.is_none()).map(|posted| posted.draft.clone()).collect()
+    }
+
     /// How many are not acked.
     pub(crate) fn len(&self) -> usize {
         self.drafts.len()

@@ -274,7 +274,7 @@ fn read(connection: &Connection) -> rusqlite::Result<(u64, Kept)> {
     })?;
     let cursors = cursors.collect::<rusqlite::Result<_>>()?;
     let last: i64 = connection.query_row("SELECT coalesce(max(number), 0) FROM drafts", [], |row| row.get(0))?;
-    Ok((last.cast_unsigned(), Kept { owner, drafts, cursors }))
+    Ok((last.cast_unsigned(), Kept { owner, confirmed: false, drafts, cursors }))
 }
 
 /// Writes until there is nothing more to come. A batch is all that has come while the last one was written.

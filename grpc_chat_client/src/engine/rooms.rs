@@ -13,7 +13,7 @@ use crate::model::{Cursor, Joined, Seq, Start, Update, Verdict};
 const AT_ONCE: usize = 32;
 
 /// Whoever waits for a room to be joined.
-type Reply = oneshot::Sender<Result<Joined, JoinError>>;
+pub(super) type Reply = oneshot::Sender<Result<Joined, JoinError>>;
 
 #[derive(Debug)]
 pub(super) struct Rooms {
@@ -196,6 +196,11 @@ impl Rooms {
     /// It is not to be asked for again. Answers whoever waited for it; `None` if it was not asked for any more.
     pub(super) fn refused(&mut self, room: &str, ticket: Ticket) -> Option<Option<Reply>> {
         self.asked_for(room, ticket)?;
+        self.give_up(room)
+    }
+
+    /// The same, whatever was asked for; `None` if the room is not wanted.
+    pub(super) fn give_up(&mut self, room: &str) -> Option<Option<Reply>> {
         let refused = self.rooms.remove(room)?;
         if let Some(cursor) = refused.cursor {
             self.kept.insert(room.to_owned(), cursor);

@@ -701,6 +701,7 @@ fn what_an_earlier_run_left_is_gone_on_with() {
     let cursor = Cursor { epoch: EPOCH, seq: 5 };
     let kept = |owner: &str| Kept {
         owner: Some(owner.to_owned()),
+        confirmed: false,
         drafts: vec![draft.clone()],
         cursors: HashMap::from([("north".to_owned(), cursor)]),
     };
@@ -708,7 +709,12 @@ fn what_an_earlier_run_left_is_gone_on_with() {
     let mut engine = Engine::new(SETTINGS, kept("sam"), 1);
     let _joined = ask_to_join(&mut engine, "north", Start::Resume { or_last: 10 });
     let _other = ask_to_join(&mut engine, "south", Start::Resume { or_last: 10 });
+    let tells = Action::Tell(Update::Kept(draft.clone()));
+    assert!(!engine.actions.contains(&tells), "whose it is is not known yet");
     engine.opened(&welcome(), now);
+    assert!(engine.actions.contains(&tells));
+    let known = Engine::new(SETTINGS, Kept { confirmed: true, ..kept("sam") }, 1);
+    assert!(known.actions.contains(&tells));
     let starts: Vec<_> = said(&mut engine)
         .into_iter()
         .map(|(_, body)| match body {
@@ -729,6 +735,7 @@ fn what_an_earlier_run_left_is_gone_on_with() {
         _ => None,
     });
     engine.opened(&welcome(), now);
+    assert!(!engine.actions.contains(&tells));
     assert!(engine.actions.contains(&Action::Over), "one user's drafts are not sent by another");
     assert!(engine.actions.contains(&Action::Forget(saved.unwrap())), "nor are they left to the other");
     assert!(!engine.actions.contains(&Action::Forget(draft.id)));
@@ -854,6 +861,36 @@ fn what_the_owner_of_the_file_has_not_said_is_not_left_to_them() {
     let mut late = post(&mut engine, "north", "sam's own");
     assert!(engine.actions.is_empty(), "{:?}", engine.actions);
     assert!(matches!(late.try_recv().unwrap(), Err(SendError::Lost(_))));
+}
+
+#[test]
+fn a_room_whose_history_is_damaged_is_given_up_and_the_others_are_gone_on_with() {
+    let damaged = |room: &str| {
+        let details =
+            ErrorDetails::with_error_info("HISTORY_DAMAGED", "chat.v1", [("room".to_owned(), room.to_owned())]);
+        Status::with_error_details(Code::DataLoss, "the history is damaged", details)
+    };
+    let (mut engine, now) = online();
+    let _joining = ["north", "south"].map(|room| ask_to_join(&mut engine, room, Start::Live));
+    let mut outcome = post(&mut engine, "south", "Hi");
+    let [id, _, _] = ids(&mut engine);
+    engine.heard(answer_to_join(id, EPOCH, 5, pb::Verdict::Live), now);
+    engine.actions.clear();
+    engine.ended(&damaged("north"), now);
+    let refused = |action: &Action| matches!(action, Action::Tell(Update::JoinRefused { room, .. }) if room == "north");
+    assert!(engine.actions.iter().any(refused), "{:?}", engine.actions);
+    engine.tick(engine.deadline().unwrap());
+    engine.opened(&welcome(), now);
+    let rooms: Vec<_> = said(&mut engine)
+        .into_iter()
+        .filter_map(|(_, body)| if let client_frame::Body::Join(join) = body { Some(join.room) } else { None })
+        .collect();
+    assert_eq!(rooms, ["south"]);
+    outcome.try_recv().unwrap_err();
+
+    // Of a room that is none of this client's it is no news, but an end.
+    engine.ended(&damaged("east"), now);
+    assert!(matches!(outcome.try_recv().unwrap(), Err(SendError::Lost(_))));
 }
 
 #[test]

@@ -209,6 +209,11 @@ impl App {
                 }
             }
             Update::Unsent(count) => self.unsent = count,
+            Update::Kept(draft) => {
+                if let Some(index) = self.index(&draft.room) {
+                    self.rooms[index].unsent.push(draft);
+                }
+            }
             Update::Refused { draft, why } => self.not_taken(draft, &why.to_string()),
             Update::NotKept(why) => {
                 self.say(true, format!("what is unsent cannot be kept on disk, and is lost when you leave: {why}"));

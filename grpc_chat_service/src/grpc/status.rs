@@ -109,7 +109,7 @@ pub(crate) fn of_refusal(refusal: &Refusal) -> Status {
         Refusal::Corrupt { room, seq } => (
             Code::DataLoss,
             format!("the history of room {room} is damaged at seq {seq}; tell the operator"),
-            info("HISTORY_DAMAGED"),
+            ErrorDetails::with_error_info("HISTORY_DAMAGED", DOMAIN, [("room".to_owned(), room.to_string())]),
         ),
         Refusal::Leaving => (
             Code::Unavailable,

@@ -106,6 +106,16 @@ fn posted(text: &str) -> Body {
 }
 
 #[test]
+fn what_an_earlier_run_left_is_shown_until_it_is_sent() {
+    let mut desk = Desk::new(&["general"]);
+    let draft = Draft::new("general", Change::post("left behind"));
+    desk.tell(Update::Kept(draft.clone()));
+    assert_eq!(desk.app.rooms[0].unsent.len(), 1);
+    desk.tell(Update::Event(Event { id: draft.id, ..Desk::event(1, "sam", posted("left behind")) }));
+    assert!(desk.app.rooms[0].unsent.is_empty());
+}
+
+#[test]
 fn enter_says_what_was_written_and_it_is_there_until_it_comes_back() {
     let mut desk = Desk::new(&["general"]);
     desk.types("Hi");

@@ -141,7 +141,7 @@ impl Notes {
                     self.violations.push(format!("it was told that {unsent} are unsent, of {open} without an ack"));
                 }
             }
-            Update::Present { .. } => {}
+            Update::Present { .. } | Update::Kept(_) => {}
             Update::JoinRefused { .. }
             | Update::Typing { .. }
             | Update::Read { .. }
