@@ -72,6 +72,7 @@ pub struct Sending {
 
 /// Why a draft has no ack.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SendError {
     /// The service does not take it. It was not stored.
     Refused(Refused),
@@ -99,6 +100,7 @@ pub enum JoinError {
 
 /// Why there is no client.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum OpenError {
     /// What TLS needs cannot be used.
     Tls(TlsError),

@@ -12,6 +12,7 @@ use crate::mailbox::Waiting;
 
 /// What a client needs to know. Make one with [`Config::new`] and change what should differ.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Config {
     /// Where the service is.
     pub server: ServerUrl,

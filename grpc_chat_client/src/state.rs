@@ -58,6 +58,7 @@ pub struct NotKept(pub(crate) String);
 
 /// Why a file cannot be used. Its text is a sentence that says what to do.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum StateError {
     /// Another client uses it.
     InUse(PathBuf),

@@ -70,7 +70,8 @@ pub(super) async fn open(config: &Config, count: usize, progress: &mut Progress)
 }
 
 async fn one(config: &Config, number: usize) -> Result<(Client, Events), String> {
-    let config = Config { user: user(config, number)?, ..config.clone() };
+    let mut config = config.clone();
+    config.user = user(&config, number)?;
     let (client, events) = connect(config).await.map_err(|error| error.to_string())?;
     match client.attempted().await {
         Connection::Online { .. } => Ok((client, events)),
