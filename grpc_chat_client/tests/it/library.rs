@@ -324,21 +324,27 @@ async fn what_is_said_about_a_message_is_not_said_about_another_one_of_a_later_h
     assert_eq!(page.events.len(), 2, "{page:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn an_application_that_is_slow_may_join_rooms_because_of_what_it_hears() {
-    let service = Service::start();
+/// Ann, who is in a room and takes nothing, and Sam, who says so much there; it is more than may wait for her.
+async fn slow_while_much_is_said(service: &Service, count: usize) -> (Client, Events, Client) {
     let mut config = config(&format!("http://{}", service.address()), "ann");
     config.waiting = Waiting { updates: 256, bytes: usize::MAX };
-    let (ann, mut heard) = connect(config).await.unwrap();
+    let (ann, heard) = connect(config).await.unwrap();
     soon(ann.join("general", Start::Last(10))).await.unwrap();
-    let (sam, _) = open(&service, "sam").await;
+    let (sam, _) = open(service, "sam").await;
     let mut sending = Vec::new();
-    for n in 0..1_000 {
+    for n in 0..count {
         sending.push(sam.post(Draft::new("general", Change::post(n.to_string()))).await.unwrap());
     }
     for sending in sending {
         soon(sending).await.unwrap();
     }
+    (ann, heard, sam)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_application_that_is_slow_may_join_rooms_because_of_what_it_hears() {
+    let service = Service::start();
+    let (ann, mut heard, sam) = slow_while_much_is_said(&service, 1_000).await;
     // Its mailbox is full by now, and it takes nothing while it waits for this.
     soon(ann.send("general", "it is alive")).await.unwrap();
     soon(ann.join("other", Start::Live)).await.unwrap();
@@ -370,18 +376,7 @@ async fn whatever_is_configured_there_is_a_client() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_application_that_is_slow_misses_nothing_and_costs_little() {
     let service = Service::start();
-    let mut config = config(&format!("http://{}", service.address()), "ann");
-    config.waiting = Waiting { updates: 256, bytes: usize::MAX };
-    let (ann, mut heard) = connect(config).await.unwrap();
-    soon(ann.join("general", Start::Last(10))).await.unwrap();
-    let (sam, _) = open(&service, "sam").await;
-    let mut sending = Vec::new();
-    for n in 0..2_000 {
-        sending.push(sam.post(Draft::new("general", Change::post(n.to_string()))).await.unwrap());
-    }
-    for sending in sending {
-        soon(sending).await.unwrap();
-    }
+    let (ann, mut heard, _) = slow_while_much_is_said(&service, 2_000).await;
     // It is alive all the while: its own sends are answered.
     soon(ann.send("general", "end")).await.unwrap();
     let mut rejoined = 0;
