@@ -8,9 +8,9 @@ use ratatui::crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyEventKind,
 use ratatui::layout::Size;
 use tokio::time::Instant;
 
-use super::editor::{Editor, Move};
+use super::editor::{Aside, Editor, Move};
 use super::messages::Look;
-use super::room::{Room, Wanted};
+use super::room::{Mode, Room, Wanted};
 use super::slash::{self, Completion, Typed};
 use super::theme::Theme;
 use super::view::{self, Areas};
@@ -18,6 +18,9 @@ use super::view::{self, Areas};
 /// How often it is told how far the user has read, and that they type.
 const MARK: Duration = Duration::from_secs(2);
 const TYPING: Duration = Duration::from_secs(3);
+
+const NOTHING_TO_ANSWER: &str = "there is no message to answer";
+const NOTHING_TO_REACT_TO: &str = "there is no message to react to";
 
 /// Rows that one notch of a mouse wheel moves.
 const WHEEL: usize = 3;
@@ -44,16 +47,6 @@ pub(crate) enum Effect {
     /// Draw everything anew, whatever the terminal shows.
     Repaint,
     Quit,
-}
-
-/// What Enter does with the composer's text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    Say,
-    Edit(Seq),
-    Reply(Seq),
-    /// Only a reaction.
-    React(Seq),
 }
 
 /// What lies over the messages.
@@ -91,6 +84,8 @@ pub(crate) struct App {
     pub(crate) notice: Option<Notice>,
     /// What Tab goes through, and which of it is in the composer.
     pub(crate) completion: Option<(Completion, usize)>,
+    /// The message that the same key again erases.
+    pub(crate) erasing: Option<Seq>,
     pub(crate) size: Size,
     pub(crate) now: Instant,
     /// The terminal says that it has the user's attention; many never say.
@@ -119,6 +114,7 @@ impl App {
             overlay: None,
             notice: None,
             completion: None,
+            erasing: None,
             size,
             now,
             focused: true,
@@ -167,17 +163,20 @@ impl App {
             Update::Joined(joined) => {
                 let Some(index) = self.index(&joined.room) else { return };
                 if let Some(why) = self.rooms[index].join(&joined) {
-                    self.say(true, format!("{}: {why}; what was here is gone", joined.room));
+                    let mut said = format!("{}: {why}; what was here is gone", joined.room);
+                    // What it was about has another message in its place.
+                    if index == self.current && std::mem::replace(&mut self.mode, Mode::Say) != Mode::Say {
+                        said.push_str(", and what you are writing is a new message");
+                    }
+                    self.say(true, said);
                 }
                 self.others.retain(|other| *other != joined.room);
             }
             Update::JoinRefused { room, why } => {
-                let lost = !self.editor.is_empty() && self.room().is_some_and(|current| current.name == room);
+                let gone = self.index(&room).filter(|_| self.rooms.len() > 1);
+                let lost = gone.is_some_and(|index| self.remove(index));
                 let kept = if lost { "; Up brings back what you were writing" } else { "" };
                 self.say(true, format!("{room} cannot be joined: {why}{kept}"));
-                if let Some(index) = self.index(&room).filter(|_| self.rooms.len() > 1) {
-                    self.remove(index);
-                }
             }
             Update::Event(event) => {
                 if let Some(index) = self.index(&event.room) {
@@ -259,7 +258,10 @@ impl App {
             self.mark();
         }
         let height = self.areas().messages.height.into();
-        let wanted = self.with_room(|room, look| room.wanted(height, look).map(|wanted| (room.name.clone(), wanted)));
+        let wanted = self.with_room(|room, look| {
+            room.lose_sight(height, look);
+            room.wanted(height, look).map(|wanted| (room.name.clone(), wanted))
+        });
         if let Some((room, wanted)) = wanted.flatten() {
             self.effects.push(Effect::Page { room, wanted });
         }
@@ -277,14 +279,17 @@ impl App {
                 self.notice = None;
                 self.overlay = None;
                 self.editor.paste(&text);
-                self.completion = None;
+                (self.completion, self.erasing) = (None, None);
             }
             Input::Mouse(mouse) => {
+                (self.completion, self.erasing) = (None, None);
                 let areas = self.areas();
                 let height = areas.messages.height.into();
                 match mouse.kind {
                     MouseEventKind::ScrollUp => drop(self.with_room(|room, look| room.scroll_up(WHEEL, height, look))),
-                    MouseEventKind::ScrollDown => drop(self.with_room(|room, look| room.scroll_down(WHEEL, look))),
+                    MouseEventKind::ScrollDown => {
+                        self.with_room(|room, look| room.scroll_down(WHEEL, height, look));
+                    }
                     MouseEventKind::Down(_) if areas.rooms.contains((mouse.column, mouse.row).into()) => {
                         let row = usize::from(mouse.row - areas.rooms.y);
                         self.click(row + view::rooms_offset(self, areas.rooms.height));
@@ -319,14 +324,14 @@ impl App {
             self.overlay = Some((overlay, from));
             return;
         }
-        let completing = self.completion.take();
+        let (completing, erasing) = (self.completion.take(), self.erasing.take());
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let alt = key.modifiers.contains(KeyModifiers::ALT);
         let shift = key.modifiers.contains(KeyModifiers::SHIFT);
         let areas = self.areas();
         let (height, columns) = (usize::from(areas.messages.height), usize::from(areas.composer.width));
         let page = height.saturating_sub(2).max(1);
-        if self.selecting() && !control && !alt && self.selection_key(key.code) {
+        if self.selecting() && !control && !alt && self.selection_key(key.code, erasing, height) {
             return;
         }
         match key.code {
@@ -348,9 +353,9 @@ impl App {
             KeyCode::Char('l') if control => self.effects.push(Effect::Repaint),
 
             KeyCode::PageUp => drop(self.with_room(|room, look| room.scroll_up(page, height, look))),
-            KeyCode::PageDown => drop(self.with_room(|room, look| room.scroll_down(page, look))),
+            KeyCode::PageDown => drop(self.with_room(|room, look| room.scroll_down(page, height, look))),
             KeyCode::Up if shift => drop(self.with_room(|room, look| room.scroll_up(1, height, look))),
-            KeyCode::Down if shift => drop(self.with_room(|room, look| room.scroll_down(1, look))),
+            KeyCode::Down if shift => drop(self.with_room(|room, look| room.scroll_down(1, height, look))),
             KeyCode::End if control && !self.editor.is_empty() => self.editor.go(Move::End),
             KeyCode::End if self.editor.is_empty() => {
                 self.with_room(|room, _| room.scroll_to_end());
@@ -405,21 +410,31 @@ impl App {
     }
 
     /// Keys for the selected message. Answers whether it was one.
-    fn selection_key(&mut self, key: KeyCode) -> bool {
-        let Some(seq) = self.room().and_then(|room| room.selected) else { return false };
+    fn selection_key(&mut self, key: KeyCode, erasing: Option<Seq>, height: usize) -> bool {
+        // It may have scrolled away since it was drawn.
+        self.with_room(|room, look| room.lose_sight(height, look));
+        let Some(room) = self.room() else { return false };
+        let Some(seq) = room.selected else { return false };
+        let message = room.transcript.get(seq);
+        let (deleted, mine) = message.map_or((true, false), |it| (it.deleted, it.sender == self.me));
         match key {
+            KeyCode::Char('r') | KeyCode::Enter if deleted => self.say(true, NOTHING_TO_ANSWER),
+            KeyCode::Char('+') if deleted => self.say(true, NOTHING_TO_REACT_TO),
             KeyCode::Char('r') | KeyCode::Enter => self.mode = Mode::Reply(seq),
-            KeyCode::Char('e') => self.typed(Typed::Edit(None)),
-            KeyCode::Char('d') | KeyCode::Delete => self.typed(Typed::Delete),
             KeyCode::Char('+') => self.mode = Mode::React(seq),
-            KeyCode::Up | KeyCode::Char('k') => {
-                let height = self.areas().messages.height.into();
-                self.with_room(|room, look| room.select_up(height, look));
+            KeyCode::Char('e') => self.typed(Typed::Edit(None)),
+            // A letter that erases could be the first one of a text.
+            KeyCode::Char('d') | KeyCode::Delete if mine && !deleted && erasing != Some(seq) => {
+                self.erasing = Some(seq);
             }
-            KeyCode::Down | KeyCode::Char('j') => {
-                let height = self.areas().messages.height.into();
-                self.with_room(|room, look| room.select_down(height, look));
+            KeyCode::Char('d') | KeyCode::Delete => {
+                self.typed(Typed::Delete);
+                if let Some(room) = self.rooms.get_mut(self.current).filter(|_| mine) {
+                    room.selected = None;
+                }
             }
+            KeyCode::Up | KeyCode::Char('k') => drop(self.with_room(|room, look| room.select_up(height, look))),
+            KeyCode::Down | KeyCode::Char('j') => drop(self.with_room(|room, look| room.select_down(height, look))),
             _ => return false,
         }
         true
@@ -488,25 +503,35 @@ impl App {
                     self.editor.set(&text.unwrap_or_default());
                     self.mode = Mode::Edit(seq);
                 }
-                (None, _) => self.say(true, "there is no message of yours to edit here"),
+                (None, _) => self.not_mine("edit"),
             },
             Typed::Delete => match self.room().and_then(mine) {
                 Some(seq) => self.post(Change::Delete { seq }),
-                None => self.say(true, "there is no message of yours to delete here"),
+                None => self.not_mine("delete"),
             },
             Typed::React(reaction) => match self.room().and_then(any) {
                 Some(seq) => self.react(seq, &reaction),
-                None => self.say(true, "there is no message to react to"),
+                None => self.say(true, NOTHING_TO_REACT_TO),
             },
             Typed::Reply(text) => match self.room().and_then(any) {
                 Some(seq) => self.post(Change::Post { text, reply_to: Some(seq) }),
-                None => self.say(true, "there is no message to answer"),
+                None => self.say(true, NOTHING_TO_ANSWER),
             },
             Typed::Who => self.overlay = Some((Overlay::Who, 0)),
             Typed::Rooms => self.effects.push(Effect::ListRooms),
             Typed::Help => self.overlay = Some((Overlay::Help, 0)),
             Typed::Quit => self.quit(),
             Typed::Wrong(why) => self.say(true, why),
+        }
+    }
+
+    /// Why there is nothing to do this to.
+    fn not_mine(&mut self, what: &str) {
+        let selected = self.room().and_then(|room| room.transcript.get(room.selected?)).map(|it| it.deleted);
+        match selected {
+            Some(true) => self.say(true, "that message is deleted"),
+            Some(false) => self.say(true, "that message is not yours"),
+            None => self.say(true, format!("there is no message of yours to {what} here")),
         }
     }
 
@@ -589,22 +614,20 @@ impl App {
         self.mark();
         if let Some(left) = self.rooms.get_mut(self.current) {
             (left.selected, left.new_after) = (None, None);
-        }
-        if self.mode != Mode::Say {
-            self.mode = Mode::Say;
-            self.editor.take();
+            // What is written stays in the room for which it is.
+            (left.aside, left.mode) = (self.editor.exchange(Aside::default()), self.mode);
         }
         self.current = index;
-        self.rooms[index].enter();
+        self.enter_room();
     }
 
-    fn remove(&mut self, index: usize) {
+    /// Answers whether something was being written there. Up brings it back.
+    fn remove(&mut self, index: usize) -> bool {
         let left = self.rooms.remove(index);
-        if index == self.current {
-            // It was written for the room that is gone, and is not to be said in the next one.
-            self.mode = Mode::Say;
-            self.editor.take();
-        }
+        let here = index == self.current;
+        let written = if here { self.editor.take() } else { left.aside.text().to_owned() };
+        let lost = !written.is_empty();
+        self.editor.remember(written);
         if left.joined {
             self.others.push(left.name);
             self.others.sort();
@@ -612,9 +635,19 @@ impl App {
         if self.current > index || self.current == self.rooms.len() {
             self.current = self.current.saturating_sub(1);
         }
-        if let Some(room) = self.rooms.get_mut(self.current) {
-            room.enter();
+        if here {
+            self.enter_room();
         }
+        lost
+    }
+
+    /// Goes on in the room that is the current one now.
+    fn enter_room(&mut self) {
+        (self.completion, self.erasing) = (None, None);
+        let Some(room) = self.rooms.get_mut(self.current) else { return };
+        self.mode = std::mem::replace(&mut room.mode, Mode::Say);
+        self.editor.exchange(std::mem::take(&mut room.aside));
+        room.enter();
     }
 
     fn quit(&mut self) {

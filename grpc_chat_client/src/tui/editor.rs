@@ -30,6 +30,20 @@ pub(crate) struct Editor {
     rows: Rows,
 }
 
+/// A text put aside, to go on with it later.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Aside {
+    text: String,
+    cursor: usize,
+    undo: VecDeque<(String, usize)>,
+}
+
+impl Aside {
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
 /// The text's rows in a certain width.
 #[derive(Clone, Debug, Default)]
 struct Rows {
@@ -86,8 +100,9 @@ impl Editor {
     /// Replaces the bytes before the cursor, as completing a word does.
     pub(crate) fn replace_before_cursor(&mut self, bytes: usize, with: &str) {
         self.remember_for_undo();
-        self.text.replace_range(self.cursor - bytes..self.cursor, "");
-        self.cursor -= bytes;
+        let from = self.text.floor_char_boundary(self.cursor.saturating_sub(bytes));
+        self.text.replace_range(from..self.cursor, "");
+        self.cursor = from;
         self.put(with);
     }
 
@@ -99,6 +114,18 @@ impl Editor {
         self.undo.clear();
         self.changed();
         text
+    }
+
+    /// Leaves the text for another, or for none.
+    pub(crate) fn exchange(&mut self, other: Aside) -> Aside {
+        let aside = Aside {
+            text: std::mem::replace(&mut self.text, other.text),
+            cursor: std::mem::replace(&mut self.cursor, other.cursor),
+            undo: std::mem::replace(&mut self.undo, other.undo),
+        };
+        self.recalled = None;
+        self.changed();
+        aside
     }
 
     /// Another text, with the cursor at its end.
@@ -402,6 +429,30 @@ mod tests {
         assert_eq!(editor.text(), "draft");
         editor.down(80);
         assert_eq!(editor.text(), "draft");
+    }
+
+    #[test]
+    fn a_text_that_is_put_aside_comes_back_with_its_cursor_and_what_can_be_undone() {
+        let mut editor = typed("one two");
+        editor.go(Move::WordLeft);
+        let aside = editor.exchange(Aside::default());
+        assert!(editor.is_empty());
+        editor.undo();
+        assert!(editor.is_empty(), "it is another text");
+        editor.set("three");
+        editor.exchange(aside);
+        assert_eq!((editor.text(), editor.before_cursor()), ("one two", "one "));
+        editor.undo();
+        assert_eq!(editor.text(), "one");
+    }
+
+    #[test]
+    fn what_is_replaced_before_the_cursor_is_never_more_than_there_is() {
+        let mut editor = typed("é");
+        editor.replace_before_cursor(1, "x");
+        assert_eq!(editor.text(), "x");
+        editor.replace_before_cursor(9, "y");
+        assert_eq!(editor.text(), "y");
     }
 
     #[test]

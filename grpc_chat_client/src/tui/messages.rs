@@ -115,6 +115,7 @@ pub(crate) fn visible(
 
 /// The anchor so many rows further up; the first row of all if there are not so many.
 pub(crate) fn up(transcript: &Transcript, anchor: Anchor, by: usize, look: &Look<'_>) -> Anchor {
+    let anchor = on_a_row(transcript, anchor, look);
     let Some(mut left) = by.checked_sub(anchor.row) else { return Anchor { row: anchor.row - by, ..anchor } };
     let mut top = Anchor { row: 0, ..anchor };
     for message in transcript.back_from(anchor.seq.saturating_sub(1)) {
@@ -131,6 +132,7 @@ pub(crate) fn up(transcript: &Transcript, anchor: Anchor, by: usize, look: &Look
 /// The anchor so many rows further down, and how many rows there were not.
 pub(crate) fn down(transcript: &Transcript, anchor: Anchor, by: usize, look: &Look<'_>) -> (Anchor, usize) {
     let Some(message) = transcript.get(anchor.seq) else { return (anchor, by) };
+    let anchor = on_a_row(transcript, anchor, look);
     let below = rows(message, transcript, look).len().saturating_sub(anchor.row + 1);
     let Some(mut left) = by.checked_sub(below).filter(|left| *left > 0) else {
         return (Anchor { row: anchor.row + by, ..anchor }, 0);
@@ -145,6 +147,12 @@ pub(crate) fn down(transcript: &Transcript, anchor: Anchor, by: usize, look: &Lo
         }
     }
     (bottom, left)
+}
+
+/// In another width, or with another text, the message may have fewer rows than it had.
+fn on_a_row(transcript: &Transcript, anchor: Anchor, look: &Look<'_>) -> Anchor {
+    let count = transcript.get(anchor.seq).map_or(0, |message| rows(message, transcript, look).len());
+    Anchor { row: anchor.row.min(count.saturating_sub(1)), ..anchor }
 }
 
 /// The last row of the newest message.

@@ -1,7 +1,8 @@
 //! One room on the screen: what happened in it, where it is scrolled to, and what of it is new. Pure.
 
-use grpc_chat_client::{Body, Draft, Event, Joined, Page, Seq, Verdict};
+use grpc_chat_client::{Body, Draft, Event, Joined, Page, ResetReason, Seq, Verdict};
 
+use super::editor::Aside;
 use super::messages::{self, Anchor, Look, mentions};
 use super::transcript::{End, Transcript};
 
@@ -15,6 +16,9 @@ pub(crate) struct Room {
     pub(crate) present: Vec<String>,
     pub(crate) count: u32,
     pub(crate) typing: Vec<String>,
+    /// What was being written when the user went to another room, and what for.
+    pub(crate) aside: Aside,
+    pub(crate) mode: Mode,
     /// Own drafts that have not come back as events, oldest first.
     pub(crate) unsent: Vec<Draft>,
     /// Messages of others that this user has not read, and whether there are more than were looked at.
@@ -27,6 +31,8 @@ pub(crate) struct Room {
     pub(crate) read: Seq,
     /// The furthest mark that was asked for.
     pub(crate) marked: Seq,
+    /// The life of the history.
+    epoch: u64,
     /// It was joined at least once.
     pub(crate) joined: bool,
     /// All that was missed has come.
@@ -35,6 +41,16 @@ pub(crate) struct Room {
     pub(crate) paging: bool,
     /// The last one could not be read. It is not asked for again until the user does something.
     pub(crate) failed: bool,
+}
+
+/// What Enter does with the composer's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Say,
+    Edit(Seq),
+    Reply(Seq),
+    /// Only a reaction.
+    React(Seq),
 }
 
 /// A page that is wanted.
@@ -54,6 +70,8 @@ impl Room {
             present: Vec::new(),
             count: 0,
             typing: Vec::new(),
+            aside: Aside::default(),
+            mode: Mode::Say,
             unsent: Vec::new(),
             unread: 0,
             more_unread: false,
@@ -61,6 +79,7 @@ impl Room {
             new_after: None,
             read: 0,
             marked: 0,
+            epoch: 0,
             joined: false,
             level: false,
             paging: false,
@@ -74,8 +93,11 @@ impl Room {
         let first = !std::mem::replace(&mut self.joined, true);
         let reset = match joined.verdict {
             Verdict::Reset(why) => Some(why.to_string()),
+            // Whatever it is called: seqs mean other messages now.
+            _ if !first && joined.epoch != self.epoch => Some(ResetReason::Epoch.to_string()),
             _ => None,
         };
+        self.epoch = joined.epoch;
         if first || reset.is_some() {
             let complete = joined.start < joined.oldest.max(1);
             self.transcript = Transcript::starting(joined.start, complete);
@@ -88,6 +110,7 @@ impl Room {
         if reset.is_some() {
             // They were sent to the history that is gone, or will come from the new one.
             self.unsent.clear();
+            self.mode = Mode::Say;
         }
         self.read = self.read.max(joined.read);
         reset
@@ -171,13 +194,25 @@ impl Room {
         if self.anchor == messages::bottom(&self.transcript, look) && self.transcript.newer().is_none() {
             self.anchor = None;
         }
+        self.lose_sight(height, look);
     }
 
-    pub(crate) fn scroll_down(&mut self, by: usize, look: &Look<'_>) {
+    pub(crate) fn scroll_down(&mut self, by: usize, height: usize, look: &Look<'_>) {
         let Some(anchor) = self.anchor else { return };
         let (lowered, beyond) = messages::down(&self.transcript, anchor, by, look);
         let at_the_end = beyond > 0 || Some(lowered) == messages::bottom(&self.transcript, look);
         self.anchor = if at_the_end && self.transcript.newer().is_none() { None } else { Some(lowered) };
+        self.lose_sight(height, look);
+    }
+
+    /// What cannot be seen is not selected: nobody would know what the next key is about.
+    pub(crate) fn lose_sight(&mut self, height: usize, look: &Look<'_>) {
+        let Some(seq) = self.selected else { return };
+        let bottom = self.anchor.or_else(|| messages::bottom(&self.transcript, look));
+        let shown = bottom.map(|bottom| messages::visible(&self.transcript, bottom, height, look)).unwrap_or_default();
+        if shown.iter().all(|(of, _)| *of != seq) {
+            self.selected = None;
+        }
     }
 
     /// To the newest message. It may have to be read again.
@@ -212,7 +247,7 @@ impl Room {
         self.selected = self.transcript.after(seq).next().map(|message| message.seq);
         match self.selected {
             Some(seq) => self.show(seq, height, look),
-            None => self.scroll_down(1, look),
+            None => self.scroll_down(1, height, look),
         }
     }
 

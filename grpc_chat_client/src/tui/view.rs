@@ -10,9 +10,9 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
-use super::app::{App, Mode, Overlay};
+use super::app::{App, Overlay};
 use super::messages::{self, Look};
-use super::room::Room;
+use super::room::{Mode, Room};
 use super::text::{MAX_CELL_CHARS, clean, cut, width};
 
 /// From this width on the rooms have a column of their own, and how wide it is.
@@ -139,12 +139,11 @@ fn rooms(app: &App, areas: Areas, buffer: &mut Buffer) {
     for (index, room) in app.rooms.iter().enumerate() {
         let current = index == app.current;
         let unread = if current && room.anchor.is_none() { 0 } else { room.unread };
-        let count = match (unread, room.more_unread) {
-            (0, _) => String::new(),
-            (unread, more) => {
-                format!(" {}{unread}{}", if room.mentioned { "@" } else { "" }, if more { "+" } else { "" })
-            }
-        };
+        let mut count = if room.aside.text().is_empty() { String::new() } else { " ✎".to_owned() };
+        if unread > 0 {
+            let (mention, more) = (if room.mentioned { "@" } else { "" }, if room.more_unread { "+" } else { "" });
+            count.push_str(&format!(" {mention}{unread}{more}"));
+        }
         let name = clean(&room.name);
         let name = cut(&name, width.saturating_sub(self::width(&count) + 1)).into_owned();
         let style = if current {
@@ -241,6 +240,7 @@ fn hint(app: &App, area: Rect, buffer: &mut Buffer) {
         Mode::Edit(_) => "editing · Enter saves · Esc gives up".to_owned(),
         Mode::Reply(seq) => format!("answering {} · Enter sends · Esc gives up", of(seq)),
         Mode::React(seq) => format!("a reaction for {} · Enter sends · Esc gives up", of(seq)),
+        Mode::Say if app.erasing.is_some() => "d again to erase it · any other key keeps it".to_owned(),
         Mode::Say if app.selecting() => "r answer · e edit · d delete · + react · Esc back".to_owned(),
         Mode::Say => match &room.typing[..] {
             [] => String::new(),

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use grpc_chat_client::{Body, Code, Event, Joined, MsgId, Refused, ResetReason, Verdict};
+use ratatui::crossterm::event::{MouseButton, MouseEvent};
 
 use super::*;
 
@@ -99,6 +100,10 @@ impl Desk {
     fn room(&self) -> &Room {
         self.app.room().unwrap()
     }
+}
+
+fn mouse(kind: MouseEventKind, column: u16, row: u16) -> Input {
+    Input::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE })
 }
 
 fn posted(text: &str) -> Body {
@@ -214,11 +219,20 @@ fn a_message_is_selected_and_acted_on_with_one_key() {
     let up = |desk: &mut Desk| desk.press_with(KeyCode::Up, KeyModifiers::CONTROL);
     up(&mut desk);
     assert_eq!(desk.room().selected, Some(3));
-    desk.press(KeyCode::Char('e'));
-    assert!(desk.notice().contains("no message of yours"), "another's cannot be edited: {}", desk.notice());
+    for key in ['e', 'd'] {
+        desk.press(KeyCode::Char(key));
+        assert_eq!(desk.notice(), "that message is not yours");
+    }
     desk.press(KeyCode::Up);
     desk.press(KeyCode::Char('d'));
+    assert_eq!((desk.posted(), desk.app.erasing), (vec![], Some(2)), "it is asked first");
     desk.press(KeyCode::Up);
+    assert_eq!((desk.room().selected, desk.app.erasing), (Some(1), None), "another key keeps it");
+    desk.press(KeyCode::Down);
+    desk.press(KeyCode::Char('d'));
+    desk.press(KeyCode::Char('d'));
+    assert_eq!(desk.room().selected, None);
+    (0..3).for_each(|_| up(&mut desk));
     desk.press(KeyCode::Char('r'));
     desk.enters("to the first");
     assert_eq!(
@@ -275,15 +289,7 @@ fn rooms_are_joined_switched_and_left() {
     desk.enters("/leave");
     assert!(desk.notice().contains("the only room"), "{}", desk.notice());
     // A click on the second of the others.
-    let mouse = |row| {
-        Input::Mouse(ratatui::crossterm::event::MouseEvent {
-            kind: MouseEventKind::Down(ratatui::crossterm::event::MouseButton::Left),
-            column: 3,
-            row,
-            modifiers: KeyModifiers::NONE,
-        })
-    };
-    desk.does(mouse(1 + 1 + 1 + 1));
+    desk.does(mouse(MouseEventKind::Down(MouseButton::Left), 3, 1 + 1 + 1 + 1));
     assert_eq!(desk.room().name, "random");
 
     let why = Refused { code: Code::PermissionDenied, message: "members only".to_owned() };
@@ -483,4 +489,129 @@ fn no_seq_is_too_large() {
     desk.says(Seq::MAX, "ann", "x");
     desk.press(KeyCode::PageUp);
     desk.press(KeyCode::PageDown);
+}
+
+#[test]
+fn what_is_deleted_is_neither_answered_nor_reacted_to() {
+    let mut desk = Desk::new(&["general"]);
+    desk.says(1, "ann", "x");
+    desk.happens(2, "ann", Body::Deleted { seq: 1 });
+    desk.press_with(KeyCode::Up, KeyModifiers::CONTROL);
+    for (key, why) in [('r', NOTHING_TO_ANSWER), ('+', NOTHING_TO_REACT_TO), ('d', "that message is deleted")] {
+        desk.press(KeyCode::Char(key));
+        assert_eq!((desk.notice(), desk.app.mode), (why, Mode::Say));
+    }
+}
+
+#[test]
+fn what_has_scrolled_away_is_not_selected() {
+    let mut desk = Desk::new(&["general"]);
+    for seq in 1..100 {
+        desk.says(seq, "ann", "x");
+    }
+    desk.says(100, "sam", "mine");
+    desk.press_with(KeyCode::Up, KeyModifiers::ALT);
+    assert_eq!(desk.room().selected, Some(100));
+    desk.press(KeyCode::PageUp);
+    desk.press(KeyCode::PageUp);
+    desk.types("did you see it?");
+    assert_eq!((desk.posted(), desk.app.editor.text()), (vec![], "did you see it?"));
+    desk.control('c');
+    // By what others say, too, in between two keys.
+    desk.press(KeyCode::End);
+    desk.press_with(KeyCode::Up, KeyModifiers::ALT);
+    for seq in 101..200 {
+        desk.app.update(Update::Event(Desk::event(seq, "ann", posted("x"))), desk.now);
+    }
+    desk.types("dd");
+    assert_eq!((desk.posted(), desk.app.editor.text()), (vec![], "dd"));
+}
+
+#[test]
+fn a_completion_ends_where_the_text_is_another() {
+    let why = Refused { code: Code::PermissionDenied, message: "members only".to_owned() };
+    let users = ["ann", "anton"].map(str::to_owned).to_vec();
+    let completing = || {
+        let mut desk = Desk::new(&["general", "other"]);
+        desk.tell(Update::Present { room: "general".to_owned(), users: users.clone(), count: 2 });
+        desk.says(1, "ann", "x");
+        desk.press_with(KeyCode::Up, KeyModifiers::CONTROL);
+        desk.press(KeyCode::Char('r'));
+        desk.types("@");
+        desk.press(KeyCode::Tab);
+        assert!(desk.app.completion.is_some());
+        desk
+    };
+    let mut desk = completing();
+    desk.does(mouse(MouseEventKind::Down(MouseButton::Left), 3, 2));
+    assert_eq!((desk.room().name.as_str(), desk.app.completion.is_none()), ("other", true));
+    desk.press(KeyCode::Tab);
+    assert!(desk.app.editor.is_empty());
+    let mut desk = completing();
+    desk.tell(Update::JoinRefused { room: "general".to_owned(), why });
+    desk.press(KeyCode::Tab);
+    assert!(desk.app.editor.is_empty());
+}
+
+#[test]
+fn what_is_being_changed_is_not_there_after_a_reset() {
+    for away in [false, true] {
+        let mut desk = Desk::new(&["general", "other"]);
+        desk.says(3, "sam", "mine");
+        desk.enters("/edit");
+        if away {
+            desk.control('n');
+        }
+        desk.joins("general", Verdict::Reset(ResetReason::Epoch), 3, 0);
+        desk.says(4, "ann", "another's");
+        assert_eq!(desk.notice().contains("is a new message"), !away, "{}", desk.notice());
+        if away {
+            desk.control('n');
+        }
+        desk.press(KeyCode::Enter);
+        assert_eq!(desk.posted(), [Change::post("mine")]);
+    }
+    // A life of the history that is not told as one.
+    let mut desk = Desk::new(&["general"]);
+    desk.says(3, "sam", "mine");
+    desk.enters("/edit");
+    let verdict = Verdict::Recovered;
+    let joined = Joined { room: "general".to_owned(), verdict, epoch: 2, start: 0, head: 0, oldest: 0, read: 0 };
+    desk.tell(Update::Joined(joined));
+    assert_eq!((desk.app.mode, desk.room().transcript.len()), (Mode::Say, 0));
+}
+
+#[test]
+fn what_is_written_stays_in_its_room() {
+    let mut desk = Desk::new(&["general", "other"]);
+    desk.says(1, "ann", "x");
+    desk.press_with(KeyCode::Up, KeyModifiers::CONTROL);
+    desk.press(KeyCode::Char('r'));
+    desk.types("half an ans");
+    desk.control('n');
+    desk.enters("for the other");
+    assert_eq!(desk.posted(), [Change::post("for the other")]);
+    desk.types("more");
+    desk.control('n');
+    assert_eq!((desk.app.editor.text(), desk.app.rooms[1].aside.text()), ("half an ans", "more"));
+    desk.enters("wer");
+    assert_eq!(desk.posted(), [Change::Post { text: "half an answer".to_owned(), reply_to: Some(1) }]);
+    desk.enters("/leave other");
+    desk.press(KeyCode::Up);
+    assert_eq!(desk.app.editor.text(), "more", "what was written in a room that is left can be got back");
+}
+
+#[test]
+fn a_terminal_that_is_made_wider_can_still_be_scrolled() {
+    let mut desk = Desk::new(&["general"]);
+    desk.does(Input::Resize(30, 24));
+    for seq in 1..50 {
+        desk.says(seq, "ann", &"many words ".repeat(30));
+    }
+    (0..5).for_each(|_| desk.press(KeyCode::PageUp));
+    desk.does(Input::Resize(200, 24));
+    let before = desk.room().anchor.unwrap();
+    desk.press(KeyCode::PageUp);
+    let after = desk.room().anchor.unwrap();
+    assert!(after.seq + 2 < before.seq, "{before:?} {after:?}");
 }
