@@ -47,6 +47,27 @@ pub(crate) fn width_of(cell: &str) -> usize {
     }
 }
 
+/// A line in the parts that a terminal keeps in cells of their own. Of a cluster of letters each has one, with the marks
+/// that belong to it: that is how wide terminals think it is. An emoji is one, whatever it is made of.
+pub(crate) fn cells(line: &str) -> impl Iterator<Item = &str> {
+    line.graphemes(true).flat_map(letters)
+}
+
+fn letters(cluster: &str) -> impl Iterator<Item = &str> {
+    let columns = |c: char| width_of(c.encode_utf8(&mut [0; 4]));
+    let is_flag = |c: char| ('\u{1F1E6}'..='\u{1F1FF}').contains(&c);
+    let several = cluster.len() > 1
+        && !cluster.contains(is_flag)
+        && cluster.chars().map(columns).sum::<usize>() == width_of(cluster);
+    let mut rest = cluster;
+    std::iter::from_fn(move || {
+        let next = rest.char_indices().skip(1).find(|(_, c)| several && columns(*c) > 0);
+        let (letter, after) = rest.split_at(next.map_or(rest.len(), |(at, _)| at));
+        rest = after;
+        (!letter.is_empty()).then_some(letter)
+    })
+}
+
 /// Columns that a line takes.
 pub(crate) fn width(line: &str) -> usize {
     line.graphemes(true).map(width_of).sum()
@@ -144,6 +165,21 @@ mod tests {
         assert_eq!(cut("漢字漢", 5), "漢字…");
         assert_eq!(cut("hello", 1), "…");
         assert_eq!(cut("hello", 0), "");
+    }
+
+    #[test]
+    fn letters_have_cells_of_their_own_and_emoji_stay_whole() {
+        let parts = |line| cells(line).collect::<Vec<_>>();
+        assert_eq!(parts("ab"), ["a", "b"]);
+        assert_eq!(parts("क्षि"), ["क्", "ष", "ि"]);
+        assert_eq!(parts("ｶﾞ"), ["ｶ", "ﾞ"]);
+        assert_eq!(parts("e\u{301}漢"), ["e\u{301}", "漢"]);
+        for whole in ["👍🏽", "👩‍👩‍👧", "❤️", "🇩🇪"] {
+            assert_eq!(parts(whole), [whole]);
+        }
+        for line in ["क्षि", "ｶﾞ", "👍🏽 é", "漢字"] {
+            assert_eq!(cells(line).map(width_of).sum::<usize>(), width(line));
+        }
     }
 
     #[test]

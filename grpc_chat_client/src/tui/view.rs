@@ -8,12 +8,11 @@ use ratatui::buffer::{Buffer, CellWidth};
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Widget;
 
 use super::app::{App, Overlay};
 use super::messages::{self, Look};
 use super::room::{Mode, Room};
-use super::text::{MAX_CELL_CHARS, clean, cut, width};
+use super::text::{MAX_CELL_CHARS, cells, clean, cut, width, width_of};
 
 /// From this width on the rooms have a column of their own, and how wide it is.
 const WIDE: u16 = 60;
@@ -61,8 +60,8 @@ pub(crate) fn areas(app: &mut App) -> Areas {
     }
 }
 
-/// Draws everything.
-pub(crate) fn draw(frame: &mut Frame<'_>, app: &mut App) {
+/// Draws everything. Answers where the cursor is, if it is to be seen.
+pub(crate) fn draw(frame: &mut Frame<'_>, app: &mut App) -> Option<Position> {
     app.size = frame.area().as_size();
     let areas = areas(app);
     title(app, areas.title, frame.buffer_mut());
@@ -73,18 +72,16 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &mut App) {
     hint(app, areas.hint, frame.buffer_mut());
     status(app, areas.status, frame.buffer_mut());
     let cursor = composer(app, areas.composer, frame.buffer_mut());
-    match app.overlay {
-        Some((overlay, from)) => {
-            let lines = match overlay {
-                Overlay::Help => overlay::help(app, frame.buffer_mut(), from),
-                Overlay::Who => overlay::who(app, frame.buffer_mut(), from),
-            };
-            // No further than to its last line.
-            app.overlay = Some((overlay, from.min(lines)));
-        }
-        None => frame.set_cursor_position(cursor),
+    if let Some((overlay, from)) = app.overlay {
+        let lines = match overlay {
+            Overlay::Help => overlay::help(app, frame.buffer_mut(), from),
+            Overlay::Who => overlay::who(app, frame.buffer_mut(), from),
+        };
+        // No further than to its last line.
+        app.overlay = Some((overlay, from.min(lines)));
     }
     guard(frame.buffer_mut());
+    app.overlay.is_none().then_some(cursor)
 }
 
 /// The last word on what reaches the terminal: whatever was drawn, no cell has anything in it that could steer it.
@@ -323,8 +320,28 @@ fn sides(left: &str, right: &str, area: Rect, style: Style, buffer: &mut Buffer)
     put(Line::styled(format!("{left}{}{right}", " ".repeat(gap)), style), area, buffer);
 }
 
+/// Not ratatui's own way to draw a line, which has other ideas of what belongs into one cell.
 fn put(line: Line<'_>, area: Rect, buffer: &mut Buffer) {
-    line.render(area.intersection(buffer.area), buffer);
+    let area = area.intersection(buffer.area);
+    let area = Rect { height: area.height.min(1), ..area };
+    buffer.set_style(area, line.style);
+    let mut x = area.x;
+    for span in &line.spans {
+        let style = line.style.patch(span.style);
+        for cell in cells(&span.content) {
+            let right = x.saturating_add(width_of(cell) as u16);
+            if area.is_empty() || right > area.right() {
+                return;
+            }
+            for at in x..right {
+                buffer[(at, area.y)].reset();
+            }
+            if x < right {
+                buffer[(x, area.y)].set_symbol(cell).set_style(style);
+            }
+            x = right;
+        }
+    }
 }
 
 /// Empties an area that something is laid over. Half of a wide character at its edge goes, too.

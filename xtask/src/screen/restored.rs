@@ -71,6 +71,7 @@ fn is_restored(screen: &Tmux, code: i32) -> Outcome {
     for (format, wanted) in [
         ("#{alternate_on}", "0"),
         ("#{cursor_flag}", "1"),
+        ("#{wrap_flag}", "1"),
         ("#{mouse_any_flag}", "0"),
         ("#{mouse_standard_flag}", "0"),
         ("#{mouse_sgr_flag}", "0"),

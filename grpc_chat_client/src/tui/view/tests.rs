@@ -56,7 +56,7 @@ fn reacts(seq: Seq, reaction: &str) -> Body {
 /// Draws it, and answers the screen.
 fn drawn(app: &mut App, width: u16, height: u16) -> Buffer {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    terminal.draw(|frame| draw(frame, app)).unwrap();
+    terminal.draw(|frame| assert!(draw(frame, app).is_some() || app.overlay.is_some())).unwrap();
     terminal.backend().buffer().clone()
 }
 
