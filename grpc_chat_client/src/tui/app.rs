@@ -1,5 +1,6 @@
 //! What is on the screen and what keys do: told, it changes and says what is to be done. Pure.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use grpc_chat_client::{Change, Connection, Draft, Page, Seq, Update, sanitize};
@@ -18,6 +19,13 @@ use super::view::{self, Areas};
 /// How often it is told how far the user has read, and that they type.
 const MARK: Duration = Duration::from_secs(2);
 const TYPING: Duration = Duration::from_secs(3);
+
+/// How long something stays that the user did not ask for, whatever keys come meanwhile, and how much of it there is.
+const STAYS: Duration = Duration::from_secs(4);
+const NOTICES: usize = 8;
+
+/// Within which time a second Ctrl+C means it.
+const TWICE: Duration = Duration::from_secs(2);
 
 const NOTHING_TO_ANSWER: &str = "there is no message to answer";
 const NOTHING_TO_REACT_TO: &str = "there is no message to react to";
@@ -56,7 +64,7 @@ pub(crate) enum Overlay {
     Who,
 }
 
-/// One line for the user, until the next key.
+/// One line for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Notice {
     pub(crate) text: String,
@@ -81,7 +89,13 @@ pub(crate) struct App {
     pub(crate) mode: Mode,
     /// What lies over the messages, and how many of its lines are above what is shown.
     pub(crate) overlay: Option<(Overlay, usize)>,
-    pub(crate) notice: Option<Notice>,
+    /// What came of what the user has just done, until the next key.
+    answer: Option<Notice>,
+    /// What else there is to say, the first of it now.
+    notices: VecDeque<Notice>,
+    notice_until: Instant,
+    /// Until when the same key again ends the program.
+    quit_until: Option<Instant>,
     /// What Tab goes through, and which of it is in the composer.
     pub(crate) completion: Option<(Completion, usize)>,
     /// The message that the same key again erases.
@@ -90,7 +104,7 @@ pub(crate) struct App {
     pub(crate) now: Instant,
     /// The terminal says that it has the user's attention; many never say.
     focused: bool,
-    max_text_bytes: usize,
+    pub(crate) max_text_bytes: usize,
     mark_at: Instant,
     typing_at: Instant,
     effects: Vec<Effect>,
@@ -112,7 +126,10 @@ impl App {
             editor: Editor::default(),
             mode: Mode::Say,
             overlay: None,
-            notice: None,
+            answer: None,
+            notices: VecDeque::new(),
+            notice_until: now,
+            quit_until: None,
             completion: None,
             erasing: None,
             size,
@@ -146,7 +163,8 @@ impl App {
         let second = Duration::from_secs(1);
         let counting = self.retry_at.filter(|at| *at > self.now).map(|at| at.min(self.now + second));
         let marking = self.to_mark().map(|_| self.mark_at);
-        [counting, marking].into_iter().flatten().min()
+        let saying = self.more_to_say().then_some(self.notice_until);
+        [counting, marking, saying].into_iter().flatten().min()
     }
 
     /// Time has passed.
@@ -207,7 +225,14 @@ impl App {
                     self.rooms[index].read_up_to(seq, &self.me);
                 }
             }
-            Update::Unsent(count) => self.unsent = count,
+            Update::Unsent(count) => {
+                self.unsent = count;
+                if count == 0 {
+                    // A change that changed nothing does not come back.
+                    let says = |draft: &Draft| matches!(draft.change, Change::Post { .. });
+                    self.rooms.iter_mut().for_each(|room| room.unsent.retain(says));
+                }
+            }
             Update::Refused { draft, why } => self.not_taken(draft, &why.to_string()),
             Update::NotKept(why) => {
                 self.say(true, format!("what is unsent cannot be kept on disk, and is lost when you leave: {why}"));
@@ -248,8 +273,50 @@ impl App {
         self.others.retain(|other| self.rooms.iter().all(|room| room.name != *other));
     }
 
+    /// What is to be said now, if anything.
+    pub(crate) fn notice(&self) -> Option<&Notice> {
+        self.answer.as_ref().or_else(|| self.notices.front())
+    }
+
+    /// Says what has happened elsewhere, one after the other, each long enough to be seen.
     pub(crate) fn say(&mut self, bad: bool, text: impl Into<String>) {
-        self.notice = Some(Notice { text: text.into(), bad });
+        let notice = Notice { text: text.into(), bad };
+        if self.notices.is_empty() && self.answer.is_none() {
+            self.notice_until = self.now + STAYS;
+        } else if self.notices.back() == Some(&notice) {
+            return;
+        } else if self.notices.len() == NOTICES {
+            self.notices.remove(1);
+        }
+        self.notices.push_back(notice);
+    }
+
+    /// Says why nothing comes of what the user has just done.
+    fn answer(&mut self, text: impl Into<String>) {
+        self.answer = Some(Notice { text: text.into(), bad: true });
+        self.notice_until = self.now + STAYS;
+    }
+
+    fn more_to_say(&self) -> bool {
+        self.notices.len() + usize::from(self.answer.is_some()) > 1
+    }
+
+    /// The user goes on: what has been said need not stay.
+    fn heard(&mut self) {
+        if self.answer.take().is_some() {
+            // It was in front of the others.
+            self.notice_until = self.now + STAYS;
+        } else if self.now >= self.notice_until {
+            self.notices.pop_front();
+            self.notice_until = self.now + STAYS;
+        }
+    }
+
+    /// What is still to be said has its turn.
+    fn say_more(&mut self) {
+        if self.more_to_say() && self.now >= self.notice_until {
+            self.heard();
+        }
     }
 
     /// To be called when all that is known has been told: asks for what the screen needs next.
@@ -257,6 +324,7 @@ impl App {
         if self.now >= self.mark_at {
             self.mark();
         }
+        self.say_more();
         let height = self.areas().messages.height.into();
         let wanted = self.with_room(|room, look| {
             room.lose_sight(height, look);
@@ -276,13 +344,22 @@ impl App {
         match input {
             Input::Key(key) if key.kind != KeyEventKind::Release => self.key(key),
             Input::Paste(text) => {
-                self.notice = None;
+                self.heard();
                 self.overlay = None;
                 self.editor.paste(&text);
                 (self.completion, self.erasing) = (None, None);
             }
             Input::Mouse(mouse) => {
                 (self.completion, self.erasing) = (None, None);
+                if let Some((overlay, from)) = self.overlay.take() {
+                    self.overlay = match mouse.kind {
+                        MouseEventKind::ScrollUp => Some((overlay, from.saturating_sub(WHEEL))),
+                        MouseEventKind::ScrollDown => Some((overlay, from + WHEEL)),
+                        MouseEventKind::Down(_) => None,
+                        _ => Some((overlay, from)),
+                    };
+                    return;
+                }
                 let areas = self.areas();
                 let height = areas.messages.height.into();
                 match mouse.kind {
@@ -298,14 +375,26 @@ impl App {
                 }
             }
             Input::Resize(width, height) => self.size = Size { width, height },
-            Input::FocusGained => self.focused = true,
-            Input::FocusLost => self.focused = false,
+            Input::FocusGained => {
+                self.focused = true;
+                if let Some(room) = self.rooms.get_mut(self.current) {
+                    room.new_after = room.new_after.filter(|seq| room.transcript.after(*seq).next().is_some());
+                }
+            }
+            Input::FocusLost => {
+                self.focused = false;
+                // What comes from now on is new when the user comes back.
+                if let Some(room) = self.rooms.get_mut(self.current).filter(|room| room.level && room.anchor.is_none())
+                {
+                    room.new_after = room.transcript.newest().map(|newest| newest.seq);
+                }
+            }
             Input::Key(_) => {}
         }
     }
 
     fn key(&mut self, key: KeyEvent) {
-        self.notice = None;
+        self.heard();
         if let Some((overlay, from)) = self.overlay.take() {
             let page = usize::from(self.size.height / 2).max(1);
             let from = match key.code {
@@ -325,6 +414,7 @@ impl App {
             return;
         }
         let (completing, erasing) = (self.completion.take(), self.erasing.take());
+        let quit_until = self.quit_until.take();
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let alt = key.modifiers.contains(KeyModifiers::ALT);
         let shift = key.modifiers.contains(KeyModifiers::SHIFT);
@@ -344,7 +434,13 @@ impl App {
             KeyCode::F(1) => self.overlay = Some((Overlay::Help, 0)),
             KeyCode::Char('?') if self.editor.is_empty() && !control && !alt => self.overlay = Some((Overlay::Help, 0)),
 
-            KeyCode::Char('c') if control && self.editor.is_empty() && self.mode == Mode::Say => self.quit(),
+            KeyCode::Char('c') if control && self.editor.is_empty() && self.mode == Mode::Say => {
+                if quit_until.is_some_and(|until| self.now < until) {
+                    return self.quit();
+                }
+                self.quit_until = Some(self.now + TWICE);
+                self.answer("Ctrl+C again to quit");
+            }
             KeyCode::Char('c') if control => {
                 self.editor.take();
                 self.mode = Mode::Say;
@@ -418,8 +514,8 @@ impl App {
         let message = room.transcript.get(seq);
         let (deleted, mine) = message.map_or((true, false), |it| (it.deleted, it.sender == self.me));
         match key {
-            KeyCode::Char('r') | KeyCode::Enter if deleted => self.say(true, NOTHING_TO_ANSWER),
-            KeyCode::Char('+') if deleted => self.say(true, NOTHING_TO_REACT_TO),
+            KeyCode::Char('r') | KeyCode::Enter if deleted => self.answer(NOTHING_TO_ANSWER),
+            KeyCode::Char('+') if deleted => self.answer(NOTHING_TO_REACT_TO),
             KeyCode::Char('r') | KeyCode::Enter => self.mode = Mode::Reply(seq),
             KeyCode::Char('+') => self.mode = Mode::React(seq),
             KeyCode::Char('e') => self.typed(Typed::Edit(None)),
@@ -455,11 +551,19 @@ impl App {
     fn enter(&mut self) {
         let text = self.editor.text();
         if text.trim().is_empty() {
+            if let Mode::Edit(_) = self.mode {
+                self.answer("a message needs a text; Esc gives up, and d on a message erases it");
+            }
             return;
+        }
+        if self.mode == Mode::Say
+            && let Typed::Wrong(why) = slash::parse(text)
+        {
+            return self.answer(why);
         }
         if text.len() > self.max_text_bytes {
             let (length, most) = (text.len(), self.max_text_bytes);
-            return self.say(true, format!("too long by {} bytes ({length} of at most {most})", length - most));
+            return self.answer(format!("too long by {} bytes ({length} of at most {most})", length - most));
         }
         let text = self.editor.take();
         match std::mem::replace(&mut self.mode, Mode::Say) {
@@ -488,12 +592,12 @@ impl App {
             Typed::Leave(room) => {
                 let left = room.map_or(Some(self.current), |room| self.index(&room));
                 match left {
-                    Some(_) if self.rooms.len() == 1 => self.say(true, "this is the only room; /quit leaves the chat"),
+                    Some(_) if self.rooms.len() == 1 => self.answer("this is the only room; /quit leaves the chat"),
                     Some(index) => {
                         self.effects.push(Effect::Leave(self.rooms[index].name.clone()));
                         self.remove(index);
                     }
-                    None => self.say(true, "you are not in that room"),
+                    None => self.answer("you are not in that room"),
                 }
             }
             Typed::Edit(text) => match (self.room().and_then(mine), text) {
@@ -511,17 +615,17 @@ impl App {
             },
             Typed::React(reaction) => match self.room().and_then(any) {
                 Some(seq) => self.react(seq, &reaction),
-                None => self.say(true, NOTHING_TO_REACT_TO),
+                None => self.answer(NOTHING_TO_REACT_TO),
             },
             Typed::Reply(text) => match self.room().and_then(any) {
                 Some(seq) => self.post(Change::Post { text, reply_to: Some(seq) }),
-                None => self.say(true, NOTHING_TO_ANSWER),
+                None => self.answer(NOTHING_TO_ANSWER),
             },
             Typed::Who => self.overlay = Some((Overlay::Who, 0)),
             Typed::Rooms => self.effects.push(Effect::ListRooms),
             Typed::Help => self.overlay = Some((Overlay::Help, 0)),
             Typed::Quit => self.quit(),
-            Typed::Wrong(why) => self.say(true, why),
+            Typed::Wrong(why) => self.answer(why),
         }
     }
 
@@ -529,26 +633,30 @@ impl App {
     fn not_mine(&mut self, what: &str) {
         let selected = self.room().and_then(|room| room.transcript.get(room.selected?)).map(|it| it.deleted);
         match selected {
-            Some(true) => self.say(true, "that message is deleted"),
-            Some(false) => self.say(true, "that message is not yours"),
-            None => self.say(true, format!("there is no message of yours to {what} here")),
+            Some(true) => self.answer("that message is deleted"),
+            Some(false) => self.answer("that message is not yours"),
+            None => self.answer(format!("there is no message of yours to {what} here")),
         }
     }
 
     /// The same reaction again takes it back.
     fn react(&mut self, seq: Seq, reaction: &str) {
-        let message = self.room().and_then(|room| room.transcript.get(seq));
-        let users = message.and_then(|message| message.reactions.get(reaction));
-        let remove = users.is_some_and(|users| users.contains(&self.me));
+        let Some(room) = self.room() else { return };
+        let users = room.transcript.get(seq).and_then(|message| message.reactions.get(reaction));
+        let there = users.is_some_and(|users| users.contains(&self.me));
+        // The last one that is on its way counts.
+        let on_its_way = room.unsent.iter().rev().find_map(|draft| match &draft.change {
+            Change::React { seq: of, reaction: other, remove } if *of == seq && other == reaction => Some(!remove),
+            _ => None,
+        });
+        let remove = on_its_way.unwrap_or(there);
         self.post(Change::React { seq, reaction: reaction.to_owned(), remove });
     }
 
     fn post(&mut self, change: Change) {
         let Some(room) = self.rooms.get_mut(self.current) else { return };
         let draft = Draft::new(room.name.clone(), change);
-        if matches!(draft.change, Change::Post { .. }) {
-            room.unsent.push(draft.clone());
-        }
+        room.unsent.push(draft.clone());
         self.effects.push(Effect::Post(draft));
     }
 
@@ -662,6 +770,7 @@ impl App {
                 user.clone_into(&mut self.me);
                 self.max_text_bytes = *max_text_bytes;
                 self.effects.push(Effect::ListRooms);
+                self.rooms.iter_mut().for_each(|room| room.failed = false);
             }
             Connection::Waiting { retry_in, .. } => self.retry_at = Some(self.now + *retry_in),
             Connection::Lost(why) => {
@@ -673,6 +782,7 @@ impl App {
         if !matches!(connection, Connection::Online { .. }) {
             for room in &mut self.rooms {
                 room.typing.clear();
+                (room.present, room.count) = (Vec::new(), 0);
             }
         }
         self.connection = connection;
@@ -703,10 +813,19 @@ impl App {
     /// The current room, and how it is looked at.
     fn with_room<T>(&mut self, change: impl FnOnce(&mut Room, &Look<'_>) -> T) -> Option<T> {
         let width = self.areas().messages.width.into();
-        let Self { rooms, current, me, zone, theme, .. } = self;
+        let Self { rooms, current, me, zone, theme, connection, .. } = self;
         let room = rooms.get_mut(*current)?;
-        let look = Look { width, me, zone, theme: *theme, new_after: room.new_after, selected: room.selected };
-        Some(change(room, &look))
+        let (new_after, selected, older) = (room.new_after, room.selected, older(connection, room));
+        Some(change(room, &Look { width, me, zone, theme: *theme, new_after, selected, older }))
+    }
+}
+
+/// What there is to say about messages that are older than those held.
+pub(crate) fn older(connection: &Connection, room: &Room) -> &'static str {
+    match connection {
+        Connection::Online { .. } if room.failed => "older messages could not be read",
+        Connection::Online { .. } => "reading older messages",
+        _ => "older messages cannot be read while offline",
     }
 }
 

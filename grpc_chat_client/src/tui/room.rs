@@ -4,7 +4,7 @@ use grpc_chat_client::{Body, Draft, Event, Joined, Page, ResetReason, Seq, Verdi
 
 use super::editor::Aside;
 use super::messages::{self, Anchor, Look, mentions};
-use super::transcript::{End, Transcript};
+use super::transcript::{End, Message, Transcript};
 
 #[derive(Debug)]
 pub(crate) struct Room {
@@ -118,16 +118,38 @@ impl Room {
 
     pub(crate) fn event(&mut self, event: Event, me: &str) {
         self.unsent.retain(|draft| draft.id != event.id);
-        if let Body::Posted { text, erased: false, .. } = &event.body
-            && event.sender != me
-            && event.seq > self.read
-        {
-            self.unread += 1;
-            self.mentioned |= mentions(text, me);
+        let mut erased = false;
+        match &event.body {
+            Body::Posted { text, reply_to, erased: false } if event.sender != me && event.seq > self.read => {
+                self.unread += 1;
+                self.mentioned |= self.speaks_to(text, *reply_to, me);
+            }
+            Body::Deleted { seq } | Body::Edited { seq, erased: true, .. } => {
+                erased = self.news(me).any(|message| message.seq == *seq);
+            }
+            _ => {}
         }
         self.typing.retain(|user| *user != event.sender);
         self.transcript.live(event);
+        if erased {
+            self.unread = self.unread.saturating_sub(1);
+            self.mentioned = self.is_spoken_to(me);
+        }
         self.trim();
+    }
+
+    /// What others have said and this user has not read, as far as it is held.
+    fn news(&self, me: &str) -> impl Iterator<Item = &Message> {
+        self.transcript.after(self.read).filter(move |message| message.sender != me && !message.deleted)
+    }
+
+    fn is_spoken_to(&self, me: &str) -> bool {
+        self.news(me).any(|it| self.speaks_to(&it.text, it.reply_to, me))
+    }
+
+    /// Whether a text is said to this user.
+    fn speaks_to(&self, text: &str, reply_to: Option<Seq>, me: &str) -> bool {
+        mentions(text, me) || reply_to.and_then(|seq| self.transcript.get(seq)).is_some_and(|it| it.sender == me)
     }
 
     /// This user has read further, here or elsewhere.
@@ -137,9 +159,8 @@ impl Room {
         }
         self.read = seq;
         self.more_unread = false;
-        let unread = self.transcript.after(seq).filter(|message| message.sender != me && !message.deleted);
-        (self.unread, self.mentioned) =
-            unread.fold((0, false), |(count, spoken), it| (count + 1, spoken || mentions(&it.text, me)));
+        self.unread = self.news(me).count();
+        self.mentioned = self.is_spoken_to(me);
     }
 
     /// The user looks at the room: what is unread is marked as new.
@@ -270,7 +291,7 @@ impl Room {
     }
 
     /// The message that a command is about: the one selected, or the last one that fits.
-    pub(crate) fn meant(&self, fits: impl Fn(&super::transcript::Message) -> bool) -> Option<Seq> {
+    pub(crate) fn meant(&self, fits: impl Fn(&Message) -> bool) -> Option<Seq> {
         match self.selected {
             Some(seq) => self.transcript.get(seq).filter(|message| fits(message)).map(|message| message.seq),
             None => self.transcript.messages().rev().find(|message| fits(message)).map(|message| message.seq),

@@ -2,6 +2,8 @@
 
 use grpc_chat_client::check_room;
 
+use super::text::cut;
+
 /// Something typed into the composer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Typed {
@@ -67,7 +69,7 @@ pub(crate) fn parse(text: &str) -> Typed {
         "rooms" => Typed::Rooms,
         "help" => Typed::Help,
         "quit" => Typed::Quit,
-        _ => Typed::Wrong(format!("there is no /{name}; /help tells what there is, and // begins a text with a slash")),
+        _ => Typed::Wrong(format!("there is no /{}; see /help, or begin with // to say it", cut(name, 20))),
     }
 }
 

@@ -9,7 +9,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::app::{App, Overlay};
+use super::app::{App, Overlay, older};
 use super::messages::{self, Look};
 use super::room::{Mode, Room};
 use super::text::{MAX_CELL_CHARS, cells, clean, cut, width, width_of};
@@ -129,7 +129,7 @@ fn rooms(app: &App, areas: Areas, buffer: &mut Buffer) {
     }
     let edge = Rect { x: area.right(), width: 1, ..area };
     for row in edge.rows() {
-        put(Line::styled("│", app.theme.faint()), row, buffer);
+        put(&Line::styled("│", app.theme.faint()), row, buffer);
     }
     let width = usize::from(area.width);
     let mut lines = Vec::new();
@@ -162,7 +162,7 @@ fn rooms(app: &App, areas: Areas, buffer: &mut Buffer) {
     }
     let from = rooms_offset(app, area.height);
     for (line, row) in lines.into_iter().skip(from).zip(area.rows()) {
-        put(line, row, buffer);
+        put(&line, row, buffer);
     }
 }
 
@@ -179,6 +179,7 @@ fn talk(app: &App, room: &Room, area: Rect, buffer: &mut Buffer) {
         theme: app.theme,
         new_after: room.new_after,
         selected: room.selected,
+        older: older(&app.connection, room),
     };
     let height = usize::from(area.height);
     // What is unsent is below the newest message.
@@ -202,26 +203,30 @@ fn talk(app: &App, room: &Room, area: Rect, buffer: &mut Buffer) {
     };
     lines.append(&mut unsent);
     if lines.is_empty() {
-        let words = match (room.joined, room.level) {
-            (true, true) => "nobody has said anything here yet",
-            (true, false) => "reading what was said",
+        let words = match (room.joined, room.transcript.older()) {
+            (true, None) if room.level => "nobody has said anything here yet",
+            (true, None) => "reading what was said",
+            (true, Some(_)) => look.older,
             (false, _) => "not there yet",
         };
         lines.push(Line::styled(words, app.theme.faint()));
     }
     let above = area.height.saturating_sub(lines.len() as u16);
     for (line, row) in lines.into_iter().zip(area.rows().skip(above.into())) {
-        put(line, row, buffer);
+        put(&line, row, buffer);
     }
 }
 
 fn hint(app: &App, area: Rect, buffer: &mut Buffer) {
     let Some(room) = app.room() else { return };
     let faint = app.theme.faint();
-    let back = if room.anchor.is_some() { "scrolled back · End for the newest " } else { "" };
-    if let Some(notice) = &app.notice {
+    if let Some(notice) = app.notice() {
         let style = if notice.bad { app.theme.bad() } else { app.theme.good() };
         return sides(&notice.text, "", area, style, buffer);
+    }
+    let (length, most) = (app.editor.text().len(), app.max_text_bytes);
+    if length > most {
+        return sides(&format!("too long: {length} bytes of at most {most}"), "", area, app.theme.bad(), buffer);
     }
     if let Some((completion, current)) = &app.completion {
         let mut spans = Vec::new();
@@ -230,7 +235,7 @@ fn hint(app: &App, area: Rect, buffer: &mut Buffer) {
             spans.push(Span::styled(clean(candidate.trim_end_matches([' ', ','])).into_owned(), style));
             spans.push(Span::raw(" "));
         }
-        return put(Line::from(spans), area, buffer);
+        return put(&Line::from(spans), area, buffer);
     }
     let of = |seq| room.transcript.get(seq).map_or("a message", |message| message.sender.as_str());
     let left = match app.mode {
@@ -246,7 +251,17 @@ fn hint(app: &App, area: Rect, buffer: &mut Buffer) {
             [one, rest @ ..] => format!("{one} and {} others are typing…", rest.len()),
         },
     };
-    sides(&left, back, area, faint, buffer);
+    let newest = match (app.editor.is_empty(), app.mode) {
+        (true, _) => "End",
+        (false, Mode::Say) => "Esc",
+        (false, _) => "PageDown",
+    };
+    let back = match room.anchor {
+        None => String::new(),
+        Some(_) if room.unread > 0 => format!("scrolled back, {} new below · {newest} for the newest ", room.unread),
+        Some(_) => format!("scrolled back · {newest} for the newest "),
+    };
+    sides(&left, &back, area, faint, buffer);
 }
 
 fn status(app: &App, area: Rect, buffer: &mut Buffer) {
@@ -274,7 +289,7 @@ fn status(app: &App, area: Rect, buffer: &mut Buffer) {
     let gap = usize::from(area.width).saturating_sub(used + width(help));
     spans.push(Span::raw(" ".repeat(gap)));
     spans.push(Span::styled(help, theme.faint()));
-    put(Line::from(spans), area, buffer);
+    put(&Line::from(spans), area, buffer);
 }
 
 /// Answers where the cursor is.
@@ -284,19 +299,20 @@ fn composer(app: &mut App, area: Rect, buffer: &mut Buffer) -> Position {
     let (row, column) = app.editor.cursor_cell(columns);
     let from = (row + 1).saturating_sub(area.height.into());
     let prompt = Rect { x: 0, width: area.x, height: area.height.min(1), ..area };
-    put(Line::styled(PROMPT, app.theme.strong()), prompt, buffer);
+    put(&Line::styled(PROMPT, app.theme.strong()), prompt, buffer);
     if app.editor.is_empty() && area.height > 0 {
         let words = match app.mode {
             Mode::Reply(_) => "your answer",
             Mode::React(_) => "an emoji, such as 👍",
-            _ => "say something, or ? for help",
+            Mode::Edit(_) => "what it is to say instead",
+            Mode::Say => "say something, or ? for help",
         };
-        put(Line::styled(cut(words, columns).into_owned(), faint), Rect { height: 1, ..area }, buffer);
+        put(&Line::styled(cut(words, columns).into_owned(), faint), Rect { height: 1, ..area }, buffer);
     }
     let lines: Vec<String> = app.editor.visible(columns, from, area.height.into()).into_iter().map(shown).collect();
     for (line, row) in lines.into_iter().zip(area.rows()) {
         if !line.is_empty() {
-            put(Line::raw(line), row, buffer);
+            put(&Line::raw(line), row, buffer);
         }
     }
     let inside = |at: usize, length: u16| u16::try_from(at).unwrap_or(u16::MAX).min(length.saturating_sub(1));
@@ -317,11 +333,11 @@ fn sides(left: &str, right: &str, area: Rect, style: Style, buffer: &mut Buffer)
     let apart = usize::from(!right.is_empty());
     let left = cut(&left, columns.saturating_sub(width(right) + apart));
     let gap = columns.saturating_sub(width(&left) + width(right));
-    put(Line::styled(format!("{left}{}{right}", " ".repeat(gap)), style), area, buffer);
+    put(&Line::styled(format!("{left}{}{right}", " ".repeat(gap)), style), area, buffer);
 }
 
 /// Not ratatui's own way to draw a line, which has other ideas of what belongs into one cell.
-fn put(line: Line<'_>, area: Rect, buffer: &mut Buffer) {
+fn put(line: &Line<'_>, area: Rect, buffer: &mut Buffer) {
     let area = area.intersection(buffer.area);
     let area = Rect { height: area.height.min(1), ..area };
     buffer.set_style(area, line.style);

@@ -24,7 +24,7 @@ pub(super) fn run() -> Outcome {
         Ok(screen)
     };
 
-    for keys in ["C-c", "C-d", "/ q u i t Enter"] {
+    for keys in ["C-c C-c", "C-d", "/ q u i t Enter"] {
         let screen = start()?;
         screen.press(&keys.split(' ').collect::<Vec<_>>())?;
         is_restored(&screen, 0).map_err(|error| format!("after {keys}: {error}"))?;

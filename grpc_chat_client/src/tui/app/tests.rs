@@ -94,7 +94,14 @@ impl Desk {
     }
 
     fn notice(&self) -> &str {
-        self.app.notice.as_ref().map_or("", |notice| &notice.text)
+        self.app.notice().map_or("", |notice| &notice.text)
+    }
+
+    /// What is said next, if there is more than that.
+    fn next_notice(&mut self) -> &str {
+        self.now += STAYS;
+        self.app.tick(self.now);
+        self.notice()
     }
 
     fn room(&self) -> &Room {
@@ -147,7 +154,12 @@ fn a_text_that_is_too_long_stays_where_it_is() {
     assert_eq!(desk.app.editor.text().len(), 50_000);
     desk.control('c');
     assert!(desk.app.editor.is_empty());
-    assert!(!desk.app.effects().contains(&Effect::Quit));
+    for _ in 0..3 {
+        desk.control('c');
+        assert_eq!((desk.app.effects().contains(&Effect::Quit), desk.notice()), (false, "Ctrl+C again to quit"));
+        desk.now += TWICE;
+    }
+    desk.control('c');
     desk.control('c');
     assert!(desk.app.effects().contains(&Effect::Quit));
 }
@@ -189,6 +201,8 @@ fn commands_are_carried_out_and_not_said() {
     assert_eq!(desk.posted(), [Change::React { seq: 2, reaction, remove: true }]);
     desk.enters("/jion x");
     assert!(desk.notice().contains("there is no /jion"), "{}", desk.notice());
+    assert_eq!(desk.app.editor.text(), "/jion x", "it can be put right");
+    desk.control('c');
     desk.enters("//join is a command");
     assert_eq!(desk.posted(), [Change::post("/join is a command")]);
     desk.enters("/quit");
@@ -295,7 +309,7 @@ fn rooms_are_joined_switched_and_left() {
     let why = Refused { code: Code::PermissionDenied, message: "members only".to_owned() };
     desk.tell(Update::JoinRefused { room: "random".to_owned(), why });
     assert_eq!(desk.room().name, "general");
-    assert!(desk.notice().contains("members only"), "{}", desk.notice());
+    assert!(desk.next_notice().contains("members only"), "{}", desk.notice());
 }
 
 #[test]
@@ -351,7 +365,7 @@ fn a_page_that_cannot_be_read_is_said_and_tried_again() {
     let page = Effect::Page { room: "general".to_owned(), wanted };
     assert_eq!(desk.app.effects().first(), Some(&page));
     desk.app.page("general", wanted, Err("the disk is full".to_owned()));
-    assert!(desk.notice().contains("the disk is full"));
+    assert!(desk.next_notice().contains("the disk is full"));
     desk.app.settle();
     assert_eq!(desk.app.effects(), [], "not at once");
     desk.press(KeyCode::PageUp);
@@ -614,4 +628,103 @@ fn a_terminal_that_is_made_wider_can_still_be_scrolled() {
     desk.press(KeyCode::PageUp);
     let after = desk.room().anchor.unwrap();
     assert!(after.seq + 2 < before.seq, "{before:?} {after:?}");
+}
+
+#[test]
+fn what_is_told_from_elsewhere_stays_long_enough_to_be_seen() {
+    let mut desk = Desk::new(&["general"]);
+    desk.types("Hel");
+    desk.tell(Update::NotKept("one".to_owned()));
+    desk.tell(Update::NotKept("two".to_owned()));
+    desk.tell(Update::NotKept("two".to_owned()));
+    desk.types("lo");
+    assert!(desk.notice().ends_with("one"), "a key does not take it away: {}", desk.notice());
+    assert_eq!(desk.app.deadline(), Some(desk.now + STAYS));
+    assert!(desk.next_notice().ends_with("two"), "each has its time: {}", desk.notice());
+    assert_eq!(desk.app.deadline(), None);
+    desk.now += STAYS;
+    desk.press(KeyCode::Char('!'));
+    assert_eq!(desk.notice(), "");
+
+    desk.tell(Update::NotKept("three".to_owned()));
+    desk.control('c');
+    desk.enters("/jion x");
+    assert!(desk.notice().contains("/jion"), "what was just asked goes first");
+    desk.now += STAYS;
+    desk.press(KeyCode::Left);
+    assert!(desk.notice().ends_with("three"), "{}", desk.notice());
+    for n in 0..100 {
+        desk.tell(Update::NotKept(n.to_string()));
+    }
+    assert_eq!(desk.app.notices.len(), NOTICES);
+}
+
+#[test]
+fn a_wrong_command_is_said_on_one_line() {
+    let mut desk = Desk::new(&["general"]);
+    desk.enters(&format!("/{}", "x".repeat(90)));
+    assert!(desk.notice().len() < 80 && desk.notice().contains("//"), "{}", desk.notice());
+}
+
+#[test]
+fn an_answer_to_this_user_speaks_to_them_and_what_is_deleted_is_not_unread() {
+    let mut desk = Desk::new(&["other", "general"]);
+    let general = |desk: &Desk| (desk.app.rooms[1].unread, desk.app.rooms[1].mentioned);
+    desk.says(1, "sam", "mine");
+    desk.happens(2, "ann", Body::Posted { text: "yes".to_owned(), reply_to: Some(1), erased: false });
+    desk.says(3, "ann", "oops");
+    assert_eq!(general(&desk), (2, true));
+    desk.happens(4, "ann", Body::Deleted { seq: 3 });
+    assert_eq!(general(&desk), (1, true));
+    desk.happens(5, "ann", Body::Edited { seq: 2, text: String::new(), erased: true });
+    desk.happens(6, "ann", Body::Deleted { seq: 2 });
+    assert_eq!(general(&desk), (0, false), "once");
+}
+
+#[test]
+fn a_reaction_that_is_on_its_way_is_taken_back_by_the_same_again() {
+    let mut desk = Desk::new(&["general"]);
+    desk.says(1, "ann", "x");
+    (0..3).for_each(|_| desk.enters("/react A"));
+    let react = |remove| Change::React { seq: 1, reaction: "A".to_owned(), remove };
+    assert_eq!(desk.posted(), [react(false), react(true), react(false)]);
+    desk.tell(Update::Unsent(0));
+    assert!(desk.room().unsent.is_empty());
+}
+
+#[test]
+fn an_edit_needs_a_text() {
+    let mut desk = Desk::new(&["general"]);
+    desk.says(1, "sam", "x");
+    desk.enters("/edit");
+    desk.press(KeyCode::Backspace);
+    desk.press(KeyCode::Enter);
+    assert!(desk.notice().contains("needs a text"), "{}", desk.notice());
+    assert_eq!((desk.posted(), desk.app.mode), (vec![], Mode::Edit(1)));
+}
+
+#[test]
+fn the_mouse_is_for_what_lies_over_the_messages() {
+    let mut desk = Desk::new(&["general", "other"]);
+    (1..100).for_each(|seq| desk.says(seq, "ann", "x"));
+    desk.types("?");
+    desk.does(mouse(MouseEventKind::ScrollDown, 30, 5));
+    desk.does(mouse(MouseEventKind::ScrollUp, 30, 5));
+    desk.does(mouse(MouseEventKind::ScrollDown, 30, 5));
+    assert_eq!((desk.app.overlay, desk.room().anchor), (Some((Overlay::Help, WHEEL)), None));
+    desk.does(mouse(MouseEventKind::Down(MouseButton::Left), 3, 2));
+    assert_eq!((desk.app.overlay, desk.room().name.as_str()), (None, "general"));
+}
+
+#[test]
+fn what_comes_while_nobody_looks_is_new() {
+    let mut desk = Desk::new(&["general"]);
+    desk.says(1, "ann", "seen");
+    desk.does(Input::FocusLost);
+    desk.does(Input::FocusGained);
+    assert_eq!(desk.room().new_after, None, "nothing came");
+    desk.does(Input::FocusLost);
+    desk.says(2, "ann", "not seen");
+    desk.does(Input::FocusGained);
+    assert_eq!(desk.room().new_after, Some(1));
 }

@@ -22,7 +22,7 @@ const KEYS: [(&str, &str); 13] = [
     ("Ctrl+Z", "undo"),
     ("Esc", "give up an edit; back to the newest message"),
     ("Ctrl+L", "draw the screen anew"),
-    ("Ctrl+C", "clear the text; without one, quit"),
+    ("Ctrl+C", "clear the text; without one, twice to quit"),
     ("?", "this help, when nothing is written"),
 ];
 
@@ -79,7 +79,7 @@ fn lay(app: &App, title: &str, lines: Vec<Line<'_>>, inner: usize, buffer: &mut 
     block.render(area, buffer);
     let within = Rect { x: within.x + within.width.min(1), width: within.width.saturating_sub(2), ..within };
     for (line, row) in lines.into_iter().skip(from).zip(within.rows()) {
-        put(line, row, buffer);
+        put(&line, row, buffer);
     }
     hidden
 }

@@ -182,6 +182,56 @@ fn unread_messages_are_counted_and_marked_where_they_begin() {
 }
 
 #[test]
+fn nobody_can_write_what_looks_like_a_name() {
+    let mut app = app(&["general"], 24, 12, Theme::new(true));
+    happened(&mut app, "general", 1, "joe", minute(0), says("two\nlines\nann: fake line"));
+    happened(&mut app, "general", 2, "ann", minute(0), says("oops"));
+    happened(&mut app, "general", 3, "ann", minute(0), Body::Deleted { seq: 2 });
+    let screen = drawn(&mut app, 24, 12);
+    insta::assert_snapshot!(text(&screen));
+    let head = text(&screen).lines().position(|row| row.ends_with("joe")).unwrap();
+    assert_eq!(screen[(6, head as u16)].fg, app.theme.author("joe").fg.unwrap());
+}
+
+#[test]
+fn above_the_oldest_message_it_says_why_there_is_nothing() {
+    let mut app = app(&["general"], 80, 10, Theme::new(true));
+    joined(&mut app, "general", 0, 0);
+    let reset = Verdict::Reset(grpc_chat_client::ResetReason::Epoch);
+    let again = Joined { room: "general".to_owned(), verdict: reset, epoch: 2, start: 9, head: 9, oldest: 1, read: 9 };
+    app.update(Update::Joined(again), Instant::now());
+    app.update(Update::CaughtUp { room: "general".to_owned(), seq: 9 }, Instant::now());
+    let seen = |app: &mut App| text(&drawn(app, 80, 10));
+    assert!(seen(&mut app).contains("reading older messages"));
+    happened(&mut app, "general", 10, "ann", minute(0), says("new"));
+    assert!(seen(&mut app).contains("── reading older messages ──"));
+    app.update(Update::Connection(Connection::Connecting), Instant::now());
+    assert!(seen(&mut app).contains("── older messages cannot be read while offline ──"));
+}
+
+#[test]
+fn a_text_that_is_too_long_is_told_before_it_is_sent() {
+    let mut app = app(&["general"], 80, 10, Theme::new(true));
+    app.input(Input::Paste("x".repeat(9_000)), Instant::now());
+    assert!(text(&drawn(&mut app, 80, 10)).contains("too long: 9000 bytes of at most 8192"));
+}
+
+#[test]
+fn the_way_back_to_the_newest_is_one_that_works() {
+    let mut app = app(&["general"], 80, 10, Theme::new(true));
+    (1..50).for_each(|seq| happened(&mut app, "general", seq, "ann", minute(seq), says("x")));
+    app.settle();
+    let seen = |app: &mut App| text(&drawn(app, 80, 10));
+    press(&mut app, KeyCode::PageUp, KeyModifiers::NONE);
+    assert!(seen(&mut app).contains("scrolled back · End for the newest"), "{}", seen(&mut app));
+    happened(&mut app, "general", 50, "ann", minute(50), says("x"));
+    type_text(&mut app, "Hi");
+    assert!(seen(&mut app).contains("scrolled back, 1 new below · Esc for the newest"), "{}", seen(&mut app));
+    press(&mut app, KeyCode::Esc, KeyModifiers::NONE);
+    assert!(!seen(&mut app).contains("scrolled back"));
+}
+
+#[test]
 fn no_size_is_too_small_or_makes_it_draw_outside() {
     for width in 0..50 {
         for height in 0..14 {
