@@ -30,6 +30,12 @@ const TWICE: Duration = Duration::from_secs(2);
 const NOTHING_TO_ANSWER: &str = "there is no message to answer";
 const NOTHING_TO_REACT_TO: &str = "there is no message to react to";
 
+/// What the names of rooms begin with that `bench` makes.
+const BENCH: &str = "bench/";
+
+/// Messages whose authors can be completed.
+const AUTHORS: usize = 500;
+
 /// Rows that one notch of a mouse wheel moves.
 const WHEEL: usize = 3;
 
@@ -52,6 +58,8 @@ pub(crate) enum Effect {
     Typing(String),
     /// List the rooms, then tell [`App::listed`].
     ListRooms,
+    /// Write down which rooms the user is in.
+    Keep,
     /// Draw everything anew, whatever the terminal shows.
     Repaint,
     Quit,
@@ -62,6 +70,7 @@ pub(crate) enum Effect {
 pub(crate) enum Overlay {
     Help,
     Who,
+    Rooms,
 }
 
 /// One line for the user.
@@ -80,6 +89,8 @@ pub(crate) struct App {
     pub(crate) theme: Theme,
     pub(crate) rooms: Vec<Room>,
     pub(crate) current: usize,
+    /// How far the column of rooms is scrolled.
+    pub(crate) rooms_from: usize,
     /// Rooms that there are and that are not joined.
     pub(crate) others: Vec<String>,
     pub(crate) connection: Connection,
@@ -119,6 +130,7 @@ impl App {
             theme,
             rooms: rooms.iter().map(|room| Room::new(room)).collect(),
             current: 0,
+            rooms_from: 0,
             others: Vec::new(),
             connection: Connection::Connecting,
             retry_at: None,
@@ -270,7 +282,8 @@ impl App {
     /// The rooms that there are.
     pub(crate) fn listed(&mut self, rooms: Vec<String>) {
         self.others = rooms;
-        self.others.retain(|other| self.rooms.iter().all(|room| room.name != *other));
+        // What measurements have left behind is nobody's room.
+        self.others.retain(|it| !it.starts_with(BENCH) && self.rooms.iter().all(|room| room.name != *it));
     }
 
     /// What is to be said now, if anything.
@@ -362,19 +375,33 @@ impl App {
                 }
                 let areas = self.areas();
                 let height = areas.messages.height.into();
+                let over_rooms = areas.rooms.contains((mouse.column, mouse.row).into());
                 match mouse.kind {
-                    MouseEventKind::ScrollUp => drop(self.with_room(|room, look| room.scroll_up(WHEEL, height, look))),
+                    MouseEventKind::ScrollUp if over_rooms => {
+                        self.rooms_from = view::shown_rooms(self, areas.rooms.height).from.saturating_sub(WHEEL);
+                    }
+                    MouseEventKind::ScrollDown if over_rooms => {
+                        self.rooms_from = view::shown_rooms(self, areas.rooms.height).from + WHEEL;
+                    }
+                    MouseEventKind::ScrollUp => self.scroll_up(WHEEL, height),
                     MouseEventKind::ScrollDown => {
                         self.with_room(|room, look| room.scroll_down(WHEEL, height, look));
                     }
-                    MouseEventKind::Down(_) if areas.rooms.contains((mouse.column, mouse.row).into()) => {
-                        let row = usize::from(mouse.row - areas.rooms.y);
-                        self.click(row + view::rooms_offset(self, areas.rooms.height));
+                    MouseEventKind::Down(_) if over_rooms => {
+                        let shown = view::shown_rooms(self, areas.rooms.height);
+                        let line = shown.from + usize::from(mouse.row - areas.rooms.y);
+                        match line.checked_sub(shown.above.into()) {
+                            Some(line) if (shown.from..shown.upto).contains(&line) => self.click(line),
+                            _ => {}
+                        }
                     }
                     _ => {}
                 }
             }
-            Input::Resize(width, height) => self.size = Size { width, height },
+            Input::Resize(width, height) => {
+                self.size = Size { width, height };
+                self.reveal();
+            }
             Input::FocusGained => {
                 self.focused = true;
                 if let Some(room) = self.rooms.get_mut(self.current) {
@@ -448,9 +475,9 @@ impl App {
             KeyCode::Char('d') if control && self.editor.is_empty() => self.quit(),
             KeyCode::Char('l') if control => self.effects.push(Effect::Repaint),
 
-            KeyCode::PageUp => drop(self.with_room(|room, look| room.scroll_up(page, height, look))),
+            KeyCode::PageUp => self.scroll_up(page, height),
             KeyCode::PageDown => drop(self.with_room(|room, look| room.scroll_down(page, height, look))),
-            KeyCode::Up if shift => drop(self.with_room(|room, look| room.scroll_up(1, height, look))),
+            KeyCode::Up if shift => self.scroll_up(1, height),
             KeyCode::Down if shift => drop(self.with_room(|room, look| room.scroll_down(1, height, look))),
             KeyCode::End if control && !self.editor.is_empty() => self.editor.go(Move::End),
             KeyCode::End if self.editor.is_empty() => {
@@ -458,6 +485,7 @@ impl App {
             }
             KeyCode::Up if control || alt => drop(self.with_room(|room, look| room.select_up(height, look))),
             KeyCode::Down if control || alt => drop(self.with_room(|room, look| room.select_down(height, look))),
+            KeyCode::Char('a') if alt => self.next_unread(),
             KeyCode::Char('n') if control => self.step(1),
             KeyCode::Char('p') if control => self.step(-1),
             KeyCode::Char(digit @ '1'..='9') if alt => self.switch(digit as usize - '1' as usize),
@@ -489,6 +517,12 @@ impl App {
             KeyCode::Char(c) if !control && !alt => self.type_char(c),
             _ => {}
         }
+    }
+
+    fn scroll_up(&mut self, by: usize, height: usize) {
+        // Not only when it is time: it was seen.
+        self.mark();
+        self.with_room(|room, look| room.scroll_up(by, height, look));
     }
 
     fn type_char(&mut self, c: char) {
@@ -622,7 +656,10 @@ impl App {
                 None => self.answer(NOTHING_TO_ANSWER),
             },
             Typed::Who => self.overlay = Some((Overlay::Who, 0)),
-            Typed::Rooms => self.effects.push(Effect::ListRooms),
+            Typed::Rooms => {
+                self.effects.push(Effect::ListRooms);
+                self.overlay = Some((Overlay::Rooms, 0));
+            }
             Typed::Help => self.overlay = Some((Overlay::Help, 0)),
             Typed::Quit => self.quit(),
             Typed::Wrong(why) => self.answer(why),
@@ -668,8 +705,14 @@ impl App {
                 (completion, next)
             }
             None => {
+                if self.editor.before_cursor().starts_with("/join ") {
+                    // There may be others by now.
+                    self.effects.push(Effect::ListRooms);
+                }
                 let room = self.room();
                 let present = room.into_iter().flat_map(|room| room.present.iter().map(String::as_str));
+                let said = room.into_iter().flat_map(|room| room.transcript.messages().rev().take(AUTHORS));
+                let present = present.chain(said.map(|message| message.sender.as_str()));
                 let others = self.others.iter().map(String::as_str);
                 let rooms = self.rooms.iter().map(|room| room.name.as_str()).chain(others);
                 match slash::complete(self.editor.before_cursor(), present, rooms) {
@@ -703,7 +746,7 @@ impl App {
         }
         self.others.retain(|other| other != room);
         self.rooms.push(Room::new(room));
-        self.effects.push(Effect::Join(room.to_owned()));
+        self.effects.extend([Effect::Join(room.to_owned()), Effect::Keep]);
         self.switch(self.rooms.len() - 1);
     }
 
@@ -711,6 +754,34 @@ impl App {
         let count = self.rooms.len();
         if count > 0 {
             self.switch((self.current + count).saturating_add_signed(by) % count);
+        }
+    }
+
+    /// To a room with something unread, first to one that speaks to the user.
+    fn next_unread(&mut self) {
+        let count = self.rooms.len();
+        let others = || (1..count).map(|step| (self.current + step) % count);
+        let urgent = others().find(|index| self.rooms[*index].mentioned);
+        match urgent.or_else(|| others().find(|index| self.rooms[*index].unread > 0)) {
+            Some(index) => self.switch(index),
+            None => self.answer("there is nothing unread in other rooms"),
+        }
+    }
+
+    /// Lines of the column of rooms: those joined, and below a line the others.
+    pub(crate) fn room_lines(&self) -> usize {
+        self.rooms.len() + if self.others.is_empty() { 0 } else { 1 + self.others.len() }
+    }
+
+    /// Scrolls the column of rooms as little as it takes for the current one to be seen.
+    fn reveal(&mut self) {
+        let height = self.areas().rooms.height;
+        let shown = view::shown_rooms(self, height);
+        if self.current < shown.from {
+            self.rooms_from = self.current;
+        } else if self.current >= shown.upto {
+            // Two rows stand for what is above and below.
+            self.rooms_from = (self.current + 3).saturating_sub(height.into());
         }
     }
 
@@ -732,6 +803,7 @@ impl App {
     /// Answers whether something was being written there. Up brings it back.
     fn remove(&mut self, index: usize) -> bool {
         let left = self.rooms.remove(index);
+        self.effects.push(Effect::Keep);
         let here = index == self.current;
         let written = if here { self.editor.take() } else { left.aside.text().to_owned() };
         let lost = !written.is_empty();
@@ -756,6 +828,7 @@ impl App {
         self.mode = std::mem::replace(&mut room.mode, Mode::Say);
         self.editor.exchange(std::mem::take(&mut room.aside));
         room.enter();
+        self.reveal();
     }
 
     fn quit(&mut self) {

@@ -33,9 +33,11 @@ const UNHANDLED: usize = 256;
 /// The terminal is ours, and has to be given back.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
+type Screen = ratatui::Terminal<CrosstermBackend<BufWriter<Stdout>>>;
+
 /// A terminal that is taken over as long as this lives.
 pub(crate) struct Terminal {
-    terminal: ratatui::Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    terminal: Screen,
     /// What is on it.
     last: Buffer,
     _guard: Guard,
@@ -81,15 +83,18 @@ impl Terminal {
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
         self.terminal.autoresize()?;
         let cursor = draw(&mut self.terminal.get_frame());
-        let drawn = self.terminal.current_buffer_mut().clone();
-        for y in unsure(&self.last, &drawn) {
-            queue!(self.terminal.backend_mut(), MoveTo(0, y), Clear(ClearType::CurrentLine))?;
-            row(self.terminal.current_buffer_mut(), y).for_each(|cell| cell.diff_option = CellDiffOption::AlwaysUpdate);
+        let rows = unsure(&self.last, self.terminal.current_buffer_mut());
+        for y in &rows {
+            queue!(self.terminal.backend_mut(), MoveTo(0, *y), Clear(ClearType::CurrentLine))?;
         }
+        let mark = |terminal: &mut Screen, option| {
+            let buffer = terminal.current_buffer_mut();
+            rows.iter().for_each(|y| row(buffer, *y).for_each(|cell| cell.diff_option = option));
+        };
+        mark(&mut self.terminal, CellDiffOption::AlwaysUpdate);
         self.terminal.flush()?;
-        // The next one is compared with it.
-        self.terminal.current_buffer_mut().content.clone_from(&drawn.content);
-        self.last = drawn;
+        mark(&mut self.terminal, CellDiffOption::None);
+        self.last.clone_from(self.terminal.current_buffer_mut());
         match cursor {
             Some(cursor) => {
                 self.terminal.show_cursor()?;

@@ -93,6 +93,23 @@ pub(crate) fn cut(line: &str, columns: usize) -> Cow<'_, str> {
     Cow::Owned(kept)
 }
 
+/// A name with an ellipsis in its middle if that is not all of it: names in a list often differ at their ends.
+pub(crate) fn cut_middle(name: &str, columns: usize) -> Cow<'_, str> {
+    if width(name) <= columns {
+        return Cow::Borrowed(name);
+    }
+    let mut left = columns.saturating_sub(1) / 2;
+    let beginning = cut(name, columns - left);
+    let mut end = name.len();
+    for (at, cell) in name.grapheme_indices(true).rev() {
+        match left.checked_sub(width_of(cell)) {
+            Some(rest) => (left, end) = (rest, at),
+            None => break,
+        }
+    }
+    Cow::Owned(format!("{beginning}{}", &name[end..]))
+}
+
 /// Where to break a line so that each row fits, at spaces where there are some. The rows cover the line, and there is at
 /// least one. A space that does not fit hangs at the end of its row.
 pub(crate) fn wrap(line: &str, columns: usize) -> Vec<Range<usize>> {
@@ -165,6 +182,11 @@ mod tests {
         assert_eq!(cut("漢字漢", 5), "漢字…");
         assert_eq!(cut("hello", 1), "…");
         assert_eq!(cut("hello", 0), "");
+        assert_eq!(cut_middle("hello", 5), "hello");
+        assert_eq!(cut_middle("team/infra/ops-1", 9), "team…ps-1");
+        assert_eq!(cut_middle("漢字漢字", 6), "漢…字");
+        assert_eq!(cut_middle("hello", 1), "…");
+        assert_eq!(cut_middle("hello", 0), "");
     }
 
     #[test]

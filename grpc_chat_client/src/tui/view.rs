@@ -12,7 +12,7 @@ use ratatui::text::{Line, Span};
 use super::app::{App, Overlay, older};
 use super::messages::{self, Look};
 use super::room::{Mode, Room};
-use super::text::{MAX_CELL_CHARS, cells, clean, cut, width, width_of};
+use super::text::{MAX_CELL_CHARS, cells, clean, cut, cut_middle, width, width_of};
 
 /// From this width on the rooms have a column of their own, and how wide it is.
 const WIDE: u16 = 60;
@@ -45,8 +45,7 @@ pub(crate) fn areas(app: &mut App) -> Areas {
     let (title, hint, status) = (u16::from(tall), u16::from(tall), u16::from(height >= 2));
     let free = height.saturating_sub(title + hint + status);
     let most = (free / 2).clamp(1, 10).min(free);
-    let wanted = app.editor.rows(columns.into()).min(usize::from(u16::MAX)) as u16;
-    let composer = wanted.min(most);
+    let composer = app.editor.rows(columns.into(), most.into()) as u16;
     let left = if full_width >= WIDE { ROOMS } else { 0 };
     let middle = free - composer;
     let row = |y, height| Rect { x: 0, y, width: full_width, height };
@@ -76,6 +75,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &mut App) -> Option<Position> {
         let lines = match overlay {
             Overlay::Help => overlay::help(app, frame.buffer_mut(), from),
             Overlay::Who => overlay::who(app, frame.buffer_mut(), from),
+            Overlay::Rooms => overlay::rooms(app, frame.buffer_mut(), from),
         };
         // No further than to its last line.
         app.overlay = Some((overlay, from.min(lines)));
@@ -132,43 +132,87 @@ fn rooms(app: &App, areas: Areas, buffer: &mut Buffer) {
         put(&Line::styled("│", app.theme.faint()), row, buffer);
     }
     let width = usize::from(area.width);
+    let shown = shown_rooms(app, area.height);
     let mut lines = Vec::new();
-    for (index, room) in app.rooms.iter().enumerate() {
-        let current = index == app.current;
-        let unread = if current && room.anchor.is_none() { 0 } else { room.unread };
-        let mut count = if room.aside.text().is_empty() { String::new() } else { " ✎".to_owned() };
-        if unread > 0 {
-            let (mention, more) = (if room.mentioned { "@" } else { "" }, if room.more_unread { "+" } else { "" });
-            count.push_str(&format!(" {mention}{unread}{more}"));
-        }
-        let name = clean(&room.name);
-        let name = cut(&name, width.saturating_sub(self::width(&count) + 1)).into_owned();
-        let style = if current {
-            app.theme.bar()
-        } else if room.mentioned {
-            app.theme.news()
-        } else if unread > 0 {
-            app.theme.strong()
-        } else {
-            Style::new()
-        };
-        let gap = width.saturating_sub(self::width(&name) + self::width(&count) + 1);
-        lines.push(Line::styled(format!(" {name}{}{count}", " ".repeat(gap)), style));
+    if shown.above {
+        lines.push(hidden(app, "↑", shown.from, &app.rooms[..shown.from.min(app.rooms.len())], width));
     }
-    if !app.others.is_empty() {
-        lines.push(Line::styled("─".repeat(width), app.theme.faint()));
-        let other = |name: &String| Line::styled(format!(" {}", cut(&clean(name), width - 1)), app.theme.faint());
-        lines.extend(app.others.iter().map(other));
+    for at in shown.from..shown.upto {
+        lines.push(match (app.rooms.get(at), at.checked_sub(app.rooms.len() + 1)) {
+            (Some(room), _) => joined(app, room, at == app.current, width),
+            (None, None) => Line::styled("─".repeat(width), app.theme.faint()),
+            (None, Some(other)) => entry(app.others.get(other).map_or("", |name| name), "", width, app.theme.faint()),
+        });
     }
-    let from = rooms_offset(app, area.height);
-    for (line, row) in lines.into_iter().skip(from).zip(area.rows()) {
-        put(&line, row, buffer);
+    let below = app.room_lines() - shown.upto;
+    if below > 0 && lines.len() < area.height.into() {
+        lines.push(hidden(app, "↓", below, &app.rooms[shown.upto.min(app.rooms.len())..], width));
+    }
+    for (line, row) in lines.iter().zip(area.rows()) {
+        put(line, row, buffer);
     }
 }
 
-/// Which line of the column of rooms is at its top, so that the current one can be seen.
-pub(crate) fn rooms_offset(app: &App, height: u16) -> usize {
-    (app.current + 1).saturating_sub(height.into())
+/// A room that this user is in.
+fn joined(app: &App, room: &Room, current: bool, width: usize) -> Line<'static> {
+    let unread = if current && room.anchor.is_none() { 0 } else { room.unread };
+    let draft = if room.aside.text().is_empty() { "" } else { " ✎" };
+    let more = if room.more_unread && unread > 0 { "+" } else { "" };
+    let marks = format!("{draft}{}{more}", count(unread, room.mentioned));
+    let style = if current { app.theme.bar() } else { urgency(app, unread, room.mentioned) };
+    entry(&room.name, &marks, width, style)
+}
+
+/// Stands for lines of the column that there is no place for.
+fn hidden(app: &App, arrow: &str, lines: usize, rooms: &[Room], width: usize) -> Line<'static> {
+    let unread = rooms.iter().map(|room| room.unread).sum();
+    let mentioned = rooms.iter().any(|room| room.mentioned);
+    let style = if unread > 0 { urgency(app, unread, mentioned) } else { app.theme.faint() };
+    entry(&format!("{arrow}{lines}"), &count(unread, mentioned), width, style)
+}
+
+fn count(unread: usize, mentioned: bool) -> String {
+    if unread == 0 { String::new() } else { format!(" {}{unread}", if mentioned { "@" } else { "" }) }
+}
+
+fn urgency(app: &App, unread: usize, mentioned: bool) -> Style {
+    match (unread, mentioned) {
+        (0, _) => Style::new(),
+        (_, true) => app.theme.news(),
+        (_, false) => app.theme.strong(),
+    }
+}
+
+fn entry(name: &str, marks: &str, columns: usize, style: Style) -> Line<'static> {
+    let name = clean(name);
+    let name = cut_middle(&name, columns.saturating_sub(width(marks) + 1));
+    let gap = columns.saturating_sub(width(&name) + width(marks) + 1);
+    Line::styled(format!(" {name}{}{marks}", " ".repeat(gap)), style)
+}
+
+/// Which lines of the column of rooms are shown, and whether the first row stands for those above them. If there are any
+/// below, the last row stands for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) from: usize,
+    pub(crate) upto: usize,
+    pub(crate) above: bool,
+}
+
+pub(crate) fn shown_rooms(app: &App, height: u16) -> Shown {
+    let (height, lines) = (usize::from(height), app.room_lines());
+    if lines <= height {
+        return Shown { from: 0, upto: lines, above: false };
+    }
+    if height < 3 {
+        let from = (app.current + 1).saturating_sub(height);
+        return Shown { from, upto: from + height, above: false };
+    }
+    let from = app.rooms_from.min(lines + 1 - height);
+    let above = from > 0;
+    let free = height - usize::from(above);
+    let upto = if from + free < lines { from + free - 1 } else { lines };
+    Shown { from, upto, above }
 }
 
 fn talk(app: &App, room: &Room, area: Rect, buffer: &mut Buffer) {
@@ -229,10 +273,19 @@ fn hint(app: &App, area: Rect, buffer: &mut Buffer) {
         return sides(&format!("too long: {length} bytes of at most {most}"), "", area, app.theme.bad(), buffer);
     }
     if let Some((completion, current)) = &app.completion {
+        let shown = |candidate: &String| clean(candidate.trim_end_matches([' ', ','])).into_owned();
         let mut spans = Vec::new();
-        for (index, candidate) in completion.candidates.iter().enumerate() {
+        // From the first one with which the current one can still be seen.
+        let mut left = usize::from(area.width);
+        let fit = completion.candidates[..=*current].iter().rev().take_while(|candidate| {
+            let fits = left.checked_sub(width(&shown(candidate)) + 1);
+            left = fits.unwrap_or(0);
+            fits.is_some()
+        });
+        let from = (*current + 1).saturating_sub(fit.count().max(1));
+        for (index, candidate) in completion.candidates.iter().enumerate().skip(from) {
             let style = if index == *current { app.theme.bar() } else { faint };
-            spans.push(Span::styled(clean(candidate.trim_end_matches([' ', ','])).into_owned(), style));
+            spans.push(Span::styled(shown(candidate), style));
             spans.push(Span::raw(" "));
         }
         return put(&Line::from(spans), area, buffer);

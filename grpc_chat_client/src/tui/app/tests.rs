@@ -404,16 +404,22 @@ fn what_is_seen_is_marked_as_read_but_not_all_the_time() {
     marks(&mut desk);
     desk.now += MARK;
     desk.press(KeyCode::PageUp);
+    assert_eq!(marks(&mut desk), [39]);
+    desk.now += MARK;
     desk.says(40, "ann", "below what is seen");
     assert_eq!(marks(&mut desk), Vec::<Seq>::new());
 
-    // Whoever leaves the room or the chat has seen what was there.
+    // Whoever scrolls back, or leaves the room or the chat, has seen what was there.
     desk.press(KeyCode::End);
     assert_eq!(marks(&mut desk), [40]);
     desk.says(41, "ann", "one more");
     desk.enters("/join other");
     assert_eq!(marks(&mut desk), [41]);
     assert_eq!(desk.app.rooms[0].unread, 0);
+    desk.control('n');
+    desk.says(42, "ann", "and another");
+    desk.press(KeyCode::PageUp);
+    assert_eq!(marks(&mut desk), [42]);
 }
 
 #[test]
@@ -727,4 +733,80 @@ fn what_comes_while_nobody_looks_is_new() {
     desk.says(2, "ann", "not seen");
     desk.does(Input::FocusGained);
     assert_eq!(desk.room().new_after, Some(1));
+}
+
+#[test]
+fn more_rooms_than_there_are_rows_can_be_reached() {
+    let names: Vec<String> = (0..50).map(|n| format!("room-{n}")).collect();
+    let mut desk = Desk::new(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let rows = |desk: &mut Desk| desk.app.areas().rooms.height;
+    let shown = |desk: &mut Desk| {
+        let height = rows(desk);
+        view::shown_rooms(&desk.app, height)
+    };
+    let height = usize::from(rows(&mut desk));
+    assert_eq!(shown(&mut desk), view::Shown { from: 0, upto: height - 1, above: false });
+    for _ in 0..100 {
+        desk.control('p');
+        let (current, shown) = (desk.app.current, shown(&mut desk));
+        assert!((shown.from..shown.upto).contains(&current), "{current} in {shown:?}");
+    }
+    desk.press_with(KeyCode::Char('1'), KeyModifiers::ALT);
+    desk.does(mouse(MouseEventKind::ScrollDown, 3, 5));
+    assert_eq!((shown(&mut desk).from, desk.room().anchor), (WHEEL, None));
+    desk.does(mouse(MouseEventKind::Down(MouseButton::Left), 3, 1));
+    assert_eq!(desk.app.current, 0, "the first row stands for what is above");
+    desk.does(mouse(MouseEventKind::Down(MouseButton::Left), 3, 2));
+    assert_eq!(desk.app.current, WHEEL);
+    (0..100).for_each(|_| desk.does(mouse(MouseEventKind::ScrollDown, 3, 5)));
+    assert_eq!(shown(&mut desk).upto, 50);
+    desk.does(mouse(MouseEventKind::ScrollUp, 3, 5));
+    assert!(shown(&mut desk).upto < 50);
+}
+
+#[test]
+fn alt_a_goes_to_what_is_unread_first_to_what_speaks_to_the_user() {
+    let mut desk = Desk::new(&["a", "b", "c", "d"]);
+    for (room, text) in [("b", "x"), ("c", "@sam"), ("d", "x")] {
+        let mut event = Desk::event(1, "ann", posted(text));
+        event.room = room.to_owned();
+        desk.tell(Update::Event(event));
+    }
+    let mut visited = Vec::new();
+    for _ in 0..4 {
+        desk.press_with(KeyCode::Char('a'), KeyModifiers::ALT);
+        visited.push(desk.room().name.clone());
+        desk.now += MARK;
+        desk.app.tick(desk.now);
+    }
+    assert_eq!(visited, ["c", "d", "b", "b"]);
+    assert!(desk.notice().contains("nothing unread"), "{}", desk.notice());
+}
+
+#[test]
+fn rooms_are_kept_when_they_are_joined_and_left_and_measurements_are_none() {
+    let mut desk = Desk::new(&["general"]);
+    desk.app.listed(["bench/0a1b", "lobby"].map(str::to_owned).to_vec());
+    assert_eq!(desk.app.others, ["lobby"]);
+    desk.enters("/join bench/0a1b");
+    assert!(desk.app.effects().contains(&Effect::Keep));
+    desk.enters("/leave");
+    assert!(desk.app.effects().contains(&Effect::Keep));
+    desk.enters("/rooms");
+    assert_eq!(desk.app.overlay, Some((Overlay::Rooms, 0)));
+    assert!(desk.app.effects().contains(&Effect::ListRooms));
+    desk.press(KeyCode::Esc);
+    desk.types("/join ");
+    desk.press(KeyCode::Tab);
+    assert!(desk.app.effects().contains(&Effect::ListRooms), "there may be others by now");
+}
+
+#[test]
+fn whoever_has_said_something_can_be_named() {
+    let mut desk = Desk::new(&["general"]);
+    desk.says(1, "ann", "x");
+    desk.says(2, "ann", "x");
+    desk.types("@A");
+    desk.press(KeyCode::Tab);
+    assert_eq!(desk.app.editor.text(), "@ann, ");
 }

@@ -182,6 +182,37 @@ fn unread_messages_are_counted_and_marked_where_they_begin() {
 }
 
 #[test]
+fn rooms_that_there_is_no_place_for_are_told_of() {
+    let names: Vec<String> = (0..30).map(|n| format!("a-long-name-for-a-room-{n}")).collect();
+    let mut app = app(&names.iter().map(String::as_str).collect::<Vec<_>>(), 70, 12, Theme::new(true));
+    happened(&mut app, &names[0], 1, "ann", minute(0), says("x"));
+    happened(&mut app, &names[28], 1, "ann", minute(0), says("@sam"));
+    press(&mut app, KeyCode::Char('9'), KeyModifiers::ALT);
+    press(&mut app, KeyCode::Char('n'), KeyModifiers::CONTROL);
+    type_text(&mut app, "half a sent");
+    press(&mut app, KeyCode::Char('p'), KeyModifiers::CONTROL);
+    insta::assert_snapshot!(text(&drawn(&mut app, 70, 12)));
+    type_text(&mut app, "/rooms");
+    press(&mut app, KeyCode::Enter, KeyModifiers::NONE);
+    insta::assert_snapshot!(text(&drawn(&mut app, 70, 12)));
+}
+
+#[test]
+fn the_candidate_that_is_chosen_can_be_seen() {
+    let mut app = app(&["general"], 60, 10, Theme::new(true));
+    let users: Vec<String> = (0..31).map(|n| format!("user-{n}")).collect();
+    app.update(Update::Present { room: "general".to_owned(), users, count: 31 }, Instant::now());
+    type_text(&mut app, "@");
+    for n in 0..31 {
+        press(&mut app, KeyCode::Tab, KeyModifiers::NONE);
+        let hint = areas(&mut app).hint;
+        let screen = text(&drawn(&mut app, 60, 10));
+        let row = screen.lines().nth(hint.y.into()).unwrap();
+        assert!(row.split(' ').any(|word| word == format!("@user-{n}")), "{n}: {row}");
+    }
+}
+
+#[test]
 fn nobody_can_write_what_looks_like_a_name() {
     let mut app = app(&["general"], 24, 12, Theme::new(true));
     happened(&mut app, "general", 1, "joe", minute(0), says("two\nlines\nann: fake line"));
