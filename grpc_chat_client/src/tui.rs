@@ -6,6 +6,7 @@
 mod app;
 mod editor;
 mod messages;
+mod notices;
 mod room;
 mod slash;
 mod terminal;

@@ -1,16 +1,20 @@
 //! What is on the screen and what keys do: told, it changes and says what is to be done. Pure.
 
-use std::collections::VecDeque;
+mod rooms;
+
 use std::time::Duration;
 
 use grpc_chat_client::{Change, Connection, Draft, Page, Seq, Update, sanitize};
 use jiff::tz::TimeZone;
-use ratatui::crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEventKind};
+use ratatui::crossterm::event::{
+    Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind,
+};
 use ratatui::layout::Size;
 use tokio::time::Instant;
 
-use super::editor::{Aside, Editor, Move};
+use super::editor::{Editor, Move};
 use super::messages::Look;
+use super::notices::Notices;
 use super::room::{Mode, Room, Wanted};
 use super::slash::{self, Completion, Typed};
 use super::theme::Theme;
@@ -20,18 +24,11 @@ use super::view::{self, Areas};
 const MARK: Duration = Duration::from_secs(2);
 const TYPING: Duration = Duration::from_secs(3);
 
-/// How long something stays that the user did not ask for, whatever keys come meanwhile, and how much of it there is.
-const STAYS: Duration = Duration::from_secs(4);
-const NOTICES: usize = 8;
-
 /// Within which time a second Ctrl+C means it.
 const TWICE: Duration = Duration::from_secs(2);
 
 const NOTHING_TO_ANSWER: &str = "there is no message to answer";
 const NOTHING_TO_REACT_TO: &str = "there is no message to react to";
-
-/// What the names of rooms begin with that `bench` makes.
-const BENCH: &str = "bench/";
 
 /// Messages whose authors can be completed.
 const AUTHORS: usize = 500;
@@ -73,13 +70,6 @@ pub(crate) enum Overlay {
     Rooms,
 }
 
-/// One line for the user.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Notice {
-    pub(crate) text: String,
-    pub(crate) bad: bool,
-}
-
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) me: String,
@@ -100,11 +90,7 @@ pub(crate) struct App {
     pub(crate) mode: Mode,
     /// What lies over the messages, and how many of its lines are above what is shown.
     pub(crate) overlay: Option<(Overlay, usize)>,
-    /// What came of what the user has just done, until the next key.
-    answer: Option<Notice>,
-    /// What else there is to say, the first of it now.
-    notices: VecDeque<Notice>,
-    notice_until: Instant,
+    pub(crate) notices: Notices,
     /// Until when the same key again ends the program.
     quit_until: Option<Instant>,
     /// What Tab goes through, and which of it is in the composer.
@@ -138,9 +124,7 @@ impl App {
             editor: Editor::default(),
             mode: Mode::Say,
             overlay: None,
-            answer: None,
-            notices: VecDeque::new(),
-            notice_until: now,
+            notices: Notices::new(now),
             quit_until: None,
             completion: None,
             erasing: None,
@@ -175,8 +159,7 @@ impl App {
         let second = Duration::from_secs(1);
         let counting = self.retry_at.filter(|at| *at > self.now).map(|at| at.min(self.now + second));
         let marking = self.to_mark().map(|_| self.mark_at);
-        let saying = self.more_to_say().then_some(self.notice_until);
-        [counting, marking, saying].into_iter().flatten().min()
+        [counting, marking, self.notices.deadline()].into_iter().flatten().min()
     }
 
     /// Time has passed.
@@ -279,57 +262,14 @@ impl App {
         self.rooms[index].page(wanted, page);
     }
 
-    /// The rooms that there are.
-    pub(crate) fn listed(&mut self, rooms: Vec<String>) {
-        self.others = rooms;
-        // What measurements have left behind is nobody's room.
-        self.others.retain(|it| !it.starts_with(BENCH) && self.rooms.iter().all(|room| room.name != *it));
-    }
-
-    /// What is to be said now, if anything.
-    pub(crate) fn notice(&self) -> Option<&Notice> {
-        self.answer.as_ref().or_else(|| self.notices.front())
-    }
-
-    /// Says what has happened elsewhere, one after the other, each long enough to be seen.
+    /// Says what has happened elsewhere.
     pub(crate) fn say(&mut self, bad: bool, text: impl Into<String>) {
-        let notice = Notice { text: text.into(), bad };
-        if self.notices.is_empty() && self.answer.is_none() {
-            self.notice_until = self.now + STAYS;
-        } else if self.notices.back() == Some(&notice) {
-            return;
-        } else if self.notices.len() == NOTICES {
-            self.notices.remove(1);
-        }
-        self.notices.push_back(notice);
+        self.notices.say(bad, text.into(), self.now);
     }
 
     /// Says why nothing comes of what the user has just done.
     fn answer(&mut self, text: impl Into<String>) {
-        self.answer = Some(Notice { text: text.into(), bad: true });
-        self.notice_until = self.now + STAYS;
-    }
-
-    fn more_to_say(&self) -> bool {
-        self.notices.len() + usize::from(self.answer.is_some()) > 1
-    }
-
-    /// The user goes on: what has been said need not stay.
-    fn heard(&mut self) {
-        if self.answer.take().is_some() {
-            // It was in front of the others.
-            self.notice_until = self.now + STAYS;
-        } else if self.now >= self.notice_until {
-            self.notices.pop_front();
-            self.notice_until = self.now + STAYS;
-        }
-    }
-
-    /// What is still to be said has its turn.
-    fn say_more(&mut self) {
-        if self.more_to_say() && self.now >= self.notice_until {
-            self.heard();
-        }
+        self.notices.answer(text.into(), self.now);
     }
 
     /// To be called when all that is known has been told: asks for what the screen needs next.
@@ -337,7 +277,7 @@ impl App {
         if self.now >= self.mark_at {
             self.mark();
         }
-        self.say_more();
+        self.notices.tick(self.now);
         let height = self.areas().messages.height.into();
         let wanted = self.with_room(|room, look| {
             room.lose_sight(height, look);
@@ -357,47 +297,12 @@ impl App {
         match input {
             Input::Key(key) if key.kind != KeyEventKind::Release => self.key(key),
             Input::Paste(text) => {
-                self.heard();
+                self.notices.heard(self.now);
                 self.overlay = None;
                 self.editor.paste(&text);
                 (self.completion, self.erasing) = (None, None);
             }
-            Input::Mouse(mouse) => {
-                (self.completion, self.erasing) = (None, None);
-                if let Some((overlay, from)) = self.overlay.take() {
-                    self.overlay = match mouse.kind {
-                        MouseEventKind::ScrollUp => Some((overlay, from.saturating_sub(WHEEL))),
-                        MouseEventKind::ScrollDown => Some((overlay, from + WHEEL)),
-                        MouseEventKind::Down(_) => None,
-                        _ => Some((overlay, from)),
-                    };
-                    return;
-                }
-                let areas = self.areas();
-                let height = areas.messages.height.into();
-                let over_rooms = areas.rooms.contains((mouse.column, mouse.row).into());
-                match mouse.kind {
-                    MouseEventKind::ScrollUp if over_rooms => {
-                        self.rooms_from = view::shown_rooms(self, areas.rooms.height).from.saturating_sub(WHEEL);
-                    }
-                    MouseEventKind::ScrollDown if over_rooms => {
-                        self.rooms_from = view::shown_rooms(self, areas.rooms.height).from + WHEEL;
-                    }
-                    MouseEventKind::ScrollUp => self.scroll_up(WHEEL, height),
-                    MouseEventKind::ScrollDown => {
-                        self.with_room(|room, look| room.scroll_down(WHEEL, height, look));
-                    }
-                    MouseEventKind::Down(_) if over_rooms => {
-                        let shown = view::shown_rooms(self, areas.rooms.height);
-                        let line = shown.from + usize::from(mouse.row - areas.rooms.y);
-                        match line.checked_sub(shown.above.into()) {
-                            Some(line) if (shown.from..shown.upto).contains(&line) => self.click(line),
-                            _ => {}
-                        }
-                    }
-                    _ => {}
-                }
-            }
+            Input::Mouse(mouse) => self.mouse(mouse),
             Input::Resize(width, height) => {
                 self.size = Size { width, height };
                 self.reveal();
@@ -420,8 +325,45 @@ impl App {
         }
     }
 
+    fn mouse(&mut self, mouse: MouseEvent) {
+        (self.completion, self.erasing) = (None, None);
+        if let Some((overlay, from)) = self.overlay.take() {
+            self.overlay = match mouse.kind {
+                MouseEventKind::ScrollUp => Some((overlay, from.saturating_sub(WHEEL))),
+                MouseEventKind::ScrollDown => Some((overlay, from + WHEEL)),
+                MouseEventKind::Down(_) => None,
+                _ => Some((overlay, from)),
+            };
+            return;
+        }
+        let areas = self.areas();
+        let height = areas.messages.height.into();
+        let over_rooms = areas.rooms.contains((mouse.column, mouse.row).into());
+        match mouse.kind {
+            MouseEventKind::ScrollUp if over_rooms => {
+                self.rooms_from = view::shown_rooms(self, areas.rooms.height).from.saturating_sub(WHEEL);
+            }
+            MouseEventKind::ScrollDown if over_rooms => {
+                self.rooms_from = view::shown_rooms(self, areas.rooms.height).from + WHEEL;
+            }
+            MouseEventKind::ScrollUp => self.scroll_up(WHEEL, height),
+            MouseEventKind::ScrollDown => {
+                self.with_room(|room, look| room.scroll_down(WHEEL, height, look));
+            }
+            MouseEventKind::Down(_) if over_rooms => {
+                let shown = view::shown_rooms(self, areas.rooms.height);
+                let line = shown.from + usize::from(mouse.row - areas.rooms.y);
+                match line.checked_sub(shown.above.into()) {
+                    Some(line) if (shown.from..shown.upto).contains(&line) => self.click(line),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn key(&mut self, key: KeyEvent) {
-        self.heard();
+        self.notices.heard(self.now);
         if let Some((overlay, from)) = self.overlay.take() {
             let page = usize::from(self.size.height / 2).max(1);
             let from = match key.code {
@@ -726,109 +668,6 @@ impl App {
         if completion.candidates.len() > 1 {
             self.completion = Some((Completion { replaced: word.len(), ..completion }, next));
         }
-    }
-
-    fn click(&mut self, row: usize) {
-        match row.checked_sub(self.rooms.len()) {
-            None => self.switch(row),
-            // Below the joined rooms there is a line, then the others.
-            Some(below) => {
-                if let Some(other) = below.checked_sub(1).and_then(|index| self.others.get(index)).cloned() {
-                    self.join(&other);
-                }
-            }
-        }
-    }
-
-    fn join(&mut self, room: &str) {
-        if let Some(index) = self.index(room) {
-            return self.switch(index);
-        }
-        self.others.retain(|other| other != room);
-        self.rooms.push(Room::new(room));
-        self.effects.extend([Effect::Join(room.to_owned()), Effect::Keep]);
-        self.switch(self.rooms.len() - 1);
-    }
-
-    fn step(&mut self, by: isize) {
-        let count = self.rooms.len();
-        if count > 0 {
-            self.switch((self.current + count).saturating_add_signed(by) % count);
-        }
-    }
-
-    /// To a room with something unread, first to one that speaks to the user.
-    fn next_unread(&mut self) {
-        let count = self.rooms.len();
-        let others = || (1..count).map(|step| (self.current + step) % count);
-        let urgent = others().find(|index| self.rooms[*index].mentioned);
-        match urgent.or_else(|| others().find(|index| self.rooms[*index].unread > 0)) {
-            Some(index) => self.switch(index),
-            None => self.answer("there is nothing unread in other rooms"),
-        }
-    }
-
-    /// Lines of the column of rooms: those joined, and below a line the others.
-    pub(crate) fn room_lines(&self) -> usize {
-        self.rooms.len() + if self.others.is_empty() { 0 } else { 1 + self.others.len() }
-    }
-
-    /// Scrolls the column of rooms as little as it takes for the current one to be seen.
-    fn reveal(&mut self) {
-        let height = self.areas().rooms.height;
-        let shown = view::shown_rooms(self, height);
-        if self.current < shown.from {
-            self.rooms_from = self.current;
-        } else if self.current >= shown.upto {
-            // Two rows stand for what is above and below.
-            self.rooms_from = (self.current + 3).saturating_sub(height.into());
-        }
-    }
-
-    fn switch(&mut self, index: usize) {
-        if index >= self.rooms.len() || index == self.current {
-            return;
-        }
-        // Not only when it is time: it was seen.
-        self.mark();
-        if let Some(left) = self.rooms.get_mut(self.current) {
-            (left.selected, left.new_after) = (None, None);
-            // What is written stays in the room for which it is.
-            (left.aside, left.mode) = (self.editor.exchange(Aside::default()), self.mode);
-        }
-        self.current = index;
-        self.enter_room();
-    }
-
-    /// Answers whether something was being written there. Up brings it back.
-    fn remove(&mut self, index: usize) -> bool {
-        let left = self.rooms.remove(index);
-        self.effects.push(Effect::Keep);
-        let here = index == self.current;
-        let written = if here { self.editor.take() } else { left.aside.text().to_owned() };
-        let lost = !written.is_empty();
-        self.editor.remember(written);
-        if left.joined {
-            self.others.push(left.name);
-            self.others.sort();
-        }
-        if self.current > index || self.current == self.rooms.len() {
-            self.current = self.current.saturating_sub(1);
-        }
-        if here {
-            self.enter_room();
-        }
-        lost
-    }
-
-    /// Goes on in the room that is the current one now.
-    fn enter_room(&mut self) {
-        (self.completion, self.erasing) = (None, None);
-        let Some(room) = self.rooms.get_mut(self.current) else { return };
-        self.mode = std::mem::replace(&mut room.mode, Mode::Say);
-        self.editor.exchange(std::mem::take(&mut room.aside));
-        room.enter();
-        self.reveal();
     }
 
     fn quit(&mut self) {

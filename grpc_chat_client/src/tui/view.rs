@@ -264,7 +264,7 @@ fn talk(app: &App, room: &Room, area: Rect, buffer: &mut Buffer) {
 fn hint(app: &App, area: Rect, buffer: &mut Buffer) {
     let Some(room) = app.room() else { return };
     let faint = app.theme.faint();
-    if let Some(notice) = app.notice() {
+    if let Some(notice) = app.notices.shown() {
         let style = if notice.bad { app.theme.bad() } else { app.theme.good() };
         return sides(&notice.text, "", area, style, buffer);
     }

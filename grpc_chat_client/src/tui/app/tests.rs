@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use grpc_chat_client::{Body, Code, Event, Joined, MsgId, Refused, ResetReason, Verdict};
 use ratatui::crossterm::event::{MouseButton, MouseEvent};
 
+use super::super::notices::STAYS;
 use super::*;
 
 struct Desk {
@@ -94,7 +95,7 @@ impl Desk {
     }
 
     fn notice(&self) -> &str {
-        self.app.notice().map_or("", |notice| &notice.text)
+        self.app.notices.shown().map_or("", |notice| &notice.text)
     }
 
     /// What is said next, if there is more than that.
@@ -642,27 +643,10 @@ fn what_is_told_from_elsewhere_stays_long_enough_to_be_seen() {
     desk.types("Hel");
     desk.tell(Update::NotKept("one".to_owned()));
     desk.tell(Update::NotKept("two".to_owned()));
-    desk.tell(Update::NotKept("two".to_owned()));
     desk.types("lo");
     assert!(desk.notice().ends_with("one"), "a key does not take it away: {}", desk.notice());
     assert_eq!(desk.app.deadline(), Some(desk.now + STAYS));
     assert!(desk.next_notice().ends_with("two"), "each has its time: {}", desk.notice());
-    assert_eq!(desk.app.deadline(), None);
-    desk.now += STAYS;
-    desk.press(KeyCode::Char('!'));
-    assert_eq!(desk.notice(), "");
-
-    desk.tell(Update::NotKept("three".to_owned()));
-    desk.control('c');
-    desk.enters("/jion x");
-    assert!(desk.notice().contains("/jion"), "what was just asked goes first");
-    desk.now += STAYS;
-    desk.press(KeyCode::Left);
-    assert!(desk.notice().ends_with("three"), "{}", desk.notice());
-    for n in 0..100 {
-        desk.tell(Update::NotKept(n.to_string()));
-    }
-    assert_eq!(desk.app.notices.len(), NOTICES);
 }
 
 #[test]
