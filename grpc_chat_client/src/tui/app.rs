@@ -176,12 +176,10 @@ impl App {
             Update::Joined(joined) => {
                 let Some(index) = self.index(&joined.room) else { return };
                 if let Some(why) = self.rooms[index].join(&joined) {
-                    let mut said = format!("{}: {why}; what was here is gone", joined.room);
-                    // What it was about has another message in its place.
-                    if index == self.current && std::mem::replace(&mut self.mode, Mode::Say) != Mode::Say {
-                        said.push_str(", and what you are writing is a new message");
-                    }
-                    self.say(true, said);
+                    // What an edit or an answer was about has another message in its place.
+                    let lost = index == self.current && std::mem::replace(&mut self.mode, Mode::Say) != Mode::Say;
+                    let then = if lost { "what you write is a new message" } else { "what was here is gone" };
+                    self.say(true, format!("{}: {why}; {then}", joined.room));
                 }
                 self.others.retain(|other| *other != joined.room);
             }
@@ -727,8 +725,9 @@ impl App {
         let width = self.areas().messages.width.into();
         let Self { rooms, current, me, zone, theme, connection, .. } = self;
         let room = rooms.get_mut(*current)?;
-        let (new_after, selected, older) = (room.new_after, room.selected, older(connection, room));
-        Some(change(room, &Look { width, me, zone, theme: *theme, new_after, selected, older }))
+        let (new_after, selected) = (room.new_after, room.selected);
+        let (older, beginning) = (older(connection, room), beginning(room));
+        Some(change(room, &Look { width, me, zone, theme: *theme, new_after, selected, older, beginning }))
     }
 }
 
@@ -739,6 +738,10 @@ pub(crate) fn older(connection: &Connection, room: &Room) -> &'static str {
         Connection::Online { .. } => "reading older messages",
         _ => "older messages cannot be read while offline",
     }
+}
+
+pub(crate) fn beginning(room: &Room) -> &'static str {
+    if room.anew { "the history begins anew" } else { "the beginning" }
 }
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ pub(crate) struct Look<'a> {
     pub(crate) selected: Option<Seq>,
     /// What is said in place of messages that are older than those held.
     pub(crate) older: &'static str,
+    /// And above the first one of all.
+    pub(crate) beginning: &'static str,
 }
 
 /// The lowest row that is shown: a message, and which of its rows.
@@ -56,7 +58,7 @@ pub(crate) fn rows(message: &Message, transcript: &Transcript, look: &Look<'_>) 
         let day = day.map_or_else(String::new, day_text);
         let words = match (before, transcript.older()) {
             (None, Some(_)) => look.older.to_owned(),
-            (None, None) => format!("the beginning · {day}"),
+            (None, None) => format!("{} · {day}", look.beginning),
             (Some(_), _) => day,
         };
         rows.push(rule(&words, look.width, look.theme.faint()));

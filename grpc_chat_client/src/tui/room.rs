@@ -33,6 +33,8 @@ pub(crate) struct Room {
     pub(crate) marked: Seq,
     /// The life of the history.
     epoch: u64,
+    /// Its history has begun anew while this user was there.
+    pub(crate) anew: bool,
     /// It was joined at least once.
     pub(crate) joined: bool,
     /// All that was missed has come.
@@ -80,6 +82,7 @@ impl Room {
             read: 0,
             marked: 0,
             epoch: 0,
+            anew: false,
             joined: false,
             level: false,
             paging: false,
@@ -92,12 +95,13 @@ impl Room {
         self.level = false;
         let first = !std::mem::replace(&mut self.joined, true);
         let reset = match joined.verdict {
-            Verdict::Reset(why) => Some(why.to_string()),
+            Verdict::Reset(why) => Some(why),
             // Whatever it is called: seqs mean other messages now.
-            _ if !first && joined.epoch != self.epoch => Some(ResetReason::Epoch.to_string()),
+            _ if !first && joined.epoch != self.epoch => Some(ResetReason::Epoch),
             _ => None,
         };
         self.epoch = joined.epoch;
+        self.anew |= reset == Some(ResetReason::Epoch);
         if first || reset.is_some() {
             let complete = joined.start < joined.oldest.max(1);
             self.transcript = Transcript::starting(joined.start, complete);
@@ -113,7 +117,7 @@ impl Room {
             self.mode = Mode::Say;
         }
         self.read = self.read.max(joined.read);
-        reset
+        reset.map(|why| why.to_string())
     }
 
     pub(crate) fn event(&mut self, event: Event, me: &str) {

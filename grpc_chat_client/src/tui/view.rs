@@ -9,7 +9,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::app::{App, Overlay, older};
+use super::app::{App, Overlay, beginning, older};
 use super::messages::{self, Look};
 use super::room::{Mode, Room};
 use super::text::{MAX_CELL_CHARS, cells, clean, cut, cut_middle, width, width_of};
@@ -224,6 +224,7 @@ fn talk(app: &App, room: &Room, area: Rect, buffer: &mut Buffer) {
         new_after: room.new_after,
         selected: room.selected,
         older: older(&app.connection, room),
+        beginning: beginning(room),
     };
     let height = usize::from(area.height);
     // What is unsent is below the newest message.

@@ -585,7 +585,7 @@ fn what_is_being_changed_is_not_there_after_a_reset() {
         }
         desk.joins("general", Verdict::Reset(ResetReason::Epoch), 3, 0);
         desk.says(4, "ann", "another's");
-        assert_eq!(desk.notice().contains("is a new message"), !away, "{}", desk.notice());
+        assert_eq!(desk.notice().contains("what you write is a new message"), !away, "{}", desk.notice());
         if away {
             desk.control('n');
         }

@@ -238,6 +238,9 @@ fn above_the_oldest_message_it_says_why_there_is_nothing() {
     assert!(seen(&mut app).contains("── reading older messages ──"));
     app.update(Update::Connection(Connection::Connecting), Instant::now());
     assert!(seen(&mut app).contains("── older messages cannot be read while offline ──"));
+    let page = grpc_chat_client::Page { events: Vec::new(), epoch: 2, head: 10, more: false };
+    app.page("general", crate::tui::room::Wanted::Older(10), Ok(page));
+    assert!(seen(&mut app).contains("── the history begins anew · Tuesday"), "{}", seen(&mut app));
 }
 
 #[test]
