@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::{Buffer, CellWidth};
-use ratatui::crossterm::event::{Event as Input, KeyCode, KeyModifiers};
+use ratatui::crossterm::event::{Event as Input, KeyCode, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Size;
 use ratatui::style::Color;
 use tokio::time::Instant;
@@ -290,6 +290,85 @@ fn without_colours_there_are_none() {
     assert!(screen.content.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
     let mut app = busy(90, 24, Theme::new(true));
     assert!(drawn(&mut app, 90, 24).content.iter().any(|cell| cell.fg != Color::Reset));
+}
+
+#[test]
+fn whatever_is_done_in_whatever_order_it_goes_on() {
+    let keys = [
+        KeyCode::Enter,
+        KeyCode::Esc,
+        KeyCode::Tab,
+        KeyCode::BackTab,
+        KeyCode::PageUp,
+        KeyCode::PageDown,
+        KeyCode::Up,
+        KeyCode::Down,
+        KeyCode::Left,
+        KeyCode::Home,
+        KeyCode::End,
+        KeyCode::Backspace,
+        KeyCode::Delete,
+    ];
+    let modifiers =
+        [KeyModifiers::NONE, KeyModifiers::NONE, KeyModifiers::CONTROL, KeyModifiers::ALT, KeyModifiers::SHIFT];
+    let words =
+        ["@", "/join ", "/edit", "/delete", "/react A", "/leave", "/rooms", "?", "dd", "r", "e", "+", "漢字\n👩‍👩‍👧"];
+    for seed in 0..40 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (mut width, mut height) = (80, 24);
+        let mut app = busy(width, height, Theme::new(true));
+        let (mut seq, mut epoch) = (100, 1);
+        for _ in 0..150 {
+            let now = Instant::now();
+            let room = ["general", "team/ops", "random"][random.usize(..3)];
+            match random.u8(..20) {
+                0..6 => press(&mut app, keys[random.usize(..keys.len())], modifiers[random.usize(..modifiers.len())]),
+                6..9 => type_text(&mut app, words[random.usize(..words.len())]),
+                9 => press(
+                    &mut app,
+                    KeyCode::Char(['n', 'p', 'c', 'z', 'w', 'u'][random.usize(..6)]),
+                    KeyModifiers::CONTROL,
+                ),
+                10 => press(&mut app, KeyCode::Char(['1', '2', '9', 'a', 'b'][random.usize(..5)]), KeyModifiers::ALT),
+                11..13 => {
+                    let kind =
+                        [MouseEventKind::ScrollUp, MouseEventKind::ScrollDown, MouseEventKind::Down(MouseButton::Left)];
+                    let (kind, modifiers) = (kind[random.usize(..3)], KeyModifiers::NONE);
+                    let (column, row) = (random.u16(..width.max(1)), random.u16(..height.max(1)));
+                    app.input(Input::Mouse(MouseEvent { kind, column, row, modifiers }), now);
+                }
+                13 => {
+                    (width, height) = (random.u16(..100), random.u16(..30));
+                    app.input(Input::Resize(width, height), now);
+                }
+                14..17 => {
+                    seq += 1;
+                    let of = random.u64(1..=seq);
+                    let body =
+                        [says("@sam and\nmore"), reacts(of, "A"), Body::Deleted { seq: of }][random.usize(..3)].clone();
+                    happened(&mut app, room, seq, ["ann", "sam"][random.usize(..2)], minute(seq), body);
+                }
+                17 => {
+                    epoch += random.u64(..2);
+                    let verdict = Verdict::Recovered;
+                    let joined =
+                        Joined { room: room.to_owned(), verdict, epoch, start: seq, head: seq, oldest: 1, read: 0 };
+                    app.update(Update::Joined(joined), now);
+                    app.update(Update::CaughtUp { room: room.to_owned(), seq }, now);
+                }
+                18 => {
+                    let why = Refused { code: grpc_chat_client::Code::PermissionDenied, message: "no".to_owned() };
+                    app.update(Update::JoinRefused { room: room.to_owned(), why }, now);
+                }
+                _ => app.input([Input::FocusLost, Input::FocusGained][random.usize(..2)].clone(), now),
+            }
+            if random.bool() {
+                app.settle();
+                drawn(&mut app, width, height);
+            }
+            app.effects();
+        }
+    }
 }
 
 /// Every control character there is, and sequences that begin with one.
