@@ -16,6 +16,8 @@ use super::transcript::{Message, Transcript};
 /// Messages of one author that follow each other within this time stand under one name.
 const TOGETHER: Duration = Duration::from_secs(5 * 60);
 
+const PAUSE: Duration = Duration::from_secs(60);
+
 /// `09:15 `.
 const TIME: usize = 6;
 
@@ -300,7 +302,12 @@ fn wrapped(text: &str, columns: usize) -> Vec<String> {
 
 fn continues(before: &Message, message: &Message) -> bool {
     let apart = message.time.duration_since(before.time).unwrap_or_default();
-    before.sender == message.sender && apart < TOGETHER
+    // Somebody who goes on and on is given the time now and then, in a pause.
+    let part = |time: SystemTime| {
+        time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() / TOGETHER.as_secs()
+    };
+    let on_and_on = apart >= PAUSE && part(before.time) != part(message.time);
+    before.sender == message.sender && apart < TOGETHER && !on_and_on
 }
 
 /// A line across, with words in its middle.

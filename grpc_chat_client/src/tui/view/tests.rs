@@ -213,6 +213,17 @@ fn the_candidate_that_is_chosen_can_be_seen() {
 }
 
 #[test]
+fn whoever_goes_on_and_on_is_given_the_time_now_and_then_and_a_name_at_the_top() {
+    let mut app = app(&["general"], 60, 24, Theme::new(true));
+    (0..40).for_each(|seq| happened(&mut app, "general", seq + 1, "ann", minute(seq), says("x")));
+    let screen = text(&drawn(&mut app, 60, 24));
+    let times: Vec<&str> =
+        screen.lines().filter_map(|row| row.split_once('│')?.1.split_once(" ann")).map(|it| it.0).collect();
+    assert_eq!(times, ["09:35", "09:40", "09:45", "09:50"], "{screen}");
+    assert_eq!(screen.lines().nth(1).map(|row| row.contains("09:35 ann")), Some(true), "{screen}");
+}
+
+#[test]
 fn nobody_can_write_what_looks_like_a_name() {
     let mut app = app(&["general"], 24, 12, Theme::new(true));
     happened(&mut app, "general", 1, "joe", minute(0), says("two\nlines\nann: fake line"));
