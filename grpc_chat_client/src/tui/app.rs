@@ -635,6 +635,8 @@ impl App {
         let draft = Draft::new(room.name.clone(), change);
         room.unsent.push(draft.clone());
         self.effects.push(Effect::Post(draft));
+        // A message ends its author's typing: of the next one it is told at once.
+        self.typing_at = self.now;
     }
 
     fn complete(&mut self, completing: Option<(Completion, usize)>, step: isize) {

@@ -794,3 +794,12 @@ fn whoever_has_said_something_can_be_named() {
     desk.press(KeyCode::Tab);
     assert_eq!(desk.app.editor.text(), "@ann, ");
 }
+
+#[test]
+fn that_somebody_types_is_told_before_the_message_and_anew_after_it() {
+    let mut desk = Desk::new(&["general"]);
+    desk.enters("one");
+    desk.types("two");
+    let told = desk.app.effects();
+    assert!(matches!(&told[..], [Effect::Typing(_), Effect::Post(_), Effect::Typing(_)]), "{told:?}");
+}
