@@ -84,9 +84,9 @@ pub(crate) struct ConnectArgs {
 pub(crate) enum Command {
     /// Take part in a room: a screen on a terminal, lines in and out in a pipe
     Chat {
-        /// The room
+        /// The room; on a terminal, without it, those that you were in the last time
         #[arg(value_parser = room)]
-        room: String,
+        room: Option<String>,
         /// Keep nothing on disk: messages that are unsent at the end are lost
         #[arg(long)]
         no_state: bool,

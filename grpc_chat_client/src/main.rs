@@ -78,11 +78,14 @@ async fn run(args: Args, matches: &clap::ArgMatches) -> Result<(), Failure> {
         (None, Some(name)) => example::lines(&config.server, &config.tls, name).await,
         (Some(Command::Chat { room, no_state }), _) => {
             if !has_screen() {
-                return lines::run(config, &room).await;
+                let unsaid = || Failure::Usage("say which room: `chat ROOM`".to_owned());
+                return lines::run(config, &room.ok_or_else(unsaid)?).await;
             }
-            let files =
-                || Some(tui::Kept { state: settings.state_file("chat")?, rooms: settings.state_file("rooms")? });
-            tui::run(config, &room, if no_state { None } else { files() }).await
+            let files = || {
+                let rooms = settings.state_file("rooms")?.with_extension("txt");
+                Some(tui::Kept { state: settings.state_file("chat")?, rooms })
+            };
+            tui::run(config, room, if no_state { None } else { files() }).await
         }
         (Some(Command::Send { room, text, reply_to, timeout, json }), _) => {
             let timeout = Duration::from_secs(timeout.into());

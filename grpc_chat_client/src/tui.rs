@@ -6,6 +6,7 @@
 mod app;
 mod editor;
 mod messages;
+mod notices;
 mod room;
 mod slash;
 mod terminal;
@@ -15,7 +16,7 @@ mod transcript;
 mod view;
 
 use std::future::pending;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::time::Duration;
@@ -24,7 +25,8 @@ use std::{env, fs};
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use grpc_chat_client::{
-    Client, Config, Connection, Events, JoinError, OpenError, Page, Place, Start, Update, check_room, connect,
+    Client, Config, Connection, Events, JoinError, OpenError, Page, Place, Start, StateError, Update, check_room,
+    connect,
 };
 use jiff::tz::TimeZone;
 use tokio::time::Instant;
@@ -59,20 +61,31 @@ pub(crate) struct Kept {
     pub(crate) rooms: PathBuf,
 }
 
-/// Takes part in `room`, and in those of the last time, until the user leaves.
-pub(crate) async fn run(mut config: Config, room: &str, kept: Option<Kept>) -> Result<(), Failure> {
-    let mut rooms = vec![room.to_owned()];
+/// Takes part in `room`, if one is named, and in those of the last time, until the user leaves.
+pub(crate) async fn run(mut config: Config, room: Option<String>, kept: Option<Kept>) -> Result<(), Failure> {
+    let mut rooms: Vec<String> = room.into_iter().collect();
+    if let Some(kept) = &kept {
+        let named = rooms.first().cloned();
+        rooms.extend(read_rooms(&kept.rooms).into_iter().filter(|kept| Some(kept) != named.as_ref()));
+    }
+    if rooms.is_empty() {
+        return Err(Failure::Usage("say which room: `chat ROOM`; none is remembered yet".to_owned()));
+    }
     let mut warning = None;
     let (client, events) = match &kept {
         None => connect(config.clone()).await?,
         Some(kept) => {
             config.state = Some(kept.state.clone());
-            rooms.extend(read_rooms(&kept.rooms).into_iter().filter(|kept| kept != room));
             match connect(config.clone()).await {
                 Ok(connected) => connected,
                 // Another screen of this user, perhaps. This one works without.
                 Err(OpenError::State(error)) => {
-                    warning = Some(format!("messages that are unsent when you leave are lost: {error}"));
+                    warning = Some(match error {
+                        StateError::InUse(_) => {
+                            "another screen of yours keeps what is unsent; this one does not".to_owned()
+                        }
+                        error => format!("what is unsent when you leave is lost: {error}"),
+                    });
                     config.state = None;
                     connect(config.clone()).await?
                 }
@@ -88,31 +101,24 @@ pub(crate) async fn run(mut config: Config, room: &str, kept: Option<Kept>) -> R
     if let Some(warning) = warning {
         app.say(true, warning);
     }
-    let mut screen = Screen { app, client, events: Some(events), pending: FuturesUnordered::new(), over: false };
+    let kept_rooms = kept.as_ref().map(|kept| kept.rooms.clone());
+    let pending = FuturesUnordered::new();
+    let mut screen = Screen { app, client, events: Some(events), kept_rooms, pending, over: false };
+    screen.keep_rooms();
     let ended = screen.run(&mut terminal).await;
     let Screen { app, client, events, .. } = screen;
     // From here on the terminal is the user's again.
     drop(terminal);
     drop(events);
-    // Nobody waits at a prompt for a network.
+    // Nobody waits at a prompt for a network that is not there.
     let online = matches!(client.connection(), Connection::Online { .. } | Connection::Draining);
-    let grace = if online { GRACE } else { Duration::ZERO };
-    if let Some(kept) = kept {
-        let names: Vec<&str> = app.rooms.iter().map(|room| room.name.as_str()).collect();
-        if let Err(error) = write_rooms(&kept.rooms, &names) {
-            note(&format!("which rooms you are in cannot be kept: {error}"));
-        }
-        match client.close(grace).await {
-            Ok(()) if app.unsent > 0 => note(&format!("{} unsent when you left; kept, and sent next time", app.unsent)),
-            Ok(()) => {}
-            Err(why) => note(&format!("{} unsent when you left, and lost: {why}", app.unsent)),
-        }
-    } else {
-        // There is nothing to keep it in.
-        let _ = client.close(grace).await;
-        if app.unsent > 0 {
-            note(&format!("{} unsent when you left, and lost", app.unsent));
-        }
+    let sent = online && tokio::time::timeout(GRACE, client.flush()).await.is_ok_and(|sent| sent.is_ok());
+    let (unsent, grace) = if sent { (0, GRACE) } else { (app.unsent, Duration::ZERO) };
+    match client.close(grace).await {
+        _ if unsent == 0 => {}
+        Err(why) => note(&format!("{unsent} unsent when you left, and lost: {why}")),
+        Ok(()) if kept.is_some() => note(&format!("{unsent} unsent when you left; kept, and sent next time")),
+        Ok(()) => note(&format!("{unsent} unsent when you left, and lost")),
     }
     ended
 }
@@ -132,6 +138,7 @@ struct Screen {
     client: Client,
     /// `None` once the client is over: what is on the screen can still be read.
     events: Option<Events>,
+    kept_rooms: Option<PathBuf>,
     pending: FuturesUnordered<Answer>,
     over: bool,
 }
@@ -235,17 +242,14 @@ impl Screen {
                 client.leave(room).await;
                 Done::Nothing
             }),
-            Effect::Mark { room, seq } => {
-                let mut marking = Box::pin(async move {
-                    client.mark_read(room, seq).await;
-                    Done::Nothing
-                });
-                // At once, since it may be the last thing that is done; unless the client is very busy.
-                if marking.as_mut().now_or_never().is_none() {
-                    self.pending.push(marking);
-                }
-            }
-            Effect::Typing(room) => self.later(async move {
+            Effect::Keep => self.keep_rooms(),
+            // It may be the last thing that is done.
+            Effect::Mark { room, seq } => self.at_once(async move {
+                client.mark_read(room, seq).await;
+                Done::Nothing
+            }),
+            // Before the message, which goes at once.
+            Effect::Typing(room) => self.at_once(async move {
                 client.typing(room).await;
                 Done::Nothing
             }),
@@ -263,6 +267,23 @@ impl Screen {
             }),
         }
         Ok(())
+    }
+
+    /// Unless the client is very busy.
+    fn at_once(&mut self, work: impl Future<Output = Done> + 'static) {
+        let mut work = Box::pin(work);
+        if work.as_mut().now_or_never().is_none() {
+            self.pending.push(work);
+        }
+    }
+
+    /// A few bytes, and not synced: nobody waits for that.
+    fn keep_rooms(&mut self) {
+        let Some(path) = &self.kept_rooms else { return };
+        let names: Vec<&str> = self.app.rooms.iter().map(|room| room.name.as_str()).collect();
+        if let Err(error) = write_rooms(path, &names) {
+            self.app.say(true, format!("which rooms you are in cannot be kept: {error}"));
+        }
     }
 
     fn later(&mut self, work: impl Future<Output = Done> + 'static) {
@@ -315,6 +336,31 @@ fn read_rooms(path: &Path) -> Vec<String> {
 
 fn write_rooms(path: &Path, rooms: &[&str]) -> io::Result<()> {
     let new = path.with_extension("new");
-    fs::write(&new, rooms.iter().map(|room| format!("{room}\n")).collect::<String>())?;
+    let mut options = fs::OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.write(true).create(true).truncate(true).open(&new)?;
+    file.write_all(rooms.iter().map(|room| format!("{room}\n")).collect::<String>().as_bytes())?;
     fs::rename(new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rooms_are_kept_for_their_user_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sam%rooms.txt");
+        assert!(read_rooms(&path).is_empty());
+        write_rooms(&path, &["general", "team/ops"]).unwrap();
+        assert_eq!(read_rooms(&path), ["general", "team/ops"]);
+        #[cfg(unix)]
+        {
+            let permissions = fs::metadata(&path).unwrap().permissions();
+            assert_eq!(std::os::unix::fs::PermissionsExt::mode(&permissions) & 0o777, 0o600);
+        }
+        fs::write(&path, "general\n\u{1b}[2J\n//\n").unwrap();
+        assert_eq!(read_rooms(&path), ["general"]);
+    }
 }

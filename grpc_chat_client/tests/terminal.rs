@@ -18,11 +18,11 @@ fn main() -> io::Result<()> {
         }
         Some("elsewhere") => {
             let mut terminal = Terminal::take()?;
-            terminal.draw(|_| {})?;
+            terminal.draw(|_| None)?;
             let _keys = terminal::inputs()?;
             let panicked = std::thread::spawn(|| panic!("on purpose")).join();
             // Nothing more is drawn on a terminal that is not ours any more.
-            match (panicked, terminal.size(), terminal.forget(), terminal.draw(|_| {})) {
+            match (panicked, terminal.size(), terminal.forget(), terminal.draw(|_| None)) {
                 (Err(_), Ok(_), Err(_), Err(_)) => Ok(()),
                 _ => Err(io::Error::other("the terminal was drawn on after it was given back")),
             }

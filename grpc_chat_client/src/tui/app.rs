@@ -1,16 +1,21 @@
 //! What is on the screen and what keys do: told, it changes and says what is to be done. Pure.
 
+mod rooms;
+
 use std::time::Duration;
 
 use grpc_chat_client::{Change, Connection, Draft, Page, Seq, Update, sanitize};
 use jiff::tz::TimeZone;
-use ratatui::crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEventKind};
+use ratatui::crossterm::event::{
+    Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind,
+};
 use ratatui::layout::Size;
 use tokio::time::Instant;
 
 use super::editor::{Editor, Move};
 use super::messages::Look;
-use super::room::{Room, Wanted};
+use super::notices::Notices;
+use super::room::{Mode, Room, Wanted};
 use super::slash::{self, Completion, Typed};
 use super::theme::Theme;
 use super::view::{self, Areas};
@@ -18,6 +23,15 @@ use super::view::{self, Areas};
 /// How often it is told how far the user has read, and that they type.
 const MARK: Duration = Duration::from_secs(2);
 const TYPING: Duration = Duration::from_secs(3);
+
+/// Within which time a second Ctrl+C means it.
+const TWICE: Duration = Duration::from_secs(2);
+
+const NOTHING_TO_ANSWER: &str = "there is no message to answer";
+const NOTHING_TO_REACT_TO: &str = "there is no message to react to";
+
+/// Messages whose authors can be completed.
+const AUTHORS: usize = 500;
 
 /// Rows that one notch of a mouse wheel moves.
 const WHEEL: usize = 3;
@@ -41,19 +55,11 @@ pub(crate) enum Effect {
     Typing(String),
     /// List the rooms, then tell [`App::listed`].
     ListRooms,
+    /// Write down which rooms the user is in.
+    Keep,
     /// Draw everything anew, whatever the terminal shows.
     Repaint,
     Quit,
-}
-
-/// What Enter does with the composer's text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    Say,
-    Edit(Seq),
-    Reply(Seq),
-    /// Only a reaction.
-    React(Seq),
 }
 
 /// What lies over the messages.
@@ -61,13 +67,7 @@ pub(crate) enum Mode {
 pub(crate) enum Overlay {
     Help,
     Who,
-}
-
-/// One line for the user, until the next key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Notice {
-    pub(crate) text: String,
-    pub(crate) bad: bool,
+    Rooms,
 }
 
 #[derive(Debug)]
@@ -79,6 +79,8 @@ pub(crate) struct App {
     pub(crate) theme: Theme,
     pub(crate) rooms: Vec<Room>,
     pub(crate) current: usize,
+    /// How far the column of rooms is scrolled.
+    pub(crate) rooms_from: usize,
     /// Rooms that there are and that are not joined.
     pub(crate) others: Vec<String>,
     pub(crate) connection: Connection,
@@ -88,14 +90,18 @@ pub(crate) struct App {
     pub(crate) mode: Mode,
     /// What lies over the messages, and how many of its lines are above what is shown.
     pub(crate) overlay: Option<(Overlay, usize)>,
-    pub(crate) notice: Option<Notice>,
+    pub(crate) notices: Notices,
+    /// Until when the same key again ends the program.
+    quit_until: Option<Instant>,
     /// What Tab goes through, and which of it is in the composer.
     pub(crate) completion: Option<(Completion, usize)>,
+    /// The message that the same key again erases.
+    pub(crate) erasing: Option<Seq>,
     pub(crate) size: Size,
     pub(crate) now: Instant,
     /// The terminal says that it has the user's attention; many never say.
     focused: bool,
-    max_text_bytes: usize,
+    pub(crate) max_text_bytes: usize,
     mark_at: Instant,
     typing_at: Instant,
     effects: Vec<Effect>,
@@ -110,6 +116,7 @@ impl App {
             theme,
             rooms: rooms.iter().map(|room| Room::new(room)).collect(),
             current: 0,
+            rooms_from: 0,
             others: Vec::new(),
             connection: Connection::Connecting,
             retry_at: None,
@@ -117,8 +124,10 @@ impl App {
             editor: Editor::default(),
             mode: Mode::Say,
             overlay: None,
-            notice: None,
+            notices: Notices::new(now),
+            quit_until: None,
             completion: None,
+            erasing: None,
             size,
             now,
             focused: true,
@@ -150,7 +159,7 @@ impl App {
         let second = Duration::from_secs(1);
         let counting = self.retry_at.filter(|at| *at > self.now).map(|at| at.min(self.now + second));
         let marking = self.to_mark().map(|_| self.mark_at);
-        [counting, marking].into_iter().flatten().min()
+        [counting, marking, self.notices.deadline()].into_iter().flatten().min()
     }
 
     /// Time has passed.
@@ -167,17 +176,18 @@ impl App {
             Update::Joined(joined) => {
                 let Some(index) = self.index(&joined.room) else { return };
                 if let Some(why) = self.rooms[index].join(&joined) {
-                    self.say(true, format!("{}: {why}; what was here is gone", joined.room));
+                    // What an edit or an answer was about has another message in its place.
+                    let lost = index == self.current && std::mem::replace(&mut self.mode, Mode::Say) != Mode::Say;
+                    let then = if lost { "what you write is a new message" } else { "what was here is gone" };
+                    self.say(true, format!("{}: {why}; {then}", joined.room));
                 }
                 self.others.retain(|other| *other != joined.room);
             }
             Update::JoinRefused { room, why } => {
-                let lost = !self.editor.is_empty() && self.room().is_some_and(|current| current.name == room);
+                let gone = self.index(&room).filter(|_| self.rooms.len() > 1);
+                let lost = gone.is_some_and(|index| self.remove(index));
                 let kept = if lost { "; Up brings back what you were writing" } else { "" };
                 self.say(true, format!("{room} cannot be joined: {why}{kept}"));
-                if let Some(index) = self.index(&room).filter(|_| self.rooms.len() > 1) {
-                    self.remove(index);
-                }
             }
             Update::Event(event) => {
                 if let Some(index) = self.index(&event.room) {
@@ -208,10 +218,17 @@ impl App {
                     self.rooms[index].read_up_to(seq, &self.me);
                 }
             }
-            Update::Unsent(count) => self.unsent = count,
             Update::Kept(draft) => {
                 if let Some(index) = self.index(&draft.room) {
                     self.rooms[index].unsent.push(draft);
+                }
+            }
+            Update::Unsent(count) => {
+                self.unsent = count;
+                if count == 0 {
+                    // A change that changed nothing does not come back.
+                    let says = |draft: &Draft| matches!(draft.change, Change::Post { .. });
+                    self.rooms.iter_mut().for_each(|room| room.unsent.retain(says));
                 }
             }
             Update::Refused { draft, why } => self.not_taken(draft, &why.to_string()),
@@ -248,14 +265,14 @@ impl App {
         self.rooms[index].page(wanted, page);
     }
 
-    /// The rooms that there are.
-    pub(crate) fn listed(&mut self, rooms: Vec<String>) {
-        self.others = rooms;
-        self.others.retain(|other| self.rooms.iter().all(|room| room.name != *other));
+    /// Says what has happened elsewhere.
+    pub(crate) fn say(&mut self, bad: bool, text: impl Into<String>) {
+        self.notices.say(bad, text.into(), self.now);
     }
 
-    pub(crate) fn say(&mut self, bad: bool, text: impl Into<String>) {
-        self.notice = Some(Notice { text: text.into(), bad });
+    /// Says why nothing comes of what the user has just done.
+    fn answer(&mut self, text: impl Into<String>) {
+        self.notices.answer(text.into(), self.now);
     }
 
     /// To be called when all that is known has been told: asks for what the screen needs next.
@@ -263,8 +280,12 @@ impl App {
         if self.now >= self.mark_at {
             self.mark();
         }
+        self.notices.tick(self.now);
         let height = self.areas().messages.height.into();
-        let wanted = self.with_room(|room, look| room.wanted(height, look).map(|wanted| (room.name.clone(), wanted)));
+        let wanted = self.with_room(|room, look| {
+            room.lose_sight(height, look);
+            room.wanted(height, look).map(|wanted| (room.name.clone(), wanted))
+        });
         if let Some((room, wanted)) = wanted.flatten() {
             self.effects.push(Effect::Page { room, wanted });
         }
@@ -279,33 +300,73 @@ impl App {
         match input {
             Input::Key(key) if key.kind != KeyEventKind::Release => self.key(key),
             Input::Paste(text) => {
-                self.notice = None;
+                self.notices.heard(self.now);
                 self.overlay = None;
                 self.editor.paste(&text);
-                self.completion = None;
+                (self.completion, self.erasing) = (None, None);
             }
-            Input::Mouse(mouse) => {
-                let areas = self.areas();
-                let height = areas.messages.height.into();
-                match mouse.kind {
-                    MouseEventKind::ScrollUp => drop(self.with_room(|room, look| room.scroll_up(WHEEL, height, look))),
-                    MouseEventKind::ScrollDown => drop(self.with_room(|room, look| room.scroll_down(WHEEL, look))),
-                    MouseEventKind::Down(_) if areas.rooms.contains((mouse.column, mouse.row).into()) => {
-                        let row = usize::from(mouse.row - areas.rooms.y);
-                        self.click(row + view::rooms_offset(self, areas.rooms.height));
-                    }
-                    _ => {}
+            Input::Mouse(mouse) => self.mouse(mouse),
+            Input::Resize(width, height) => {
+                self.size = Size { width, height };
+                self.reveal();
+            }
+            Input::FocusGained => {
+                self.focused = true;
+                if let Some(room) = self.rooms.get_mut(self.current) {
+                    room.new_after = room.new_after.filter(|seq| room.transcript.after(*seq).next().is_some());
                 }
             }
-            Input::Resize(width, height) => self.size = Size { width, height },
-            Input::FocusGained => self.focused = true,
-            Input::FocusLost => self.focused = false,
+            Input::FocusLost => {
+                self.focused = false;
+                // What comes from now on is new when the user comes back.
+                if let Some(room) = self.rooms.get_mut(self.current).filter(|room| room.level && room.anchor.is_none())
+                {
+                    room.new_after = room.transcript.newest().map(|newest| newest.seq);
+                }
+            }
             Input::Key(_) => {}
         }
     }
 
+    fn mouse(&mut self, mouse: MouseEvent) {
+        (self.completion, self.erasing) = (None, None);
+        if let Some((overlay, from)) = self.overlay.take() {
+            self.overlay = match mouse.kind {
+                MouseEventKind::ScrollUp => Some((overlay, from.saturating_sub(WHEEL))),
+                MouseEventKind::ScrollDown => Some((overlay, from + WHEEL)),
+                MouseEventKind::Down(_) => None,
+                _ => Some((overlay, from)),
+            };
+            return;
+        }
+        let areas = self.areas();
+        let height = areas.messages.height.into();
+        let over_rooms = areas.rooms.contains((mouse.column, mouse.row).into());
+        match mouse.kind {
+            MouseEventKind::ScrollUp if over_rooms => {
+                self.rooms_from = view::shown_rooms(self, areas.rooms.height).from.saturating_sub(WHEEL);
+            }
+            MouseEventKind::ScrollDown if over_rooms => {
+                self.rooms_from = view::shown_rooms(self, areas.rooms.height).from + WHEEL;
+            }
+            MouseEventKind::ScrollUp => self.scroll_up(WHEEL, height),
+            MouseEventKind::ScrollDown => {
+                self.with_room(|room, look| room.scroll_down(WHEEL, height, look));
+            }
+            MouseEventKind::Down(_) if over_rooms => {
+                let shown = view::shown_rooms(self, areas.rooms.height);
+                let line = shown.from + usize::from(mouse.row - areas.rooms.y);
+                match line.checked_sub(shown.above.into()) {
+                    Some(line) if (shown.from..shown.upto).contains(&line) => self.click(line),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn key(&mut self, key: KeyEvent) {
-        self.notice = None;
+        self.notices.heard(self.now);
         if let Some((overlay, from)) = self.overlay.take() {
             let page = usize::from(self.size.height / 2).max(1);
             let from = match key.code {
@@ -324,14 +385,15 @@ impl App {
             self.overlay = Some((overlay, from));
             return;
         }
-        let completing = self.completion.take();
+        let (completing, erasing) = (self.completion.take(), self.erasing.take());
+        let quit_until = self.quit_until.take();
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let alt = key.modifiers.contains(KeyModifiers::ALT);
         let shift = key.modifiers.contains(KeyModifiers::SHIFT);
         let areas = self.areas();
         let (height, columns) = (usize::from(areas.messages.height), usize::from(areas.composer.width));
         let page = height.saturating_sub(2).max(1);
-        if self.selecting() && !control && !alt && self.selection_key(key.code) {
+        if self.selecting() && !control && !alt && self.selection_key(key.code, erasing, height) {
             return;
         }
         match key.code {
@@ -344,7 +406,13 @@ impl App {
             KeyCode::F(1) => self.overlay = Some((Overlay::Help, 0)),
             KeyCode::Char('?') if self.editor.is_empty() && !control && !alt => self.overlay = Some((Overlay::Help, 0)),
 
-            KeyCode::Char('c') if control && self.editor.is_empty() && self.mode == Mode::Say => self.quit(),
+            KeyCode::Char('c') if control && self.editor.is_empty() && self.mode == Mode::Say => {
+                if quit_until.is_some_and(|until| self.now < until) {
+                    return self.quit();
+                }
+                self.quit_until = Some(self.now + TWICE);
+                self.answer("Ctrl+C again to quit");
+            }
             KeyCode::Char('c') if control => {
                 self.editor.take();
                 self.mode = Mode::Say;
@@ -352,16 +420,17 @@ impl App {
             KeyCode::Char('d') if control && self.editor.is_empty() => self.quit(),
             KeyCode::Char('l') if control => self.effects.push(Effect::Repaint),
 
-            KeyCode::PageUp => drop(self.with_room(|room, look| room.scroll_up(page, height, look))),
-            KeyCode::PageDown => drop(self.with_room(|room, look| room.scroll_down(page, look))),
-            KeyCode::Up if shift => drop(self.with_room(|room, look| room.scroll_up(1, height, look))),
-            KeyCode::Down if shift => drop(self.with_room(|room, look| room.scroll_down(1, look))),
+            KeyCode::PageUp => self.scroll_up(page, height),
+            KeyCode::PageDown => drop(self.with_room(|room, look| room.scroll_down(page, height, look))),
+            KeyCode::Up if shift => self.scroll_up(1, height),
+            KeyCode::Down if shift => drop(self.with_room(|room, look| room.scroll_down(1, height, look))),
             KeyCode::End if control && !self.editor.is_empty() => self.editor.go(Move::End),
             KeyCode::End if self.editor.is_empty() => {
                 self.with_room(|room, _| room.scroll_to_end());
             }
             KeyCode::Up if control || alt => drop(self.with_room(|room, look| room.select_up(height, look))),
             KeyCode::Down if control || alt => drop(self.with_room(|room, look| room.select_down(height, look))),
+            KeyCode::Char('a') if alt => self.next_unread(),
             KeyCode::Char('n') if control => self.step(1),
             KeyCode::Char('p') if control => self.step(-1),
             KeyCode::Char(digit @ '1'..='9') if alt => self.switch(digit as usize - '1' as usize),
@@ -395,6 +464,12 @@ impl App {
         }
     }
 
+    fn scroll_up(&mut self, by: usize, height: usize) {
+        // Not only when it is time: it was seen.
+        self.mark();
+        self.with_room(|room, look| room.scroll_up(by, height, look));
+    }
+
     fn type_char(&mut self, c: char) {
         self.editor.type_char(c);
         let command = self.editor.text().starts_with('/');
@@ -410,21 +485,31 @@ impl App {
     }
 
     /// Keys for the selected message. Answers whether it was one.
-    fn selection_key(&mut self, key: KeyCode) -> bool {
-        let Some(seq) = self.room().and_then(|room| room.selected) else { return false };
+    fn selection_key(&mut self, key: KeyCode, erasing: Option<Seq>, height: usize) -> bool {
+        // It may have scrolled away since it was drawn.
+        self.with_room(|room, look| room.lose_sight(height, look));
+        let Some(room) = self.room() else { return false };
+        let Some(seq) = room.selected else { return false };
+        let message = room.transcript.get(seq);
+        let (deleted, mine) = message.map_or((true, false), |it| (it.deleted, it.sender == self.me));
         match key {
+            KeyCode::Char('r') | KeyCode::Enter if deleted => self.answer(NOTHING_TO_ANSWER),
+            KeyCode::Char('+') if deleted => self.answer(NOTHING_TO_REACT_TO),
             KeyCode::Char('r') | KeyCode::Enter => self.mode = Mode::Reply(seq),
-            KeyCode::Char('e') => self.typed(Typed::Edit(None)),
-            KeyCode::Char('d') | KeyCode::Delete => self.typed(Typed::Delete),
             KeyCode::Char('+') => self.mode = Mode::React(seq),
-            KeyCode::Up | KeyCode::Char('k') => {
-                let height = self.areas().messages.height.into();
-                self.with_room(|room, look| room.select_up(height, look));
+            KeyCode::Char('e') => self.typed(Typed::Edit(None)),
+            // A letter that erases could be the first one of a text.
+            KeyCode::Char('d') | KeyCode::Delete if mine && !deleted && erasing != Some(seq) => {
+                self.erasing = Some(seq);
             }
-            KeyCode::Down | KeyCode::Char('j') => {
-                let height = self.areas().messages.height.into();
-                self.with_room(|room, look| room.select_down(height, look));
+            KeyCode::Char('d') | KeyCode::Delete => {
+                self.typed(Typed::Delete);
+                if let Some(room) = self.rooms.get_mut(self.current).filter(|_| mine) {
+                    room.selected = None;
+                }
             }
+            KeyCode::Up | KeyCode::Char('k') => drop(self.with_room(|room, look| room.select_up(height, look))),
+            KeyCode::Down | KeyCode::Char('j') => drop(self.with_room(|room, look| room.select_down(height, look))),
             _ => return false,
         }
         true
@@ -445,11 +530,19 @@ impl App {
     fn enter(&mut self) {
         let text = self.editor.text();
         if text.trim().is_empty() {
+            if let Mode::Edit(_) = self.mode {
+                self.answer("a message needs a text; Esc gives up, and d on a message erases it");
+            }
             return;
+        }
+        if self.mode == Mode::Say
+            && let Typed::Wrong(why) = slash::parse(text)
+        {
+            return self.answer(why);
         }
         if text.len() > self.max_text_bytes {
             let (length, most) = (text.len(), self.max_text_bytes);
-            return self.say(true, format!("too long by {} bytes ({length} of at most {most})", length - most));
+            return self.answer(format!("too long by {} bytes ({length} of at most {most})", length - most));
         }
         let text = self.editor.take();
         match std::mem::replace(&mut self.mode, Mode::Say) {
@@ -478,12 +571,12 @@ impl App {
             Typed::Leave(room) => {
                 let left = room.map_or(Some(self.current), |room| self.index(&room));
                 match left {
-                    Some(_) if self.rooms.len() == 1 => self.say(true, "this is the only room; /quit leaves the chat"),
+                    Some(_) if self.rooms.len() == 1 => self.answer("this is the only room; /quit leaves the chat"),
                     Some(index) => {
                         self.effects.push(Effect::Leave(self.rooms[index].name.clone()));
                         self.remove(index);
                     }
-                    None => self.say(true, "you are not in that room"),
+                    None => self.answer("you are not in that room"),
                 }
             }
             Typed::Edit(text) => match (self.room().and_then(mine), text) {
@@ -493,43 +586,62 @@ impl App {
                     self.editor.set(&text.unwrap_or_default());
                     self.mode = Mode::Edit(seq);
                 }
-                (None, _) => self.say(true, "there is no message of yours to edit here"),
+                (None, _) => self.not_mine("edit"),
             },
             Typed::Delete => match self.room().and_then(mine) {
                 Some(seq) => self.post(Change::Delete { seq }),
-                None => self.say(true, "there is no message of yours to delete here"),
+                None => self.not_mine("delete"),
             },
             Typed::React(reaction) => match self.room().and_then(any) {
                 Some(seq) => self.react(seq, &reaction),
-                None => self.say(true, "there is no message to react to"),
+                None => self.answer(NOTHING_TO_REACT_TO),
             },
             Typed::Reply(text) => match self.room().and_then(any) {
                 Some(seq) => self.post(Change::Post { text, reply_to: Some(seq) }),
-                None => self.say(true, "there is no message to answer"),
+                None => self.answer(NOTHING_TO_ANSWER),
             },
             Typed::Who => self.overlay = Some((Overlay::Who, 0)),
-            Typed::Rooms => self.effects.push(Effect::ListRooms),
+            Typed::Rooms => {
+                self.effects.push(Effect::ListRooms);
+                self.overlay = Some((Overlay::Rooms, 0));
+            }
             Typed::Help => self.overlay = Some((Overlay::Help, 0)),
             Typed::Quit => self.quit(),
-            Typed::Wrong(why) => self.say(true, why),
+            Typed::Wrong(why) => self.answer(why),
+        }
+    }
+
+    /// Why there is nothing to do this to.
+    fn not_mine(&mut self, what: &str) {
+        let selected = self.room().and_then(|room| room.transcript.get(room.selected?)).map(|it| it.deleted);
+        match selected {
+            Some(true) => self.answer("that message is deleted"),
+            Some(false) => self.answer("that message is not yours"),
+            None => self.answer(format!("there is no message of yours to {what} here")),
         }
     }
 
     /// The same reaction again takes it back.
     fn react(&mut self, seq: Seq, reaction: &str) {
-        let message = self.room().and_then(|room| room.transcript.get(seq));
-        let users = message.and_then(|message| message.reactions.get(reaction));
-        let remove = users.is_some_and(|users| users.contains(&self.me));
+        let Some(room) = self.room() else { return };
+        let users = room.transcript.get(seq).and_then(|message| message.reactions.get(reaction));
+        let there = users.is_some_and(|users| users.contains(&self.me));
+        // The last one that is on its way counts.
+        let on_its_way = room.unsent.iter().rev().find_map(|draft| match &draft.change {
+            Change::React { seq: of, reaction: other, remove } if *of == seq && other == reaction => Some(!remove),
+            _ => None,
+        });
+        let remove = on_its_way.unwrap_or(there);
         self.post(Change::React { seq, reaction: reaction.to_owned(), remove });
     }
 
     fn post(&mut self, change: Change) {
         let Some(room) = self.rooms.get_mut(self.current) else { return };
         let draft = Draft::new(room.name.clone(), change);
-        if matches!(draft.change, Change::Post { .. }) {
-            room.unsent.push(draft.clone());
-        }
+        room.unsent.push(draft.clone());
         self.effects.push(Effect::Post(draft));
+        // A message ends its author's typing: of the next one it is told at once.
+        self.typing_at = self.now;
     }
 
     fn complete(&mut self, completing: Option<(Completion, usize)>, step: isize) {
@@ -540,8 +652,14 @@ impl App {
                 (completion, next)
             }
             None => {
+                if self.editor.before_cursor().starts_with("/join ") {
+                    // There may be others by now.
+                    self.effects.push(Effect::ListRooms);
+                }
                 let room = self.room();
                 let present = room.into_iter().flat_map(|room| room.present.iter().map(String::as_str));
+                let said = room.into_iter().flat_map(|room| room.transcript.messages().rev().take(AUTHORS));
+                let present = present.chain(said.map(|message| message.sender.as_str()));
                 let others = self.others.iter().map(String::as_str);
                 let rooms = self.rooms.iter().map(|room| room.name.as_str()).chain(others);
                 match slash::complete(self.editor.before_cursor(), present, rooms) {
@@ -557,71 +675,6 @@ impl App {
         }
     }
 
-    fn click(&mut self, row: usize) {
-        match row.checked_sub(self.rooms.len()) {
-            None => self.switch(row),
-            // Below the joined rooms there is a line, then the others.
-            Some(below) => {
-                if let Some(other) = below.checked_sub(1).and_then(|index| self.others.get(index)).cloned() {
-                    self.join(&other);
-                }
-            }
-        }
-    }
-
-    fn join(&mut self, room: &str) {
-        if let Some(index) = self.index(room) {
-            return self.switch(index);
-        }
-        self.others.retain(|other| other != room);
-        self.rooms.push(Room::new(room));
-        self.effects.push(Effect::Join(room.to_owned()));
-        self.switch(self.rooms.len() - 1);
-    }
-
-    fn step(&mut self, by: isize) {
-        let count = self.rooms.len();
-        if count > 0 {
-            self.switch((self.current + count).saturating_add_signed(by) % count);
-        }
-    }
-
-    fn switch(&mut self, index: usize) {
-        if index >= self.rooms.len() || index == self.current {
-            return;
-        }
-        // Not only when it is time: it was seen.
-        self.mark();
-        if let Some(left) = self.rooms.get_mut(self.current) {
-            (left.selected, left.new_after) = (None, None);
-        }
-        if self.mode != Mode::Say {
-            self.mode = Mode::Say;
-            self.editor.take();
-        }
-        self.current = index;
-        self.rooms[index].enter();
-    }
-
-    fn remove(&mut self, index: usize) {
-        let left = self.rooms.remove(index);
-        if index == self.current {
-            // It was written for the room that is gone, and is not to be said in the next one.
-            self.mode = Mode::Say;
-            self.editor.take();
-        }
-        if left.joined {
-            self.others.push(left.name);
-            self.others.sort();
-        }
-        if self.current > index || self.current == self.rooms.len() {
-            self.current = self.current.saturating_sub(1);
-        }
-        if let Some(room) = self.rooms.get_mut(self.current) {
-            room.enter();
-        }
-    }
-
     fn quit(&mut self) {
         self.mark();
         self.effects.push(Effect::Quit);
@@ -634,6 +687,7 @@ impl App {
                 user.clone_into(&mut self.me);
                 self.max_text_bytes = *max_text_bytes;
                 self.effects.push(Effect::ListRooms);
+                self.rooms.iter_mut().for_each(|room| room.failed = false);
             }
             Connection::Waiting { retry_in, .. } => self.retry_at = Some(self.now + *retry_in),
             Connection::Lost(why) => {
@@ -645,6 +699,7 @@ impl App {
         if !matches!(connection, Connection::Online { .. }) {
             for room in &mut self.rooms {
                 room.typing.clear();
+                (room.present, room.count) = (Vec::new(), 0);
             }
         }
         self.connection = connection;
@@ -675,11 +730,25 @@ impl App {
     /// The current room, and how it is looked at.
     fn with_room<T>(&mut self, change: impl FnOnce(&mut Room, &Look<'_>) -> T) -> Option<T> {
         let width = self.areas().messages.width.into();
-        let Self { rooms, current, me, zone, theme, .. } = self;
+        let Self { rooms, current, me, zone, theme, connection, .. } = self;
         let room = rooms.get_mut(*current)?;
-        let look = Look { width, me, zone, theme: *theme, new_after: room.new_after, selected: room.selected };
-        Some(change(room, &look))
+        let (new_after, selected) = (room.new_after, room.selected);
+        let (older, beginning) = (older(connection, room), beginning(room));
+        Some(change(room, &Look { width, me, zone, theme: *theme, new_after, selected, older, beginning }))
     }
+}
+
+/// What there is to say about messages that are older than those held.
+pub(crate) fn older(connection: &Connection, room: &Room) -> &'static str {
+    match connection {
+        Connection::Online { .. } if room.failed => "older messages could not be read",
+        Connection::Online { .. } => "reading older messages",
+        _ => "older messages cannot be read while offline",
+    }
+}
+
+pub(crate) fn beginning(room: &Room) -> &'static str {
+    if room.anew { "the history begins anew" } else { "the beginning" }
 }
 
 #[cfg(test)]

@@ -30,13 +30,28 @@ pub(crate) struct Editor {
     rows: Rows,
 }
 
+/// A text put aside, to go on with it later.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Aside {
+    text: String,
+    cursor: usize,
+    undo: VecDeque<(String, usize)>,
+}
+
+impl Aside {
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
 /// The text's rows in a certain width.
 #[derive(Clone, Debug, Default)]
 struct Rows {
     width: usize,
     /// In bytes of the text.
     rows: Vec<std::ops::Range<usize>>,
-    fresh: bool,
+    /// Where the first line begins that was changed since, if any was.
+    changed: Option<usize>,
 }
 
 /// Where to go.
@@ -86,8 +101,9 @@ impl Editor {
     /// Replaces the bytes before the cursor, as completing a word does.
     pub(crate) fn replace_before_cursor(&mut self, bytes: usize, with: &str) {
         self.remember_for_undo();
-        self.text.replace_range(self.cursor - bytes..self.cursor, "");
-        self.cursor -= bytes;
+        let from = self.text.floor_char_boundary(self.cursor.saturating_sub(bytes));
+        self.text.replace_range(from..self.cursor, "");
+        self.cursor = from;
         self.put(with);
     }
 
@@ -97,8 +113,20 @@ impl Editor {
         self.remember(text.clone());
         self.cursor = 0;
         self.undo.clear();
-        self.changed();
+        self.changed(0);
         text
+    }
+
+    /// Leaves the text for another, or for none.
+    pub(crate) fn exchange(&mut self, other: Aside) -> Aside {
+        let aside = Aside {
+            text: std::mem::replace(&mut self.text, other.text),
+            cursor: std::mem::replace(&mut self.cursor, other.cursor),
+            undo: std::mem::replace(&mut self.undo, other.undo),
+        };
+        self.recalled = None;
+        self.changed(0);
+        aside
     }
 
     /// Another text, with the cursor at its end.
@@ -106,7 +134,7 @@ impl Editor {
         self.remember_for_undo();
         text.clone_into(&mut self.text);
         self.cursor = self.text.len();
-        self.changed();
+        self.changed(0);
     }
 
     pub(crate) fn remember(&mut self, text: String) {
@@ -121,7 +149,7 @@ impl Editor {
     pub(crate) fn undo(&mut self) {
         if let Some((text, cursor)) = self.undo.pop_back() {
             (self.text, self.cursor) = (text, cursor);
-            self.changed();
+            self.changed(0);
         }
     }
 
@@ -141,7 +169,7 @@ impl Editor {
             self.remember_for_undo();
             self.text.replace_range(from..upto, "");
             self.cursor = from;
-            self.settle();
+            self.settle(from);
         }
     }
 
@@ -167,7 +195,7 @@ impl Editor {
     pub(crate) fn down(&mut self, columns: usize) {
         let (row, column) = self.cursor_cell(columns);
         let column = self.column.unwrap_or(column);
-        if row + 1 < self.rows(columns) {
+        if row + 1 < self.rows.rows.len() {
             self.cursor = self.at(row + 1, column);
             self.column = Some(column);
         } else if self.recalled.is_some() {
@@ -175,10 +203,17 @@ impl Editor {
         }
     }
 
-    /// How many rows the text has in this width.
-    pub(crate) fn rows(&mut self, columns: usize) -> usize {
-        self.lay_out(columns);
-        self.rows.rows.len()
+    /// How many rows the text has in this width, or `most` if there are more.
+    pub(crate) fn rows(&self, columns: usize, most: usize) -> usize {
+        let mut rows = 0;
+        // Not all of it is laid out for that: it is asked for each key, and texts can be long.
+        for line in self.text.split('\n') {
+            rows += wrap(line, columns).len();
+            if rows >= most {
+                return most;
+            }
+        }
+        rows
     }
 
     /// Some of its rows.
@@ -197,17 +232,18 @@ impl Editor {
     }
 
     fn put(&mut self, text: &str) {
-        self.text.insert_str(self.cursor, text);
+        let at = self.cursor;
+        self.text.insert_str(at, text);
         self.cursor += text.len();
-        self.settle();
+        self.settle(at);
     }
 
     /// What was put in or taken out may have joined the cells around it.
-    fn settle(&mut self) {
+    fn settle(&mut self, at: usize) {
         while !self.is_edge(self.cursor) {
             self.cursor += 1;
         }
-        self.changed();
+        self.changed(at);
     }
 
     fn is_edge(&self, at: usize) -> bool {
@@ -219,8 +255,11 @@ impl Editor {
             }
     }
 
-    fn changed(&mut self) {
-        (self.column, self.typing, self.rows.fresh) = (None, false, false);
+    /// The text is another one from there on.
+    fn changed(&mut self, at: usize) {
+        (self.column, self.typing) = (None, false);
+        let line = self.text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        self.rows.changed = Some(self.rows.changed.map_or(line, |before| before.min(line)));
     }
 
     fn remember_for_undo(&mut self) {
@@ -279,12 +318,14 @@ impl Editor {
     }
 
     fn lay_out(&mut self, columns: usize) {
-        if self.rows.fresh && self.rows.width == columns {
-            return;
-        }
-        let mut rows = Vec::new();
-        let mut start = 0;
-        for line in self.text.split_inclusive('\n') {
+        let mut start = match self.rows.changed {
+            _ if self.rows.width != columns || self.rows.rows.is_empty() => 0,
+            Some(line) => line,
+            None => return,
+        };
+        let mut rows = std::mem::take(&mut self.rows.rows);
+        rows.truncate(rows.partition_point(|row| row.start < start));
+        for line in self.text[start..].split_inclusive('\n') {
             let content = line.trim_end_matches('\n');
             let wrapped = wrap(content, columns);
             let last = wrapped.len() - 1;
@@ -298,7 +339,7 @@ impl Editor {
         if self.text.is_empty() || self.text.ends_with('\n') {
             rows.push(start..start);
         }
-        self.rows = Rows { width: columns, rows, fresh: true };
+        self.rows = Rows { width: columns, rows, changed: None };
     }
 }
 
@@ -366,7 +407,7 @@ mod tests {
     #[test]
     fn rows_wrap_and_the_cursor_is_where_it_is_drawn() {
         let mut editor = typed("hello there\nyou");
-        assert_eq!(editor.rows(6), 3);
+        assert_eq!((editor.rows(6, 9), editor.rows(6, 2)), (3, 2));
         assert_eq!(editor.visible(6, 0, 9), ["hello ", "there", "you"]);
         assert_eq!(editor.cursor_cell(6), (2, 3));
         editor.up(6);
@@ -405,6 +446,30 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_is_put_aside_comes_back_with_its_cursor_and_what_can_be_undone() {
+        let mut editor = typed("one two");
+        editor.go(Move::WordLeft);
+        let aside = editor.exchange(Aside::default());
+        assert!(editor.is_empty());
+        editor.undo();
+        assert!(editor.is_empty(), "it is another text");
+        editor.set("three");
+        editor.exchange(aside);
+        assert_eq!((editor.text(), editor.before_cursor()), ("one two", "one "));
+        editor.undo();
+        assert_eq!(editor.text(), "one");
+    }
+
+    #[test]
+    fn what_is_replaced_before_the_cursor_is_never_more_than_there_is() {
+        let mut editor = typed("é");
+        editor.replace_before_cursor(1, "x");
+        assert_eq!(editor.text(), "x");
+        editor.replace_before_cursor(9, "y");
+        assert_eq!(editor.text(), "y");
+    }
+
+    #[test]
     fn undo_goes_back_word_by_word() {
         let mut editor = typed("one two");
         editor.undo();
@@ -435,7 +500,10 @@ mod tests {
                 }
                 assert!(editor.is_edge(editor.cursor), "{:?} at {}", editor.text, editor.cursor);
                 let (row, column) = editor.cursor_cell(5);
-                assert!(row < editor.rows(5) && column < 5);
+                assert!(row < editor.rows(5, usize::MAX) && column < 5);
+                let mut anew = Editor::default();
+                anew.set(&editor.text);
+                assert_eq!(editor.visible(5, 0, 99), anew.visible(5, 0, 99), "what is laid out bit by bit");
             }
         }
     }

@@ -16,11 +16,15 @@ use super::transcript::{Message, Transcript};
 /// Messages of one author that follow each other within this time stand under one name.
 const TOGETHER: Duration = Duration::from_secs(5 * 60);
 
+const PAUSE: Duration = Duration::from_secs(60);
+
 /// `09:15 `.
 const TIME: usize = 6;
 
-/// Below this width there is no room for columns.
+/// Below this width there is no room for columns: a name has a row of its own, and what is said stands further in, so
+/// that nobody can write what looks like a name.
 const NARROW: usize = 30;
+const INDENT: usize = 2;
 
 /// What rows depend on, beside the message.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +36,10 @@ pub(crate) struct Look<'a> {
     /// A line is drawn above the first message after this one.
     pub(crate) new_after: Option<Seq>,
     pub(crate) selected: Option<Seq>,
+    /// What is said in place of messages that are older than those held.
+    pub(crate) older: &'static str,
+    /// And above the first one of all.
+    pub(crate) beginning: &'static str,
 }
 
 /// The lowest row that is shown: a message, and which of its rows.
@@ -49,7 +57,13 @@ pub(crate) fn rows(message: &Message, transcript: &Transcript, look: &Look<'_>) 
     let new_from_here = look.new_after.is_some_and(|seq| message.seq > seq && before.is_none_or(|it| it.seq <= seq));
     let mut rows = Vec::new();
     if new_day {
-        rows.push(rule(&day.map_or_else(String::new, day_text), look.width, look.theme.faint()));
+        let day = day.map_or_else(String::new, day_text);
+        let words = match (before, transcript.older()) {
+            (None, Some(_)) => look.older.to_owned(),
+            (None, None) => format!("{} · {day}", look.beginning),
+            (Some(_), _) => day,
+        };
+        rows.push(rule(&words, look.width, look.theme.faint()));
     }
     if new_from_here {
         rows.push(rule("new", look.width, look.theme.news()));
@@ -66,8 +80,12 @@ pub(crate) fn rows(message: &Message, transcript: &Transcript, look: &Look<'_>) 
             }
         }
     }
-    for (index, mut line) in body.into_iter().enumerate() {
-        let head = if index == 0 && !continues { columns.head(message, look) } else { columns.no_head() };
+    let mut head = (!continues).then(|| columns.head(message, look));
+    if columns.name == 0 {
+        rows.extend(head.take().map(Line::from));
+    }
+    for mut line in body {
+        let head = head.take().unwrap_or_else(|| columns.no_head());
         line.spans.splice(0..0, head);
         rows.push(line);
     }
@@ -110,11 +128,21 @@ pub(crate) fn visible(
     }
     upwards.truncate(height);
     upwards.reverse();
+    // Who speaks is seen, and when, though that has scrolled away.
+    let columns = Columns::of(look.width);
+    if columns.name > 0
+        && let Some((seq, top)) = upwards.first_mut()
+        && let Some(message) = transcript.get(*seq)
+        && top.spans.starts_with(&columns.no_head())
+    {
+        top.spans.splice(0..1, columns.head(message, look));
+    }
     upwards
 }
 
 /// The anchor so many rows further up; the first row of all if there are not so many.
 pub(crate) fn up(transcript: &Transcript, anchor: Anchor, by: usize, look: &Look<'_>) -> Anchor {
+    let anchor = on_a_row(transcript, anchor, look);
     let Some(mut left) = by.checked_sub(anchor.row) else { return Anchor { row: anchor.row - by, ..anchor } };
     let mut top = Anchor { row: 0, ..anchor };
     for message in transcript.back_from(anchor.seq.saturating_sub(1)) {
@@ -131,6 +159,7 @@ pub(crate) fn up(transcript: &Transcript, anchor: Anchor, by: usize, look: &Look
 /// The anchor so many rows further down, and how many rows there were not.
 pub(crate) fn down(transcript: &Transcript, anchor: Anchor, by: usize, look: &Look<'_>) -> (Anchor, usize) {
     let Some(message) = transcript.get(anchor.seq) else { return (anchor, by) };
+    let anchor = on_a_row(transcript, anchor, look);
     let below = rows(message, transcript, look).len().saturating_sub(anchor.row + 1);
     let Some(mut left) = by.checked_sub(below).filter(|left| *left > 0) else {
         return (Anchor { row: anchor.row + by, ..anchor }, 0);
@@ -145,6 +174,12 @@ pub(crate) fn down(transcript: &Transcript, anchor: Anchor, by: usize, look: &Lo
         }
     }
     (bottom, left)
+}
+
+/// In another width, or with another text, the message may have fewer rows than it had.
+fn on_a_row(transcript: &Transcript, anchor: Anchor, look: &Look<'_>) -> Anchor {
+    let count = transcript.get(anchor.seq).map_or(0, |message| rows(message, transcript, look).len());
+    Anchor { row: anchor.row.min(count.saturating_sub(1)), ..anchor }
 }
 
 /// The last row of the newest message.
@@ -164,27 +199,25 @@ struct Columns {
 impl Columns {
     fn of(width: usize) -> Self {
         if width < NARROW {
-            return Self { name: 0, text: width.max(1) };
+            return Self { name: 0, text: width.saturating_sub(INDENT).max(1) };
         }
         let name = (width / 6).clamp(7, 13);
         Self { name, text: width - TIME - name }
     }
 
     fn head(self, message: &Message, look: &Look<'_>) -> Vec<Span<'static>> {
-        if self.name == 0 {
-            return Vec::new();
-        }
         let time = Span::styled(format!("{:<TIME$}", clock(message.time, look.zone)), look.theme.faint());
         vec![time, Span::styled(self.name_text(&message.sender), look.theme.author(&message.sender))]
     }
 
     fn no_head(self) -> Vec<Span<'static>> {
-        if self.name == 0 { Vec::new() } else { vec![Span::raw(" ".repeat(TIME + self.name))] }
+        vec![Span::raw(" ".repeat(if self.name == 0 { INDENT } else { TIME + self.name }))]
     }
 
     fn name_text(self, name: &str) -> String {
         let name = clean(name);
-        let name = cut(&name, self.name - 1);
+        let columns = if self.name == 0 { (self.text + INDENT).saturating_sub(TIME) } else { self.name - 1 };
+        let name = cut(&name, columns);
         format!("{name}{}", " ".repeat(self.name.saturating_sub(width(&name))))
     }
 }
@@ -203,9 +236,7 @@ fn body(message: &Message, transcript: &Transcript, columns: usize, look: &Look<
     if message.deleted {
         rows.push(Line::styled("message deleted", theme.faint().add_modifier(Modifier::ITALIC)));
     } else {
-        let narrow = Columns::of(look.width).name == 0;
-        let text = if narrow { format!("{}: {}", message.sender, message.text) } else { message.text.clone() };
-        rows.extend(wrapped(&text, columns).into_iter().map(|row| Line::from(marked(&row, look))));
+        rows.extend(wrapped(&message.text, columns).into_iter().map(|row| Line::from(marked(&row, look.me, theme))));
         if message.edited
             && let Some(last) = rows.last_mut()
         {
@@ -228,19 +259,22 @@ fn body(message: &Message, transcript: &Transcript, columns: usize, look: &Look<
 }
 
 /// A row with what is said to this user made visible.
-fn marked(row: &str, look: &Look<'_>) -> Vec<Span<'static>> {
-    let mention = format!("@{}", look.me);
+fn marked(row: &str, me: &str, theme: Theme) -> Vec<Span<'static>> {
+    let mention = format!("@{me}");
     let part_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    // What ends a sentence could be part of a name, too.
+    let ends =
+        |after: &str| !after.trim_start_matches(['.', '_', '-']).starts_with(|c: char| c.is_ascii_alphanumeric());
     let mut spans = Vec::new();
     let mut rest = row;
     let mut plain = String::new();
     while let Some(at) = rest.find(&mention) {
         let (before, after) = (&rest[..at], &rest[at + mention.len()..]);
         plain.push_str(before);
-        let whole = !before.ends_with(part_of_name) && !after.starts_with(part_of_name);
+        let whole = !before.ends_with(part_of_name) && ends(after);
         if whole {
             spans.push(Span::raw(std::mem::take(&mut plain)));
-            spans.push(Span::styled(mention.clone(), look.theme.news()));
+            spans.push(Span::styled(mention.clone(), theme.news()));
         } else {
             plain.push_str(&mention);
         }
@@ -253,9 +287,7 @@ fn marked(row: &str, look: &Look<'_>) -> Vec<Span<'static>> {
 
 /// Whether a text speaks to somebody.
 pub(crate) fn mentions(text: &str, user: &str) -> bool {
-    let theme = Theme::new(false);
-    let look = Look { width: 1, me: user, zone: &TimeZone::UTC, theme, new_after: None, selected: None };
-    marked(text, &look).len() > 1
+    marked(text, user, Theme::new(false)).len() > 1
 }
 
 /// All lines of a text as rows.
@@ -270,7 +302,12 @@ fn wrapped(text: &str, columns: usize) -> Vec<String> {
 
 fn continues(before: &Message, message: &Message) -> bool {
     let apart = message.time.duration_since(before.time).unwrap_or_default();
-    before.sender == message.sender && apart < TOGETHER
+    // Somebody who goes on and on is given the time now and then, in a pause.
+    let part = |time: SystemTime| {
+        time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() / TOGETHER.as_secs()
+    };
+    let on_and_on = apart >= PAUSE && part(before.time) != part(message.time);
+    before.sender == message.sender && apart < TOGETHER && !on_and_on
 }
 
 /// A line across, with words in its middle.
@@ -298,5 +335,20 @@ fn clock(time: SystemTime, zone: &TimeZone) -> String {
     match Timestamp::try_from(time) {
         Ok(time) => time.to_zoned_datetime(zone.clone()).strftime("%H:%M").to_string(),
         Err(_) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_mention_whatever_ends_the_sentence() {
+        for text in ["@sam", "ask @sam.", "@sam...", "@sam-", "(@sam)", "@sam, @ann", "@sam_\n"] {
+            assert!(mentions(text, "sam"), "{text}");
+        }
+        for text in ["@samantha", "@sam.smith", "@sam-2", "a@sam", "sam", "@sam._x"] {
+            assert!(!mentions(text, "sam"), "{text}");
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! One room on the screen: what happened in it, where it is scrolled to, and what of it is new. Pure.
 
-use grpc_chat_client::{Body, Draft, Event, Joined, Page, Seq, Verdict};
+use grpc_chat_client::{Body, Draft, Event, Joined, Page, ResetReason, Seq, Verdict};
 
+use super::editor::Aside;
 use super::messages::{self, Anchor, Look, mentions};
-use super::transcript::{End, Transcript};
+use super::transcript::{End, Message, Transcript};
 
 #[derive(Debug)]
 pub(crate) struct Room {
@@ -15,6 +16,9 @@ pub(crate) struct Room {
     pub(crate) present: Vec<String>,
     pub(crate) count: u32,
     pub(crate) typing: Vec<String>,
+    /// What was being written when the user went to another room, and what for.
+    pub(crate) aside: Aside,
+    pub(crate) mode: Mode,
     /// Own drafts that have not come back as events, oldest first.
     pub(crate) unsent: Vec<Draft>,
     /// Messages of others that this user has not read, and whether there are more than were looked at.
@@ -27,6 +31,10 @@ pub(crate) struct Room {
     pub(crate) read: Seq,
     /// The furthest mark that was asked for.
     pub(crate) marked: Seq,
+    /// The life of the history.
+    epoch: u64,
+    /// Its history has begun anew while this user was there.
+    pub(crate) anew: bool,
     /// It was joined at least once.
     pub(crate) joined: bool,
     /// All that was missed has come.
@@ -35,6 +43,16 @@ pub(crate) struct Room {
     pub(crate) paging: bool,
     /// The last one could not be read. It is not asked for again until the user does something.
     pub(crate) failed: bool,
+}
+
+/// What Enter does with the composer's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Say,
+    Edit(Seq),
+    Reply(Seq),
+    /// Only a reaction.
+    React(Seq),
 }
 
 /// A page that is wanted.
@@ -54,6 +72,8 @@ impl Room {
             present: Vec::new(),
             count: 0,
             typing: Vec::new(),
+            aside: Aside::default(),
+            mode: Mode::Say,
             unsent: Vec::new(),
             unread: 0,
             more_unread: false,
@@ -61,6 +81,8 @@ impl Room {
             new_after: None,
             read: 0,
             marked: 0,
+            epoch: 0,
+            anew: false,
             joined: false,
             level: false,
             paging: false,
@@ -73,9 +95,13 @@ impl Room {
         self.level = false;
         let first = !std::mem::replace(&mut self.joined, true);
         let reset = match joined.verdict {
-            Verdict::Reset(why) => Some(why.to_string()),
+            Verdict::Reset(why) => Some(why),
+            // Whatever it is called: seqs mean other messages now.
+            _ if !first && joined.epoch != self.epoch => Some(ResetReason::Epoch),
             _ => None,
         };
+        self.epoch = joined.epoch;
+        self.anew |= reset == Some(ResetReason::Epoch);
         if first || reset.is_some() {
             let complete = joined.start < joined.oldest.max(1);
             self.transcript = Transcript::starting(joined.start, complete);
@@ -88,23 +114,46 @@ impl Room {
         if reset.is_some() {
             // They were sent to the history that is gone, or will come from the new one.
             self.unsent.clear();
+            self.mode = Mode::Say;
         }
         self.read = self.read.max(joined.read);
-        reset
+        reset.map(|why| why.to_string())
     }
 
     pub(crate) fn event(&mut self, event: Event, me: &str) {
         self.unsent.retain(|draft| draft.id != event.id);
-        if let Body::Posted { text, erased: false, .. } = &event.body
-            && event.sender != me
-            && event.seq > self.read
-        {
-            self.unread += 1;
-            self.mentioned |= mentions(text, me);
+        let mut erased = false;
+        match &event.body {
+            Body::Posted { text, reply_to, erased: false } if event.sender != me && event.seq > self.read => {
+                self.unread += 1;
+                self.mentioned |= self.speaks_to(text, *reply_to, me);
+            }
+            Body::Deleted { seq } | Body::Edited { seq, erased: true, .. } => {
+                erased = self.news(me).any(|message| message.seq == *seq);
+            }
+            _ => {}
         }
         self.typing.retain(|user| *user != event.sender);
         self.transcript.live(event);
+        if erased {
+            self.unread = self.unread.saturating_sub(1);
+            self.mentioned = self.is_spoken_to(me);
+        }
         self.trim();
+    }
+
+    /// What others have said and this user has not read, as far as it is held.
+    fn news(&self, me: &str) -> impl Iterator<Item = &Message> {
+        self.transcript.after(self.read).filter(move |message| message.sender != me && !message.deleted)
+    }
+
+    fn is_spoken_to(&self, me: &str) -> bool {
+        self.news(me).any(|it| self.speaks_to(&it.text, it.reply_to, me))
+    }
+
+    /// Whether a text is said to this user.
+    fn speaks_to(&self, text: &str, reply_to: Option<Seq>, me: &str) -> bool {
+        mentions(text, me) || reply_to.and_then(|seq| self.transcript.get(seq)).is_some_and(|it| it.sender == me)
     }
 
     /// This user has read further, here or elsewhere.
@@ -114,9 +163,8 @@ impl Room {
         }
         self.read = seq;
         self.more_unread = false;
-        let unread = self.transcript.after(seq).filter(|message| message.sender != me && !message.deleted);
-        (self.unread, self.mentioned) =
-            unread.fold((0, false), |(count, spoken), it| (count + 1, spoken || mentions(&it.text, me)));
+        self.unread = self.news(me).count();
+        self.mentioned = self.is_spoken_to(me);
     }
 
     /// The user looks at the room: what is unread is marked as new.
@@ -171,13 +219,25 @@ impl Room {
         if self.anchor == messages::bottom(&self.transcript, look) && self.transcript.newer().is_none() {
             self.anchor = None;
         }
+        self.lose_sight(height, look);
     }
 
-    pub(crate) fn scroll_down(&mut self, by: usize, look: &Look<'_>) {
+    pub(crate) fn scroll_down(&mut self, by: usize, height: usize, look: &Look<'_>) {
         let Some(anchor) = self.anchor else { return };
         let (lowered, beyond) = messages::down(&self.transcript, anchor, by, look);
         let at_the_end = beyond > 0 || Some(lowered) == messages::bottom(&self.transcript, look);
         self.anchor = if at_the_end && self.transcript.newer().is_none() { None } else { Some(lowered) };
+        self.lose_sight(height, look);
+    }
+
+    /// What cannot be seen is not selected: nobody would know what the next key is about.
+    pub(crate) fn lose_sight(&mut self, height: usize, look: &Look<'_>) {
+        let Some(seq) = self.selected else { return };
+        let bottom = self.anchor.or_else(|| messages::bottom(&self.transcript, look));
+        let shown = bottom.map(|bottom| messages::visible(&self.transcript, bottom, height, look)).unwrap_or_default();
+        if shown.iter().all(|(of, _)| *of != seq) {
+            self.selected = None;
+        }
     }
 
     /// To the newest message. It may have to be read again.
@@ -212,7 +272,7 @@ impl Room {
         self.selected = self.transcript.after(seq).next().map(|message| message.seq);
         match self.selected {
             Some(seq) => self.show(seq, height, look),
-            None => self.scroll_down(1, look),
+            None => self.scroll_down(1, height, look),
         }
     }
 
@@ -235,7 +295,7 @@ impl Room {
     }
 
     /// The message that a command is about: the one selected, or the last one that fits.
-    pub(crate) fn meant(&self, fits: impl Fn(&super::transcript::Message) -> bool) -> Option<Seq> {
+    pub(crate) fn meant(&self, fits: impl Fn(&Message) -> bool) -> Option<Seq> {
         match self.selected {
             Some(seq) => self.transcript.get(seq).filter(|message| fits(message)).map(|message| message.seq),
             None => self.transcript.messages().rev().find(|message| fits(message)).map(|message| message.seq),

@@ -1,6 +1,10 @@
 //! What begins with a slash, and what Tab makes of the beginning of a word. Pure.
 
+use std::collections::HashSet;
+
 use grpc_chat_client::check_room;
+
+use super::text::cut;
 
 /// Something typed into the composer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +37,7 @@ pub(crate) const COMMANDS: [(&str, &str, &str); 10] = [
     ("/react", "EMOJI", "react to the selected message, or the last one; again to take it back"),
     ("/reply", "TEXT", "answer the selected message, or the last one"),
     ("/who", "", "who is here"),
-    ("/rooms", "", "look for rooms again"),
+    ("/rooms", "", "which rooms there are, and what is unread"),
     ("/help", "", "keys and commands"),
     ("/quit", "", "leave the chat; what is unsent is kept"),
 ];
@@ -67,7 +71,7 @@ pub(crate) fn parse(text: &str) -> Typed {
         "rooms" => Typed::Rooms,
         "help" => Typed::Help,
         "quit" => Typed::Quit,
-        _ => Typed::Wrong(format!("there is no /{name}; /help tells what there is, and // begins a text with a slash")),
+        _ => Typed::Wrong(format!("there is no /{}; see /help, or begin with // to say it", cut(name, 20))),
     }
 }
 
@@ -87,8 +91,9 @@ pub(crate) fn complete<'a>(
 ) -> Option<Completion> {
     let word = before_cursor.rsplit(char::is_whitespace).next().unwrap_or_default();
     let of = |prefix: &str, mut all: Vec<String>| {
-        all.retain(|candidate| candidate.starts_with(prefix));
-        all.dedup();
+        let mut seen = HashSet::new();
+        let fits = |it: &str| it.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+        all.retain(|candidate| fits(candidate) && seen.insert(candidate.clone()));
         (!all.is_empty()).then_some(Completion { replaced: prefix.len(), candidates: all })
     };
     if before_cursor.starts_with('/') && word.len() == before_cursor.len() {
@@ -135,7 +140,7 @@ mod tests {
     #[test]
     fn a_word_is_completed_by_what_fits_where_it_stands() {
         let completed = |text: &str| {
-            complete(text, ["ann", "anton", "sam"].into_iter(), ["a/b", "general"].into_iter())
+            complete(text, ["ann", "anton", "sam", "ann"].into_iter(), ["a/b", "general"].into_iter())
                 .map(|completion| (completion.replaced, completion.candidates))
         };
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
@@ -143,6 +148,7 @@ mod tests {
         assert_eq!(completed("/re"), Some((3, words(&["/react ", "/reply "]))));
         assert_eq!(completed("/join g"), Some((1, words(&["general"]))));
         assert_eq!(completed("/join "), Some((0, words(&["a/b", "general"]))));
+        assert_eq!(completed("@A"), Some((2, words(&["@ann, ", "@anton, "]))));
         assert_eq!(completed("@a"), Some((2, words(&["@ann, ", "@anton, "]))));
         assert_eq!(completed("Hi @s"), Some((2, words(&["@sam "]))));
         for text in ["", "Hi", "@x", "/nothing", "a@b"] {

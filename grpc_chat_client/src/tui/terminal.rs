@@ -7,17 +7,19 @@ use std::thread;
 use std::time::Duration;
 
 use ratatui::Frame;
-use ratatui::crossterm::cursor::Show;
+use ratatui::buffer::{Buffer, Cell, CellDiffOption, CellWidth};
+use ratatui::crossterm::cursor::{MoveTo, Show};
 use ratatui::crossterm::event::{
     self, DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange, Event,
     KeyboardEnhancementFlags, PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
 };
 use ratatui::crossterm::style::{Print, force_color_output};
 use ratatui::crossterm::terminal::{
-    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
-    enable_raw_mode,
+    BeginSynchronizedUpdate, Clear, ClearType, DisableLineWrap, EnableLineWrap, EndSynchronizedUpdate,
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{execute, queue};
+use ratatui::layout::Position;
 use ratatui::prelude::CrosstermBackend;
 use tokio::sync::mpsc;
 
@@ -31,9 +33,13 @@ const UNHANDLED: usize = 256;
 /// The terminal is ours, and has to be given back.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
+type Screen = ratatui::Terminal<CrosstermBackend<BufWriter<Stdout>>>;
+
 /// A terminal that is taken over as long as this lives.
 pub(crate) struct Terminal {
-    terminal: ratatui::Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    terminal: Screen,
+    /// What is on it.
+    last: Buffer,
     _guard: Guard,
 }
 
@@ -58,21 +64,45 @@ impl Terminal {
         let guard = Guard;
         let mut out = BufWriter::with_capacity(64 * 1024, io::stdout());
         queue!(out, EnterAlternateScreen, EnableBracketedPaste, EnableFocusChange)?;
+        // What a terminal takes for wider than it is must not go on in the next row.
+        queue!(out, DisableLineWrap)?;
         let flags = KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES;
         queue!(out, PushKeyboardEnhancementFlags(flags), Print(MOUSE_ON))?;
         out.flush()?;
-        Ok(Self { terminal: ratatui::Terminal::new(CrosstermBackend::new(out))?, _guard: guard })
+        let terminal = ratatui::Terminal::new(CrosstermBackend::new(out))?;
+        Ok(Self { terminal, last: Buffer::default(), _guard: guard })
     }
 
-    /// Draws what has changed, at once.
+    /// Draws what has changed, at once. `draw` answers where the cursor is, if it is to be seen.
     ///
     /// # Errors
     ///
     /// If the terminal cannot be written to, or was given back because a part of the program has panicked.
-    pub(crate) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+    pub(crate) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>) -> Option<Position>) -> io::Result<()> {
         self.is_ours()?;
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
-        self.terminal.draw(draw)?;
+        self.terminal.autoresize()?;
+        let cursor = draw(&mut self.terminal.get_frame());
+        let rows = unsure(&self.last, self.terminal.current_buffer_mut());
+        for y in &rows {
+            queue!(self.terminal.backend_mut(), MoveTo(0, *y), Clear(ClearType::CurrentLine))?;
+        }
+        let mark = |terminal: &mut Screen, option| {
+            let buffer = terminal.current_buffer_mut();
+            rows.iter().for_each(|y| row(buffer, *y).for_each(|cell| cell.diff_option = option));
+        };
+        mark(&mut self.terminal, CellDiffOption::AlwaysUpdate);
+        self.terminal.flush()?;
+        mark(&mut self.terminal, CellDiffOption::None);
+        self.last.clone_from(self.terminal.current_buffer_mut());
+        match cursor {
+            Some(cursor) => {
+                self.terminal.show_cursor()?;
+                self.terminal.set_cursor_position(cursor)?;
+            }
+            None => self.terminal.hide_cursor()?,
+        }
+        self.terminal.swap_buffers();
         execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)
     }
 
@@ -85,6 +115,7 @@ impl Terminal {
         self.is_ours()?;
         // Not `clear`, which asks the terminal where its cursor is, on the way that keys come.
         let size = self.terminal.size()?;
+        self.last = Buffer::default();
         self.terminal.resize(size.into())
     }
 
@@ -121,10 +152,34 @@ fn give_back() {
         PopKeyboardEnhancementFlags,
         DisableFocusChange,
         DisableBracketedPaste,
+        EnableLineWrap,
         LeaveAlternateScreen,
         Show
     );
     let _ = disable_raw_mode();
+}
+
+/// Rows that have changed and of which nobody knows how the terminal has them: they have, or had, something in them that
+/// terminals disagree on how wide it is. They are emptied and written whole, or something of them would stay for ever.
+fn unsure(last: &Buffer, next: &Buffer) -> Vec<u16> {
+    let nothing = Buffer::empty(next.area);
+    let last = if last.area == next.area { last } else { &nothing };
+    let width = usize::from(next.area.width).max(1);
+    let rows = last.content.chunks(width).zip(next.content.chunks(width)).zip(next.area.top()..);
+    rows.filter(|((last, next), _)| last != next && last.iter().chain(*next).any(is_unsure)).map(|(_, y)| y).collect()
+}
+
+fn is_unsure(cell: &Cell) -> bool {
+    let symbol = cell.symbol();
+    let mut chars = symbol.chars();
+    // Signs and lines between U+2000 and U+2BFF are as wide everywhere, as are letters of the nearer scripts.
+    let sure = |c: char| c < '\u{900}' || ('\u{2000}'..'\u{2C00}').contains(&c);
+    symbol.len() > 1 && (!chars.next().is_some_and(sure) || chars.next().is_some() || cell.cell_width() != 1)
+}
+
+fn row(buffer: &mut Buffer, y: u16) -> impl Iterator<Item = &mut Cell> {
+    let (from, width) = (buffer.index_of(buffer.area.x, y), usize::from(buffer.area.width));
+    buffer.content[from..from + width].iter_mut()
 }
 
 /// What the user does, as it comes. Read on a thread of its own: reading waits, and a sequence that comes in two parts
@@ -146,4 +201,23 @@ pub(crate) fn inputs() -> io::Result<mpsc::Receiver<io::Result<Event>>> {
         }
     })?;
     Ok(inputs)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn rows_whose_width_is_a_matter_of_opinion_are_written_whole_when_they_change() {
+        use super::{Buffer, unsure};
+        let lines = |lines: [&'static str; 3]| Buffer::with_lines(lines);
+        let before = lines(["plain │", "漢 word", "👍🏽 x   "]);
+        for (after, rows) in [
+            (["plain │", "漢 word", "👍🏽 x   "], &[][..]),
+            (["other │", "漢 word", "👍🏽 x   "], &[]),
+            (["plain │", "漢 work", "👍🏽 x   "], &[1]),
+            (["क्षि   ", "漢 word", "gone   "], &[0, 2]),
+        ] {
+            assert_eq!(unsure(&before, &lines(after)), rows, "{after:?}");
+        }
+        assert_eq!(unsure(&Buffer::default(), &before), [1, 2], "on a terminal that is empty, too");
+    }
 }

@@ -8,12 +8,11 @@ use ratatui::buffer::{Buffer, CellWidth};
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Widget;
 
-use super::app::{App, Mode, Overlay};
+use super::app::{App, Overlay, beginning, older};
 use super::messages::{self, Look};
-use super::room::Room;
-use super::text::{MAX_CELL_CHARS, clean, cut, width};
+use super::room::{Mode, Room};
+use super::text::{MAX_CELL_CHARS, cells, clean, cut, cut_middle, width, width_of};
 
 /// From this width on the rooms have a column of their own, and how wide it is.
 const WIDE: u16 = 60;
@@ -46,8 +45,7 @@ pub(crate) fn areas(app: &mut App) -> Areas {
     let (title, hint, status) = (u16::from(tall), u16::from(tall), u16::from(height >= 2));
     let free = height.saturating_sub(title + hint + status);
     let most = (free / 2).clamp(1, 10).min(free);
-    let wanted = app.editor.rows(columns.into()).min(usize::from(u16::MAX)) as u16;
-    let composer = wanted.min(most);
+    let composer = app.editor.rows(columns.into(), most.into()) as u16;
     let left = if full_width >= WIDE { ROOMS } else { 0 };
     let middle = free - composer;
     let row = |y, height| Rect { x: 0, y, width: full_width, height };
@@ -61,8 +59,8 @@ pub(crate) fn areas(app: &mut App) -> Areas {
     }
 }
 
-/// Draws everything.
-pub(crate) fn draw(frame: &mut Frame<'_>, app: &mut App) {
+/// Draws everything. Answers where the cursor is, if it is to be seen.
+pub(crate) fn draw(frame: &mut Frame<'_>, app: &mut App) -> Option<Position> {
     app.size = frame.area().as_size();
     let areas = areas(app);
     title(app, areas.title, frame.buffer_mut());
@@ -73,18 +71,17 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &mut App) {
     hint(app, areas.hint, frame.buffer_mut());
     status(app, areas.status, frame.buffer_mut());
     let cursor = composer(app, areas.composer, frame.buffer_mut());
-    match app.overlay {
-        Some((overlay, from)) => {
-            let lines = match overlay {
-                Overlay::Help => overlay::help(app, frame.buffer_mut(), from),
-                Overlay::Who => overlay::who(app, frame.buffer_mut(), from),
-            };
-            // No further than to its last line.
-            app.overlay = Some((overlay, from.min(lines)));
-        }
-        None => frame.set_cursor_position(cursor),
+    if let Some((overlay, from)) = app.overlay {
+        let lines = match overlay {
+            Overlay::Help => overlay::help(app, frame.buffer_mut(), from),
+            Overlay::Who => overlay::who(app, frame.buffer_mut(), from),
+            Overlay::Rooms => overlay::rooms(app, frame.buffer_mut(), from),
+        };
+        // No further than to its last line.
+        app.overlay = Some((overlay, from.min(lines)));
     }
     guard(frame.buffer_mut());
+    app.overlay.is_none().then_some(cursor)
 }
 
 /// The last word on what reaches the terminal: whatever was drawn, no cell has anything in it that could steer it.
@@ -132,47 +129,90 @@ fn rooms(app: &App, areas: Areas, buffer: &mut Buffer) {
     }
     let edge = Rect { x: area.right(), width: 1, ..area };
     for row in edge.rows() {
-        put(Line::styled("│", app.theme.faint()), row, buffer);
+        put(&Line::styled("│", app.theme.faint()), row, buffer);
     }
     let width = usize::from(area.width);
+    let shown = shown_rooms(app, area.height);
     let mut lines = Vec::new();
-    for (index, room) in app.rooms.iter().enumerate() {
-        let current = index == app.current;
-        let unread = if current && room.anchor.is_none() { 0 } else { room.unread };
-        let count = match (unread, room.more_unread) {
-            (0, _) => String::new(),
-            (unread, more) => {
-                format!(" {}{unread}{}", if room.mentioned { "@" } else { "" }, if more { "+" } else { "" })
-            }
-        };
-        let name = clean(&room.name);
-        let name = cut(&name, width.saturating_sub(self::width(&count) + 1)).into_owned();
-        let style = if current {
-            app.theme.bar()
-        } else if room.mentioned {
-            app.theme.news()
-        } else if unread > 0 {
-            app.theme.strong()
-        } else {
-            Style::new()
-        };
-        let gap = width.saturating_sub(self::width(&name) + self::width(&count) + 1);
-        lines.push(Line::styled(format!(" {name}{}{count}", " ".repeat(gap)), style));
+    if shown.above {
+        lines.push(hidden(app, "↑", shown.from, &app.rooms[..shown.from.min(app.rooms.len())], width));
     }
-    if !app.others.is_empty() {
-        lines.push(Line::styled("─".repeat(width), app.theme.faint()));
-        let other = |name: &String| Line::styled(format!(" {}", cut(&clean(name), width - 1)), app.theme.faint());
-        lines.extend(app.others.iter().map(other));
+    for at in shown.from..shown.upto {
+        lines.push(match (app.rooms.get(at), at.checked_sub(app.rooms.len() + 1)) {
+            (Some(room), _) => joined(app, room, at == app.current, width),
+            (None, None) => Line::styled("─".repeat(width), app.theme.faint()),
+            (None, Some(other)) => entry(app.others.get(other).map_or("", |name| name), "", width, app.theme.faint()),
+        });
     }
-    let from = rooms_offset(app, area.height);
-    for (line, row) in lines.into_iter().skip(from).zip(area.rows()) {
+    let below = app.room_lines() - shown.upto;
+    if below > 0 && lines.len() < area.height.into() {
+        lines.push(hidden(app, "↓", below, &app.rooms[shown.upto.min(app.rooms.len())..], width));
+    }
+    for (line, row) in lines.iter().zip(area.rows()) {
         put(line, row, buffer);
     }
 }
 
-/// Which line of the column of rooms is at its top, so that the current one can be seen.
-pub(crate) fn rooms_offset(app: &App, height: u16) -> usize {
-    (app.current + 1).saturating_sub(height.into())
+/// A room that this user is in.
+fn joined(app: &App, room: &Room, current: bool, width: usize) -> Line<'static> {
+    let unread = if current && room.anchor.is_none() { 0 } else { room.unread };
+    let draft = if room.aside.text().is_empty() { "" } else { " ✎" };
+    let more = if room.more_unread && unread > 0 { "+" } else { "" };
+    let marks = format!("{draft}{}{more}", count(unread, room.mentioned));
+    let style = if current { app.theme.bar() } else { urgency(app, unread, room.mentioned) };
+    entry(&room.name, &marks, width, style)
+}
+
+/// Stands for lines of the column that there is no place for.
+fn hidden(app: &App, arrow: &str, lines: usize, rooms: &[Room], width: usize) -> Line<'static> {
+    let unread = rooms.iter().map(|room| room.unread).sum();
+    let mentioned = rooms.iter().any(|room| room.mentioned);
+    let style = if unread > 0 { urgency(app, unread, mentioned) } else { app.theme.faint() };
+    entry(&format!("{arrow}{lines}"), &count(unread, mentioned), width, style)
+}
+
+fn count(unread: usize, mentioned: bool) -> String {
+    if unread == 0 { String::new() } else { format!(" {}{unread}", if mentioned { "@" } else { "" }) }
+}
+
+fn urgency(app: &App, unread: usize, mentioned: bool) -> Style {
+    match (unread, mentioned) {
+        (0, _) => Style::new(),
+        (_, true) => app.theme.news(),
+        (_, false) => app.theme.strong(),
+    }
+}
+
+fn entry(name: &str, marks: &str, columns: usize, style: Style) -> Line<'static> {
+    let name = clean(name);
+    let name = cut_middle(&name, columns.saturating_sub(width(marks) + 1));
+    let gap = columns.saturating_sub(width(&name) + width(marks) + 1);
+    Line::styled(format!(" {name}{}{marks}", " ".repeat(gap)), style)
+}
+
+/// Which lines of the column of rooms are shown, and whether the first row stands for those above them. If there are any
+/// below, the last row stands for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) from: usize,
+    pub(crate) upto: usize,
+    pub(crate) above: bool,
+}
+
+pub(crate) fn shown_rooms(app: &App, height: u16) -> Shown {
+    let (height, lines) = (usize::from(height), app.room_lines());
+    if lines <= height {
+        return Shown { from: 0, upto: lines, above: false };
+    }
+    if height < 3 {
+        let from = (app.current + 1).saturating_sub(height);
+        return Shown { from, upto: from + height, above: false };
+    }
+    let from = app.rooms_from.min(lines + 1 - height);
+    let above = from > 0;
+    let free = height - usize::from(above);
+    let upto = if from + free < lines { from + free - 1 } else { lines };
+    Shown { from, upto, above }
 }
 
 fn talk(app: &App, room: &Room, area: Rect, buffer: &mut Buffer) {
@@ -183,6 +223,8 @@ fn talk(app: &App, room: &Room, area: Rect, buffer: &mut Buffer) {
         theme: app.theme,
         new_after: room.new_after,
         selected: room.selected,
+        older: older(&app.connection, room),
+        beginning: beginning(room),
     };
     let height = usize::from(area.height);
     // What is unsent is below the newest message.
@@ -206,41 +248,55 @@ fn talk(app: &App, room: &Room, area: Rect, buffer: &mut Buffer) {
     };
     lines.append(&mut unsent);
     if lines.is_empty() {
-        let words = match (room.joined, room.level) {
-            (true, true) => "nobody has said anything here yet",
-            (true, false) => "reading what was said",
+        let words = match (room.joined, room.transcript.older()) {
+            (true, None) if room.level => "nobody has said anything here yet",
+            (true, None) => "reading what was said",
+            (true, Some(_)) => look.older,
             (false, _) => "not there yet",
         };
         lines.push(Line::styled(words, app.theme.faint()));
     }
     let above = area.height.saturating_sub(lines.len() as u16);
     for (line, row) in lines.into_iter().zip(area.rows().skip(above.into())) {
-        put(line, row, buffer);
+        put(&line, row, buffer);
     }
 }
 
 fn hint(app: &App, area: Rect, buffer: &mut Buffer) {
     let Some(room) = app.room() else { return };
     let faint = app.theme.faint();
-    let back = if room.anchor.is_some() { "scrolled back · End for the newest " } else { "" };
-    if let Some(notice) = &app.notice {
+    if let Some(notice) = app.notices.shown() {
         let style = if notice.bad { app.theme.bad() } else { app.theme.good() };
         return sides(&notice.text, "", area, style, buffer);
     }
+    let (length, most) = (app.editor.text().len(), app.max_text_bytes);
+    if length > most {
+        return sides(&format!("too long: {length} bytes of at most {most}"), "", area, app.theme.bad(), buffer);
+    }
     if let Some((completion, current)) = &app.completion {
+        let shown = |candidate: &String| clean(candidate.trim_end_matches([' ', ','])).into_owned();
         let mut spans = Vec::new();
-        for (index, candidate) in completion.candidates.iter().enumerate() {
+        // From the first one with which the current one can still be seen.
+        let mut left = usize::from(area.width);
+        let fit = completion.candidates[..=*current].iter().rev().take_while(|candidate| {
+            let fits = left.checked_sub(width(&shown(candidate)) + 1);
+            left = fits.unwrap_or(0);
+            fits.is_some()
+        });
+        let from = (*current + 1).saturating_sub(fit.count().max(1));
+        for (index, candidate) in completion.candidates.iter().enumerate().skip(from) {
             let style = if index == *current { app.theme.bar() } else { faint };
-            spans.push(Span::styled(clean(candidate.trim_end_matches([' ', ','])).into_owned(), style));
+            spans.push(Span::styled(shown(candidate), style));
             spans.push(Span::raw(" "));
         }
-        return put(Line::from(spans), area, buffer);
+        return put(&Line::from(spans), area, buffer);
     }
     let of = |seq| room.transcript.get(seq).map_or("a message", |message| message.sender.as_str());
     let left = match app.mode {
         Mode::Edit(_) => "editing · Enter saves · Esc gives up".to_owned(),
         Mode::Reply(seq) => format!("answering {} · Enter sends · Esc gives up", of(seq)),
         Mode::React(seq) => format!("a reaction for {} · Enter sends · Esc gives up", of(seq)),
+        Mode::Say if app.erasing.is_some() => "d again to erase it · any other key keeps it".to_owned(),
         Mode::Say if app.selecting() => "r answer · e edit · d delete · + react · Esc back".to_owned(),
         Mode::Say => match &room.typing[..] {
             [] => String::new(),
@@ -249,7 +305,17 @@ fn hint(app: &App, area: Rect, buffer: &mut Buffer) {
             [one, rest @ ..] => format!("{one} and {} others are typing…", rest.len()),
         },
     };
-    sides(&left, back, area, faint, buffer);
+    let newest = match (app.editor.is_empty(), app.mode) {
+        (true, _) => "End",
+        (false, Mode::Say) => "Esc",
+        (false, _) => "PageDown",
+    };
+    let back = match room.anchor {
+        None => String::new(),
+        Some(_) if room.unread > 0 => format!("scrolled back, {} new below · {newest} for the newest ", room.unread),
+        Some(_) => format!("scrolled back · {newest} for the newest "),
+    };
+    sides(&left, &back, area, faint, buffer);
 }
 
 fn status(app: &App, area: Rect, buffer: &mut Buffer) {
@@ -277,7 +343,7 @@ fn status(app: &App, area: Rect, buffer: &mut Buffer) {
     let gap = usize::from(area.width).saturating_sub(used + width(help));
     spans.push(Span::raw(" ".repeat(gap)));
     spans.push(Span::styled(help, theme.faint()));
-    put(Line::from(spans), area, buffer);
+    put(&Line::from(spans), area, buffer);
 }
 
 /// Answers where the cursor is.
@@ -287,19 +353,20 @@ fn composer(app: &mut App, area: Rect, buffer: &mut Buffer) -> Position {
     let (row, column) = app.editor.cursor_cell(columns);
     let from = (row + 1).saturating_sub(area.height.into());
     let prompt = Rect { x: 0, width: area.x, height: area.height.min(1), ..area };
-    put(Line::styled(PROMPT, app.theme.strong()), prompt, buffer);
+    put(&Line::styled(PROMPT, app.theme.strong()), prompt, buffer);
     if app.editor.is_empty() && area.height > 0 {
         let words = match app.mode {
             Mode::Reply(_) => "your answer",
             Mode::React(_) => "an emoji, such as 👍",
-            _ => "say something, or ? for help",
+            Mode::Edit(_) => "what it is to say instead",
+            Mode::Say => "say something, or ? for help",
         };
-        put(Line::styled(cut(words, columns).into_owned(), faint), Rect { height: 1, ..area }, buffer);
+        put(&Line::styled(cut(words, columns).into_owned(), faint), Rect { height: 1, ..area }, buffer);
     }
     let lines: Vec<String> = app.editor.visible(columns, from, area.height.into()).into_iter().map(shown).collect();
     for (line, row) in lines.into_iter().zip(area.rows()) {
         if !line.is_empty() {
-            put(Line::raw(line), row, buffer);
+            put(&Line::raw(line), row, buffer);
         }
     }
     let inside = |at: usize, length: u16| u16::try_from(at).unwrap_or(u16::MAX).min(length.saturating_sub(1));
@@ -320,11 +387,31 @@ fn sides(left: &str, right: &str, area: Rect, style: Style, buffer: &mut Buffer)
     let apart = usize::from(!right.is_empty());
     let left = cut(&left, columns.saturating_sub(width(right) + apart));
     let gap = columns.saturating_sub(width(&left) + width(right));
-    put(Line::styled(format!("{left}{}{right}", " ".repeat(gap)), style), area, buffer);
+    put(&Line::styled(format!("{left}{}{right}", " ".repeat(gap)), style), area, buffer);
 }
 
-fn put(line: Line<'_>, area: Rect, buffer: &mut Buffer) {
-    line.render(area.intersection(buffer.area), buffer);
+/// Not ratatui's own way to draw a line, which has other ideas of what belongs into one cell.
+fn put(line: &Line<'_>, area: Rect, buffer: &mut Buffer) {
+    let area = area.intersection(buffer.area);
+    let area = Rect { height: area.height.min(1), ..area };
+    buffer.set_style(area, line.style);
+    let mut x = area.x;
+    for span in &line.spans {
+        let style = line.style.patch(span.style);
+        for cell in cells(&span.content) {
+            let right = x.saturating_add(width_of(cell) as u16);
+            if area.is_empty() || right > area.right() {
+                return;
+            }
+            for at in x..right {
+                buffer[(at, area.y)].reset();
+            }
+            if x < right {
+                buffer[(x, area.y)].set_symbol(cell).set_style(style);
+            }
+            x = right;
+        }
+    }
 }
 
 /// Empties an area that something is laid over. Half of a wide character at its edge goes, too.

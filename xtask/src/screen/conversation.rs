@@ -117,6 +117,8 @@ fn talk(site: &Site, network: &Cutter) -> Outcome {
     screen.wait_for("Is anybody here?")?;
     screen.wait_for(" random  1 here: sam")?;
     screen.press(&["C-c"])?;
+    screen.wait_for("Ctrl+C again to quit")?;
+    screen.press(&["C-c"])?;
     screen.wait_for("[ended with 0]")?;
 
     // The next time both rooms are there, and nothing is unsent.

@@ -5,6 +5,8 @@ mod service;
 
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use super::command;
 use crate::faults::block_on;
@@ -14,6 +16,9 @@ use crate::{Outcome, tools};
 
 /// After everything else, so that it is known to have come.
 const LAST: &str = "that was all of it";
+
+/// Longer than it takes to draw.
+const DRAWN: Duration = Duration::from_millis(100);
 
 pub(super) fn run() -> Outcome {
     let strings = strings()?;
@@ -73,6 +78,8 @@ fn strings() -> Result<Vec<String>, Box<dyn std::error::Error>> {
     {
         strings.push(sequence.to_owned());
     }
+    // Not as wide everywhere as they seem. None that are joined: tmux takes them apart where one of its reads ends.
+    strings.extend(["क्षि", "ｶﾞ", "👍🏽", "❤️", "🇩🇪", "กำ"].map(|cell| cell.repeat(58)));
     Ok(strings)
 }
 
@@ -87,7 +94,11 @@ fn on_the_screen(folder: &Path, address: &str) -> Outcome {
         screen.press(&["PageUp"])?;
         page = screen.wait("another page", |text| text != page)?;
         bytes::check_text(&page)?;
+        leaves_nothing(&screen)?;
     }
+    screen.press(&["End"])?;
+    screen.wait_for(LAST)?;
+    leaves_nothing(&screen)?;
     for keys in
         [&["End"][..], &["C-Up", "C-Up", "+", "x", "Enter"], &["C-a"], &["/", "w", "h", "o", "Enter"], &["Escape"]]
     {
@@ -135,6 +146,20 @@ fn in_lines(folder: &Path, address: &str) -> Outcome {
         unmoved(&screen, &title).map_err(|error| format!("`{words}`: {error}"))?;
     }
     Ok(())
+}
+
+/// What is on the screen is what is on it when everything is drawn anew.
+fn leaves_nothing(screen: &Tmux) -> Outcome {
+    // Looked at only when it is whole.
+    thread::sleep(DRAWN);
+    let before = screen.screen()?;
+    screen.press(&["C-l"])?;
+    thread::sleep(DRAWN);
+    let after = screen.screen()?;
+    if before == after {
+        return Ok(());
+    }
+    Err(format!("something of what was there before is left:\n{before}\nwhere there should be\n{after}").into())
 }
 
 /// What a terminal can be made to do by bytes has not been done.

@@ -71,7 +71,7 @@ pub(super) fn run() -> Outcome {
         client.close(Duration::from_secs(5)).await.map_err(|why| why.to_string())?;
         Ok(())
     })?;
-    screen.press(&["C-c"])?;
+    screen.press(&["C-c", "C-c"])?;
     screen.wait_for("[ended with 0]")?;
     let status = service.stop()?;
     if status.success() { Ok(()) } else { Err(format!("the service ended with {status}").into()) }

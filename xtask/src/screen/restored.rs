@@ -24,7 +24,7 @@ pub(super) fn run() -> Outcome {
         Ok(screen)
     };
 
-    for keys in ["C-c", "C-d", "/ q u i t Enter"] {
+    for keys in ["C-c C-c", "C-d", "/ q u i t Enter"] {
         let screen = start()?;
         screen.press(&keys.split(' ').collect::<Vec<_>>())?;
         is_restored(&screen, 0).map_err(|error| format!("after {keys}: {error}"))?;
@@ -71,6 +71,7 @@ fn is_restored(screen: &Tmux, code: i32) -> Outcome {
     for (format, wanted) in [
         ("#{alternate_on}", "0"),
         ("#{cursor_flag}", "1"),
+        ("#{wrap_flag}", "1"),
         ("#{mouse_any_flag}", "0"),
         ("#{mouse_standard_flag}", "0"),
         ("#{mouse_sgr_flag}", "0"),

@@ -3,7 +3,9 @@
 use std::time::SystemTime;
 
 use grpc_chat_client::{Body, Code, Event, Joined, MsgId, Refused, ResetReason, Verdict};
+use ratatui::crossterm::event::{MouseButton, MouseEvent};
 
+use super::super::notices::STAYS;
 use super::*;
 
 struct Desk {
@@ -93,12 +95,23 @@ impl Desk {
     }
 
     fn notice(&self) -> &str {
-        self.app.notice.as_ref().map_or("", |notice| &notice.text)
+        self.app.notices.shown().map_or("", |notice| &notice.text)
+    }
+
+    /// What is said next, if there is more than that.
+    fn next_notice(&mut self) -> &str {
+        self.now += STAYS;
+        self.app.tick(self.now);
+        self.notice()
     }
 
     fn room(&self) -> &Room {
         self.app.room().unwrap()
     }
+}
+
+fn mouse(kind: MouseEventKind, column: u16, row: u16) -> Input {
+    Input::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE })
 }
 
 fn posted(text: &str) -> Body {
@@ -152,7 +165,12 @@ fn a_text_that_is_too_long_stays_where_it_is() {
     assert_eq!(desk.app.editor.text().len(), 50_000);
     desk.control('c');
     assert!(desk.app.editor.is_empty());
-    assert!(!desk.app.effects().contains(&Effect::Quit));
+    for _ in 0..3 {
+        desk.control('c');
+        assert_eq!((desk.app.effects().contains(&Effect::Quit), desk.notice()), (false, "Ctrl+C again to quit"));
+        desk.now += TWICE;
+    }
+    desk.control('c');
     desk.control('c');
     assert!(desk.app.effects().contains(&Effect::Quit));
 }
@@ -194,6 +212,8 @@ fn commands_are_carried_out_and_not_said() {
     assert_eq!(desk.posted(), [Change::React { seq: 2, reaction, remove: true }]);
     desk.enters("/jion x");
     assert!(desk.notice().contains("there is no /jion"), "{}", desk.notice());
+    assert_eq!(desk.app.editor.text(), "/jion x", "it can be put right");
+    desk.control('c');
     desk.enters("//join is a command");
     assert_eq!(desk.posted(), [Change::post("/join is a command")]);
     desk.enters("/quit");
@@ -224,11 +244,20 @@ fn a_message_is_selected_and_acted_on_with_one_key() {
     let up = |desk: &mut Desk| desk.press_with(KeyCode::Up, KeyModifiers::CONTROL);
     up(&mut desk);
     assert_eq!(desk.room().selected, Some(3));
-    desk.press(KeyCode::Char('e'));
-    assert!(desk.notice().contains("no message of yours"), "another's cannot be edited: {}", desk.notice());
+    for key in ['e', 'd'] {
+        desk.press(KeyCode::Char(key));
+        assert_eq!(desk.notice(), "that message is not yours");
+    }
     desk.press(KeyCode::Up);
     desk.press(KeyCode::Char('d'));
+    assert_eq!((desk.posted(), desk.app.erasing), (vec![], Some(2)), "it is asked first");
     desk.press(KeyCode::Up);
+    assert_eq!((desk.room().selected, desk.app.erasing), (Some(1), None), "another key keeps it");
+    desk.press(KeyCode::Down);
+    desk.press(KeyCode::Char('d'));
+    desk.press(KeyCode::Char('d'));
+    assert_eq!(desk.room().selected, None);
+    (0..3).for_each(|_| up(&mut desk));
     desk.press(KeyCode::Char('r'));
     desk.enters("to the first");
     assert_eq!(
@@ -285,21 +314,13 @@ fn rooms_are_joined_switched_and_left() {
     desk.enters("/leave");
     assert!(desk.notice().contains("the only room"), "{}", desk.notice());
     // A click on the second of the others.
-    let mouse = |row| {
-        Input::Mouse(ratatui::crossterm::event::MouseEvent {
-            kind: MouseEventKind::Down(ratatui::crossterm::event::MouseButton::Left),
-            column: 3,
-            row,
-            modifiers: KeyModifiers::NONE,
-        })
-    };
-    desk.does(mouse(1 + 1 + 1 + 1));
+    desk.does(mouse(MouseEventKind::Down(MouseButton::Left), 3, 1 + 1 + 1 + 1));
     assert_eq!(desk.room().name, "random");
 
     let why = Refused { code: Code::PermissionDenied, message: "members only".to_owned() };
     desk.tell(Update::JoinRefused { room: "random".to_owned(), why });
     assert_eq!(desk.room().name, "general");
-    assert!(desk.notice().contains("members only"), "{}", desk.notice());
+    assert!(desk.next_notice().contains("members only"), "{}", desk.notice());
 }
 
 #[test]
@@ -355,7 +376,7 @@ fn a_page_that_cannot_be_read_is_said_and_tried_again() {
     let page = Effect::Page { room: "general".to_owned(), wanted };
     assert_eq!(desk.app.effects().first(), Some(&page));
     desk.app.page("general", wanted, Err("the disk is full".to_owned()));
-    assert!(desk.notice().contains("the disk is full"));
+    assert!(desk.next_notice().contains("the disk is full"));
     desk.app.settle();
     assert_eq!(desk.app.effects(), [], "not at once");
     desk.press(KeyCode::PageUp);
@@ -394,16 +415,22 @@ fn what_is_seen_is_marked_as_read_but_not_all_the_time() {
     marks(&mut desk);
     desk.now += MARK;
     desk.press(KeyCode::PageUp);
+    assert_eq!(marks(&mut desk), [39]);
+    desk.now += MARK;
     desk.says(40, "ann", "below what is seen");
     assert_eq!(marks(&mut desk), Vec::<Seq>::new());
 
-    // Whoever leaves the room or the chat has seen what was there.
+    // Whoever scrolls back, or leaves the room or the chat, has seen what was there.
     desk.press(KeyCode::End);
     assert_eq!(marks(&mut desk), [40]);
     desk.says(41, "ann", "one more");
     desk.enters("/join other");
     assert_eq!(marks(&mut desk), [41]);
     assert_eq!(desk.app.rooms[0].unread, 0);
+    desk.control('n');
+    desk.says(42, "ann", "and another");
+    desk.press(KeyCode::PageUp);
+    assert_eq!(marks(&mut desk), [42]);
 }
 
 #[test]
@@ -493,4 +520,296 @@ fn no_seq_is_too_large() {
     desk.says(Seq::MAX, "ann", "x");
     desk.press(KeyCode::PageUp);
     desk.press(KeyCode::PageDown);
+}
+
+#[test]
+fn what_is_deleted_is_neither_answered_nor_reacted_to() {
+    let mut desk = Desk::new(&["general"]);
+    desk.says(1, "ann", "x");
+    desk.happens(2, "ann", Body::Deleted { seq: 1 });
+    desk.press_with(KeyCode::Up, KeyModifiers::CONTROL);
+    for (key, why) in [('r', NOTHING_TO_ANSWER), ('+', NOTHING_TO_REACT_TO), ('d', "that message is deleted")] {
+        desk.press(KeyCode::Char(key));
+        assert_eq!((desk.notice(), desk.app.mode), (why, Mode::Say));
+    }
+}
+
+#[test]
+fn what_has_scrolled_away_is_not_selected() {
+    let mut desk = Desk::new(&["general"]);
+    for seq in 1..100 {
+        desk.says(seq, "ann", "x");
+    }
+    desk.says(100, "sam", "mine");
+    desk.press_with(KeyCode::Up, KeyModifiers::ALT);
+    assert_eq!(desk.room().selected, Some(100));
+    desk.press(KeyCode::PageUp);
+    desk.press(KeyCode::PageUp);
+    desk.types("did you see it?");
+    assert_eq!((desk.posted(), desk.app.editor.text()), (vec![], "did you see it?"));
+    desk.control('c');
+    // By what others say, too, in between two keys.
+    desk.press(KeyCode::End);
+    desk.press_with(KeyCode::Up, KeyModifiers::ALT);
+    for seq in 101..200 {
+        desk.app.update(Update::Event(Desk::event(seq, "ann", posted("x"))), desk.now);
+    }
+    desk.types("dd");
+    assert_eq!((desk.posted(), desk.app.editor.text()), (vec![], "dd"));
+}
+
+#[test]
+fn a_completion_ends_where_the_text_is_another() {
+    let why = Refused { code: Code::PermissionDenied, message: "members only".to_owned() };
+    let users = ["ann", "anton"].map(str::to_owned).to_vec();
+    let completing = || {
+        let mut desk = Desk::new(&["general", "other"]);
+        desk.tell(Update::Present { room: "general".to_owned(), users: users.clone(), count: 2 });
+        desk.says(1, "ann", "x");
+        desk.press_with(KeyCode::Up, KeyModifiers::CONTROL);
+        desk.press(KeyCode::Char('r'));
+        desk.types("@");
+        desk.press(KeyCode::Tab);
+        assert!(desk.app.completion.is_some());
+        desk
+    };
+    let mut desk = completing();
+    desk.does(mouse(MouseEventKind::Down(MouseButton::Left), 3, 2));
+    assert_eq!((desk.room().name.as_str(), desk.app.completion.is_none()), ("other", true));
+    desk.press(KeyCode::Tab);
+    assert!(desk.app.editor.is_empty());
+    let mut desk = completing();
+    desk.tell(Update::JoinRefused { room: "general".to_owned(), why });
+    desk.press(KeyCode::Tab);
+    assert!(desk.app.editor.is_empty());
+}
+
+#[test]
+fn what_is_being_changed_is_not_there_after_a_reset() {
+    for away in [false, true] {
+        let mut desk = Desk::new(&["general", "other"]);
+        desk.says(3, "sam", "mine");
+        desk.enters("/edit");
+        if away {
+            desk.control('n');
+        }
+        desk.joins("general", Verdict::Reset(ResetReason::Epoch), 3, 0);
+        desk.says(4, "ann", "another's");
+        assert_eq!(desk.notice().contains("what you write is a new message"), !away, "{}", desk.notice());
+        if away {
+            desk.control('n');
+        }
+        desk.press(KeyCode::Enter);
+        assert_eq!(desk.posted(), [Change::post("mine")]);
+    }
+    // A life of the history that is not told as one.
+    let mut desk = Desk::new(&["general"]);
+    desk.says(3, "sam", "mine");
+    desk.enters("/edit");
+    let verdict = Verdict::Recovered;
+    let joined = Joined { room: "general".to_owned(), verdict, epoch: 2, start: 0, head: 0, oldest: 0, read: 0 };
+    desk.tell(Update::Joined(joined));
+    assert_eq!((desk.app.mode, desk.room().transcript.len()), (Mode::Say, 0));
+}
+
+#[test]
+fn what_is_written_stays_in_its_room() {
+    let mut desk = Desk::new(&["general", "other"]);
+    desk.says(1, "ann", "x");
+    desk.press_with(KeyCode::Up, KeyModifiers::CONTROL);
+    desk.press(KeyCode::Char('r'));
+    desk.types("half an ans");
+    desk.control('n');
+    desk.enters("for the other");
+    assert_eq!(desk.posted(), [Change::post("for the other")]);
+    desk.types("more");
+    desk.control('n');
+    assert_eq!((desk.app.editor.text(), desk.app.rooms[1].aside.text()), ("half an ans", "more"));
+    desk.enters("wer");
+    assert_eq!(desk.posted(), [Change::Post { text: "half an answer".to_owned(), reply_to: Some(1) }]);
+    desk.enters("/leave other");
+    desk.press(KeyCode::Up);
+    assert_eq!(desk.app.editor.text(), "more", "what was written in a room that is left can be got back");
+}
+
+#[test]
+fn a_terminal_that_is_made_wider_can_still_be_scrolled() {
+    let mut desk = Desk::new(&["general"]);
+    desk.does(Input::Resize(30, 24));
+    for seq in 1..50 {
+        desk.says(seq, "ann", &"many words ".repeat(30));
+    }
+    (0..5).for_each(|_| desk.press(KeyCode::PageUp));
+    desk.does(Input::Resize(200, 24));
+    let before = desk.room().anchor.unwrap();
+    desk.press(KeyCode::PageUp);
+    let after = desk.room().anchor.unwrap();
+    assert!(after.seq + 2 < before.seq, "{before:?} {after:?}");
+}
+
+#[test]
+fn what_is_told_from_elsewhere_stays_long_enough_to_be_seen() {
+    let mut desk = Desk::new(&["general"]);
+    desk.types("Hel");
+    desk.tell(Update::NotKept("one".to_owned()));
+    desk.tell(Update::NotKept("two".to_owned()));
+    desk.types("lo");
+    assert!(desk.notice().ends_with("one"), "a key does not take it away: {}", desk.notice());
+    assert_eq!(desk.app.deadline(), Some(desk.now + STAYS));
+    assert!(desk.next_notice().ends_with("two"), "each has its time: {}", desk.notice());
+}
+
+#[test]
+fn a_wrong_command_is_said_on_one_line() {
+    let mut desk = Desk::new(&["general"]);
+    desk.enters(&format!("/{}", "x".repeat(90)));
+    assert!(desk.notice().len() < 80 && desk.notice().contains("//"), "{}", desk.notice());
+}
+
+#[test]
+fn an_answer_to_this_user_speaks_to_them_and_what_is_deleted_is_not_unread() {
+    let mut desk = Desk::new(&["other", "general"]);
+    let general = |desk: &Desk| (desk.app.rooms[1].unread, desk.app.rooms[1].mentioned);
+    desk.says(1, "sam", "mine");
+    desk.happens(2, "ann", Body::Posted { text: "yes".to_owned(), reply_to: Some(1), erased: false });
+    desk.says(3, "ann", "oops");
+    assert_eq!(general(&desk), (2, true));
+    desk.happens(4, "ann", Body::Deleted { seq: 3 });
+    assert_eq!(general(&desk), (1, true));
+    desk.happens(5, "ann", Body::Edited { seq: 2, text: String::new(), erased: true });
+    desk.happens(6, "ann", Body::Deleted { seq: 2 });
+    assert_eq!(general(&desk), (0, false), "once");
+}
+
+#[test]
+fn a_reaction_that_is_on_its_way_is_taken_back_by_the_same_again() {
+    let mut desk = Desk::new(&["general"]);
+    desk.says(1, "ann", "x");
+    (0..3).for_each(|_| desk.enters("/react A"));
+    let react = |remove| Change::React { seq: 1, reaction: "A".to_owned(), remove };
+    assert_eq!(desk.posted(), [react(false), react(true), react(false)]);
+    desk.tell(Update::Unsent(0));
+    assert!(desk.room().unsent.is_empty());
+}
+
+#[test]
+fn an_edit_needs_a_text() {
+    let mut desk = Desk::new(&["general"]);
+    desk.says(1, "sam", "x");
+    desk.enters("/edit");
+    desk.press(KeyCode::Backspace);
+    desk.press(KeyCode::Enter);
+    assert!(desk.notice().contains("needs a text"), "{}", desk.notice());
+    assert_eq!((desk.posted(), desk.app.mode), (vec![], Mode::Edit(1)));
+}
+
+#[test]
+fn the_mouse_is_for_what_lies_over_the_messages() {
+    let mut desk = Desk::new(&["general", "other"]);
+    (1..100).for_each(|seq| desk.says(seq, "ann", "x"));
+    desk.types("?");
+    desk.does(mouse(MouseEventKind::ScrollDown, 30, 5));
+    desk.does(mouse(MouseEventKind::ScrollUp, 30, 5));
+    desk.does(mouse(MouseEventKind::ScrollDown, 30, 5));
+    assert_eq!((desk.app.overlay, desk.room().anchor), (Some((Overlay::Help, WHEEL)), None));
+    desk.does(mouse(MouseEventKind::Down(MouseButton::Left), 3, 2));
+    assert_eq!((desk.app.overlay, desk.room().name.as_str()), (None, "general"));
+}
+
+#[test]
+fn what_comes_while_nobody_looks_is_new() {
+    let mut desk = Desk::new(&["general"]);
+    desk.says(1, "ann", "seen");
+    desk.does(Input::FocusLost);
+    desk.does(Input::FocusGained);
+    assert_eq!(desk.room().new_after, None, "nothing came");
+    desk.does(Input::FocusLost);
+    desk.says(2, "ann", "not seen");
+    desk.does(Input::FocusGained);
+    assert_eq!(desk.room().new_after, Some(1));
+}
+
+#[test]
+fn more_rooms_than_there_are_rows_can_be_reached() {
+    let names: Vec<String> = (0..50).map(|n| format!("room-{n}")).collect();
+    let mut desk = Desk::new(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let rows = |desk: &mut Desk| desk.app.areas().rooms.height;
+    let shown = |desk: &mut Desk| {
+        let height = rows(desk);
+        view::shown_rooms(&desk.app, height)
+    };
+    let height = usize::from(rows(&mut desk));
+    assert_eq!(shown(&mut desk), view::Shown { from: 0, upto: height - 1, above: false });
+    for _ in 0..100 {
+        desk.control('p');
+        let (current, shown) = (desk.app.current, shown(&mut desk));
+        assert!((shown.from..shown.upto).contains(&current), "{current} in {shown:?}");
+    }
+    desk.press_with(KeyCode::Char('1'), KeyModifiers::ALT);
+    desk.does(mouse(MouseEventKind::ScrollDown, 3, 5));
+    assert_eq!((shown(&mut desk).from, desk.room().anchor), (WHEEL, None));
+    desk.does(mouse(MouseEventKind::Down(MouseButton::Left), 3, 1));
+    assert_eq!(desk.app.current, 0, "the first row stands for what is above");
+    desk.does(mouse(MouseEventKind::Down(MouseButton::Left), 3, 2));
+    assert_eq!(desk.app.current, WHEEL);
+    (0..100).for_each(|_| desk.does(mouse(MouseEventKind::ScrollDown, 3, 5)));
+    assert_eq!(shown(&mut desk).upto, 50);
+    desk.does(mouse(MouseEventKind::ScrollUp, 3, 5));
+    assert!(shown(&mut desk).upto < 50);
+}
+
+#[test]
+fn alt_a_goes_to_what_is_unread_first_to_what_speaks_to_the_user() {
+    let mut desk = Desk::new(&["a", "b", "c", "d"]);
+    for (room, text) in [("b", "x"), ("c", "@sam"), ("d", "x")] {
+        let mut event = Desk::event(1, "ann", posted(text));
+        event.room = room.to_owned();
+        desk.tell(Update::Event(event));
+    }
+    let mut visited = Vec::new();
+    for _ in 0..4 {
+        desk.press_with(KeyCode::Char('a'), KeyModifiers::ALT);
+        visited.push(desk.room().name.clone());
+        desk.now += MARK;
+        desk.app.tick(desk.now);
+    }
+    assert_eq!(visited, ["c", "d", "b", "b"]);
+    assert!(desk.notice().contains("nothing unread"), "{}", desk.notice());
+}
+
+#[test]
+fn rooms_are_kept_when_they_are_joined_and_left_and_measurements_are_none() {
+    let mut desk = Desk::new(&["general"]);
+    desk.app.listed(["bench/0a1b", "lobby"].map(str::to_owned).to_vec());
+    assert_eq!(desk.app.others, ["lobby"]);
+    desk.enters("/join bench/0a1b");
+    assert!(desk.app.effects().contains(&Effect::Keep));
+    desk.enters("/leave");
+    assert!(desk.app.effects().contains(&Effect::Keep));
+    desk.enters("/rooms");
+    assert_eq!(desk.app.overlay, Some((Overlay::Rooms, 0)));
+    assert!(desk.app.effects().contains(&Effect::ListRooms));
+    desk.press(KeyCode::Esc);
+    desk.types("/join ");
+    desk.press(KeyCode::Tab);
+    assert!(desk.app.effects().contains(&Effect::ListRooms), "there may be others by now");
+}
+
+#[test]
+fn whoever_has_said_something_can_be_named() {
+    let mut desk = Desk::new(&["general"]);
+    desk.says(1, "ann", "x");
+    desk.says(2, "ann", "x");
+    desk.types("@A");
+    desk.press(KeyCode::Tab);
+    assert_eq!(desk.app.editor.text(), "@ann, ");
+}
+
+#[test]
+fn that_somebody_types_is_told_before_the_message_and_anew_after_it() {
+    let mut desk = Desk::new(&["general"]);
+    desk.enters("one");
+    desk.types("two");
+    let told = desk.app.effects();
+    assert!(matches!(&told[..], [Effect::Typing(_), Effect::Post(_), Effect::Typing(_)]), "{told:?}");
 }

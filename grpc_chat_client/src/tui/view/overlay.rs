@@ -8,9 +8,9 @@ use ratatui::widgets::{Block, Widget};
 use super::{clear, put};
 use crate::tui::app::App;
 use crate::tui::slash::COMMANDS;
-use crate::tui::text::{clean, cut, width, wrap};
+use crate::tui::text::{clean, cut, cut_middle, width, wrap};
 
-const KEYS: [(&str, &str); 13] = [
+const KEYS: [(&str, &str); 14] = [
     ("Enter", "send"),
     ("Alt+Enter, Ctrl+J", "a new line"),
     ("Up, Down", "what you sent before, at the edge of the text"),
@@ -18,11 +18,12 @@ const KEYS: [(&str, &str); 13] = [
     ("PageUp, PageDown, wheel", "scroll; End for the newest"),
     ("Ctrl+Up, Alt+Up", "select a message; then r e d + for answer, edit, delete, react"),
     ("Ctrl+N, Ctrl+P, Alt+1…9", "another room"),
+    ("Alt+A", "the next room with something unread, first those that speak to you"),
     ("Ctrl+W, Ctrl+U, Ctrl+K", "delete a word, to the line's start, to its end"),
     ("Ctrl+Z", "undo"),
     ("Esc", "give up an edit; back to the newest message"),
     ("Ctrl+L", "draw the screen anew"),
-    ("Ctrl+C", "clear the text; without one, quit"),
+    ("Ctrl+C", "clear the text; without one, twice to quit"),
     ("?", "this help, when nothing is written"),
 ];
 
@@ -61,6 +62,23 @@ pub(super) fn who(app: &App, buffer: &mut Buffer, from: usize) -> usize {
     lay(app, "here", lines, inner, buffer, from)
 }
 
+/// Answers how many lines there are beyond those shown.
+pub(super) fn rooms(app: &App, buffer: &mut Buffer, from: usize) -> usize {
+    let inner = usize::from(buffer.area.width).saturating_sub(4).min(60);
+    let mut lines = Vec::new();
+    for room in &app.rooms {
+        let speaks = if room.mentioned { ", and to you" } else { "" };
+        let marks = if room.unread > 0 { format!("  {} unread{speaks}", room.unread) } else { String::new() };
+        let name = clean(&room.name);
+        let name = cut_middle(&name, inner.saturating_sub(width(&marks))).into_owned();
+        lines.push(Line::from(vec![Span::styled(name, app.theme.strong()), Span::raw(marks)]));
+    }
+    for other in &app.others {
+        lines.push(Line::styled(cut_middle(&clean(other), inner).into_owned(), app.theme.faint()));
+    }
+    lay(app, "rooms that you are in, and others", lines, inner, buffer, from)
+}
+
 /// A box in the middle, as high as it has to be and can be.
 fn lay(app: &App, title: &str, lines: Vec<Line<'_>>, inner: usize, buffer: &mut Buffer, from: usize) -> usize {
     let screen = buffer.area;
@@ -79,7 +97,7 @@ fn lay(app: &App, title: &str, lines: Vec<Line<'_>>, inner: usize, buffer: &mut 
     block.render(area, buffer);
     let within = Rect { x: within.x + within.width.min(1), width: within.width.saturating_sub(2), ..within };
     for (line, row) in lines.into_iter().skip(from).zip(within.rows()) {
-        put(line, row, buffer);
+        put(&line, row, buffer);
     }
     hidden
 }

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::{Buffer, CellWidth};
-use ratatui::crossterm::event::{Event as Input, KeyCode, KeyModifiers};
+use ratatui::crossterm::event::{Event as Input, KeyCode, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Size;
 use ratatui::style::Color;
 use tokio::time::Instant;
@@ -56,7 +56,7 @@ fn reacts(seq: Seq, reaction: &str) -> Body {
 /// Draws it, and answers the screen.
 fn drawn(app: &mut App, width: u16, height: u16) -> Buffer {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    terminal.draw(|frame| draw(frame, app)).unwrap();
+    terminal.draw(|frame| assert!(draw(frame, app).is_some() || app.overlay.is_some())).unwrap();
     terminal.backend().buffer().clone()
 }
 
@@ -182,6 +182,101 @@ fn unread_messages_are_counted_and_marked_where_they_begin() {
 }
 
 #[test]
+fn rooms_that_there_is_no_place_for_are_told_of() {
+    let names: Vec<String> = (0..30).map(|n| format!("a-long-name-for-a-room-{n}")).collect();
+    let mut app = app(&names.iter().map(String::as_str).collect::<Vec<_>>(), 70, 12, Theme::new(true));
+    happened(&mut app, &names[0], 1, "ann", minute(0), says("x"));
+    happened(&mut app, &names[28], 1, "ann", minute(0), says("@sam"));
+    press(&mut app, KeyCode::Char('9'), KeyModifiers::ALT);
+    press(&mut app, KeyCode::Char('n'), KeyModifiers::CONTROL);
+    type_text(&mut app, "half a sent");
+    press(&mut app, KeyCode::Char('p'), KeyModifiers::CONTROL);
+    insta::assert_snapshot!(text(&drawn(&mut app, 70, 12)));
+    type_text(&mut app, "/rooms");
+    press(&mut app, KeyCode::Enter, KeyModifiers::NONE);
+    insta::assert_snapshot!(text(&drawn(&mut app, 70, 12)));
+}
+
+#[test]
+fn the_candidate_that_is_chosen_can_be_seen() {
+    let mut app = app(&["general"], 60, 10, Theme::new(true));
+    let users: Vec<String> = (0..31).map(|n| format!("user-{n}")).collect();
+    app.update(Update::Present { room: "general".to_owned(), users, count: 31 }, Instant::now());
+    type_text(&mut app, "@");
+    for n in 0..31 {
+        press(&mut app, KeyCode::Tab, KeyModifiers::NONE);
+        let hint = areas(&mut app).hint;
+        let screen = text(&drawn(&mut app, 60, 10));
+        let row = screen.lines().nth(hint.y.into()).unwrap();
+        assert!(row.split(' ').any(|word| word == format!("@user-{n}")), "{n}: {row}");
+    }
+}
+
+#[test]
+fn whoever_goes_on_and_on_is_given_the_time_now_and_then_and_a_name_at_the_top() {
+    let mut app = app(&["general"], 60, 24, Theme::new(true));
+    (0..40).for_each(|seq| happened(&mut app, "general", seq + 1, "ann", minute(seq), says("x")));
+    let screen = text(&drawn(&mut app, 60, 24));
+    let times: Vec<&str> =
+        screen.lines().filter_map(|row| row.split_once('│')?.1.split_once(" ann")).map(|it| it.0).collect();
+    assert_eq!(times, ["09:35", "09:40", "09:45", "09:50"], "{screen}");
+    assert_eq!(screen.lines().nth(1).map(|row| row.contains("09:35 ann")), Some(true), "{screen}");
+}
+
+#[test]
+fn nobody_can_write_what_looks_like_a_name() {
+    let mut app = app(&["general"], 24, 12, Theme::new(true));
+    happened(&mut app, "general", 1, "joe", minute(0), says("two\nlines\nann: fake line"));
+    happened(&mut app, "general", 2, "ann", minute(0), says("oops"));
+    happened(&mut app, "general", 3, "ann", minute(0), Body::Deleted { seq: 2 });
+    let screen = drawn(&mut app, 24, 12);
+    insta::assert_snapshot!(text(&screen));
+    let head = text(&screen).lines().position(|row| row.ends_with("joe")).unwrap();
+    assert_eq!(screen[(6, head as u16)].fg, app.theme.author("joe").fg.unwrap());
+}
+
+#[test]
+fn above_the_oldest_message_it_says_why_there_is_nothing() {
+    let mut app = app(&["general"], 80, 10, Theme::new(true));
+    joined(&mut app, "general", 0, 0);
+    let reset = Verdict::Reset(grpc_chat_client::ResetReason::Epoch);
+    let again = Joined { room: "general".to_owned(), verdict: reset, epoch: 2, start: 9, head: 9, oldest: 1, read: 9 };
+    app.update(Update::Joined(again), Instant::now());
+    app.update(Update::CaughtUp { room: "general".to_owned(), seq: 9 }, Instant::now());
+    let seen = |app: &mut App| text(&drawn(app, 80, 10));
+    assert!(seen(&mut app).contains("reading older messages"));
+    happened(&mut app, "general", 10, "ann", minute(0), says("new"));
+    assert!(seen(&mut app).contains("── reading older messages ──"));
+    app.update(Update::Connection(Connection::Connecting), Instant::now());
+    assert!(seen(&mut app).contains("── older messages cannot be read while offline ──"));
+    let page = grpc_chat_client::Page { events: Vec::new(), epoch: 2, head: 10, more: false };
+    app.page("general", crate::tui::room::Wanted::Older(10), Ok(page));
+    assert!(seen(&mut app).contains("── the history begins anew · Tuesday"), "{}", seen(&mut app));
+}
+
+#[test]
+fn a_text_that_is_too_long_is_told_before_it_is_sent() {
+    let mut app = app(&["general"], 80, 10, Theme::new(true));
+    app.input(Input::Paste("x".repeat(9_000)), Instant::now());
+    assert!(text(&drawn(&mut app, 80, 10)).contains("too long: 9000 bytes of at most 8192"));
+}
+
+#[test]
+fn the_way_back_to_the_newest_is_one_that_works() {
+    let mut app = app(&["general"], 80, 10, Theme::new(true));
+    (1..50).for_each(|seq| happened(&mut app, "general", seq, "ann", minute(seq), says("x")));
+    app.settle();
+    let seen = |app: &mut App| text(&drawn(app, 80, 10));
+    press(&mut app, KeyCode::PageUp, KeyModifiers::NONE);
+    assert!(seen(&mut app).contains("scrolled back · End for the newest"), "{}", seen(&mut app));
+    happened(&mut app, "general", 50, "ann", minute(50), says("x"));
+    type_text(&mut app, "Hi");
+    assert!(seen(&mut app).contains("scrolled back, 1 new below · Esc for the newest"), "{}", seen(&mut app));
+    press(&mut app, KeyCode::Esc, KeyModifiers::NONE);
+    assert!(!seen(&mut app).contains("scrolled back"));
+}
+
+#[test]
 fn no_size_is_too_small_or_makes_it_draw_outside() {
     for width in 0..50 {
         for height in 0..14 {
@@ -206,6 +301,85 @@ fn without_colours_there_are_none() {
     assert!(screen.content.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
     let mut app = busy(90, 24, Theme::new(true));
     assert!(drawn(&mut app, 90, 24).content.iter().any(|cell| cell.fg != Color::Reset));
+}
+
+#[test]
+fn whatever_is_done_in_whatever_order_it_goes_on() {
+    let keys = [
+        KeyCode::Enter,
+        KeyCode::Esc,
+        KeyCode::Tab,
+        KeyCode::BackTab,
+        KeyCode::PageUp,
+        KeyCode::PageDown,
+        KeyCode::Up,
+        KeyCode::Down,
+        KeyCode::Left,
+        KeyCode::Home,
+        KeyCode::End,
+        KeyCode::Backspace,
+        KeyCode::Delete,
+    ];
+    let modifiers =
+        [KeyModifiers::NONE, KeyModifiers::NONE, KeyModifiers::CONTROL, KeyModifiers::ALT, KeyModifiers::SHIFT];
+    let words =
+        ["@", "/join ", "/edit", "/delete", "/react A", "/leave", "/rooms", "?", "dd", "r", "e", "+", "漢字\n👩‍👩‍👧"];
+    for seed in 0..40 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (mut width, mut height) = (80, 24);
+        let mut app = busy(width, height, Theme::new(true));
+        let (mut seq, mut epoch) = (100, 1);
+        for _ in 0..150 {
+            let now = Instant::now();
+            let room = ["general", "team/ops", "random"][random.usize(..3)];
+            match random.u8(..20) {
+                0..6 => press(&mut app, keys[random.usize(..keys.len())], modifiers[random.usize(..modifiers.len())]),
+                6..9 => type_text(&mut app, words[random.usize(..words.len())]),
+                9 => press(
+                    &mut app,
+                    KeyCode::Char(['n', 'p', 'c', 'z', 'w', 'u'][random.usize(..6)]),
+                    KeyModifiers::CONTROL,
+                ),
+                10 => press(&mut app, KeyCode::Char(['1', '2', '9', 'a', 'b'][random.usize(..5)]), KeyModifiers::ALT),
+                11..13 => {
+                    let kind =
+                        [MouseEventKind::ScrollUp, MouseEventKind::ScrollDown, MouseEventKind::Down(MouseButton::Left)];
+                    let (kind, modifiers) = (kind[random.usize(..3)], KeyModifiers::NONE);
+                    let (column, row) = (random.u16(..width.max(1)), random.u16(..height.max(1)));
+                    app.input(Input::Mouse(MouseEvent { kind, column, row, modifiers }), now);
+                }
+                13 => {
+                    (width, height) = (random.u16(..100), random.u16(..30));
+                    app.input(Input::Resize(width, height), now);
+                }
+                14..17 => {
+                    seq += 1;
+                    let of = random.u64(1..=seq);
+                    let body =
+                        [says("@sam and\nmore"), reacts(of, "A"), Body::Deleted { seq: of }][random.usize(..3)].clone();
+                    happened(&mut app, room, seq, ["ann", "sam"][random.usize(..2)], minute(seq), body);
+                }
+                17 => {
+                    epoch += random.u64(..2);
+                    let verdict = Verdict::Recovered;
+                    let joined =
+                        Joined { room: room.to_owned(), verdict, epoch, start: seq, head: seq, oldest: 1, read: 0 };
+                    app.update(Update::Joined(joined), now);
+                    app.update(Update::CaughtUp { room: room.to_owned(), seq }, now);
+                }
+                18 => {
+                    let why = Refused { code: grpc_chat_client::Code::PermissionDenied, message: "no".to_owned() };
+                    app.update(Update::JoinRefused { room: room.to_owned(), why }, now);
+                }
+                _ => app.input([Input::FocusLost, Input::FocusGained][random.usize(..2)].clone(), now),
+            }
+            if random.bool() {
+                app.settle();
+                drawn(&mut app, width, height);
+            }
+            app.effects();
+        }
+    }
 }
 
 /// Every control character there is, and sequences that begin with one.

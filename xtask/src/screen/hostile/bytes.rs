@@ -2,8 +2,8 @@
 
 use crate::Outcome;
 
-/// What the screen itself turns on and off: a screen of its own, pastes, focus, mouse, cursor, whole frames.
-const MODES: [&str; 7] = ["1049", "2004", "1004", "1000", "1006", "25", "2026"];
+/// What the screen itself turns on and off: a screen of its own, pastes, focus, mouse, cursor, whole frames, wrapping.
+const MODES: [&str; 8] = ["1049", "2004", "1004", "1000", "1006", "25", "2026", "7"];
 
 /// The colours that it draws with; a service has no part in choosing them.
 const COLOURS: [u8; 17] = [32, 34, 37, 62, 98, 130, 132, 135, 138, 160, 168, 172, 178, 238, 245, 255, 0];
