@@ -557,6 +557,10 @@ impl App {
     }
 
     fn typed(&mut self, typed: Typed) {
+        let about_own = matches!(typed, Typed::Edit(_) | Typed::Delete);
+        if about_own && self.room().is_some_and(Room::last_is_unsent) {
+            return self.answer("your last message is not sent yet; for another one select it with Alt+Up");
+        }
         let me = self.me.clone();
         let mine = |room: &Room| room.meant(|message| message.sender == me && !message.deleted);
         let any = |room: &Room| room.meant(|message| !message.deleted);

@@ -1,6 +1,6 @@
 //! One room on the screen: what happened in it, where it is scrolled to, and what of it is new. Pure.
 
-use grpc_chat_client::{Body, Draft, Event, Joined, Page, ResetReason, Seq, Verdict};
+use grpc_chat_client::{Body, Change, Draft, Event, Joined, Page, ResetReason, Seq, Verdict};
 
 use super::editor::Aside;
 use super::messages::{self, Anchor, Look, mentions};
@@ -292,6 +292,12 @@ impl Room {
             let first = Anchor { seq, row: 0 };
             self.anchor = Some(messages::down(&self.transcript, first, height.saturating_sub(1), look).0);
         }
+    }
+
+    /// Nothing is selected, and the user's last message is on its way: what is said about "the last one" is not about the
+    /// one before it.
+    pub(crate) fn last_is_unsent(&self) -> bool {
+        self.selected.is_none() && self.unsent.iter().any(|draft| matches!(draft.change, Change::Post { .. }))
     }
 
     /// The message that a command is about: the one selected, or the last one that fits.

@@ -119,6 +119,23 @@ fn posted(text: &str) -> Body {
 }
 
 #[test]
+fn the_last_message_is_not_the_one_before_it_while_it_is_unsent() {
+    let mut desk = Desk::new(&["general"]);
+    desk.says(1, "sam", "first");
+    desk.enters("second");
+    desk.app.effects();
+    for command in ["/delete", "/edit", "/edit other"] {
+        desk.enters(command);
+        assert!(desk.notice().contains("not sent yet"), "{}", desk.notice());
+        assert_eq!((desk.app.effects(), desk.app.mode), (Vec::new(), Mode::Say));
+    }
+    // One that is selected is meant.
+    desk.press_with(KeyCode::Up, KeyModifiers::ALT);
+    desk.press(KeyCode::Char('e'));
+    assert_eq!(desk.app.mode, Mode::Edit(1));
+}
+
+#[test]
 fn what_an_earlier_run_left_is_shown_until_it_is_sent() {
     let mut desk = Desk::new(&["general"]);
     let draft = Draft::new("general", Change::post("left behind"));
@@ -195,16 +212,16 @@ fn commands_are_carried_out_and_not_said() {
     desk.says(2, "ann", "hers");
     desk.enters("/edit better");
     desk.enters("/react 👍");
-    desk.enters("/reply indeed");
     desk.enters("/delete");
+    desk.enters("/reply indeed");
     let reaction = "👍".to_owned();
     assert_eq!(
         desk.posted(),
         [
             Change::Edit { seq: 1, text: "better".to_owned() },
             Change::React { seq: 2, reaction: reaction.clone(), remove: false },
-            Change::Post { text: "indeed".to_owned(), reply_to: Some(2) },
             Change::Delete { seq: 1 },
+            Change::Post { text: "indeed".to_owned(), reply_to: Some(2) },
         ]
     );
     desk.happens(3, "sam", Body::Reacted { seq: 2, reaction: reaction.clone(), removed: false });
