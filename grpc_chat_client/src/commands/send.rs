@@ -1,13 +1,13 @@
 //! `send`: one message.
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::time::Duration;
 
 use grpc_chat_client::{Ack, Change, Config, Connection, Draft, Durability};
 use serde_json::json;
 
 use super::{GRACE, open};
-use crate::output::{Failure, line, time_json};
+use crate::output::{Failure, line, note, time_json};
 
 /// The longest input that is read as one message: more than a service takes, so that it is told as too long.
 const MAX_INPUT: u64 = 1024 * 1024;
@@ -51,6 +51,9 @@ pub(crate) async fn run(config: Config, send: Send) -> Result<(), Failure> {
 }
 
 fn from_standard_input() -> Result<String, Failure> {
+    if std::io::stdin().is_terminal() {
+        note("what you write now is the message; Ctrl-D at the beginning of a line ends it");
+    }
     let mut text = Vec::new();
     let read = std::io::stdin().take(MAX_INPUT).read_to_end(&mut text);
     read.map_err(|error| Failure::Failed(format!("cannot read standard input: {error}")))?;

@@ -656,7 +656,8 @@ impl App {
                 (completion, next)
             }
             None => {
-                if self.editor.before_cursor().starts_with("/join ") {
+                let joins = self.editor.before_cursor().starts_with("/join ");
+                if joins {
                     // There may be others by now.
                     self.effects.push(Effect::ListRooms);
                 }
@@ -664,8 +665,9 @@ impl App {
                 let present = room.into_iter().flat_map(|room| room.present.iter().map(String::as_str));
                 let said = room.into_iter().flat_map(|room| room.transcript.messages().rev().take(AUTHORS));
                 let present = present.chain(said.map(|message| message.sender.as_str()));
-                let others = self.others.iter().map(String::as_str);
-                let rooms = self.rooms.iter().map(|room| room.name.as_str()).chain(others);
+                // One can go to a room one is in, and only leave one of those.
+                let others = self.others.iter().filter(|_| joins).map(String::as_str);
+                let rooms = others.chain(self.rooms.iter().map(|room| room.name.as_str()));
                 match slash::complete(self.editor.before_cursor(), present, rooms) {
                     Some(completion) => (completion, 0),
                     None => return,
