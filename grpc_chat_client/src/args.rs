@@ -39,7 +39,7 @@ pub(crate) struct ConnectArgs {
     #[arg(long, global = true, value_name = "URL", env = "CHAT_SERVER")]
     pub(crate) server: Option<ServerUrl>,
 
-    /// The user's id [default: $USER]
+    /// The user's id [default: $USER or $LOGNAME]
     #[arg(long, global = true, value_name = "ID", env = "CHAT_USER", value_parser = user)]
     pub(crate) user: Option<String>,
 

@@ -3,6 +3,7 @@
 
 mod rooms;
 mod session;
+mod tokens;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,7 +20,8 @@ use crate::model::{Connection, Cursor, Draft, Joined, MsgId, Refused, Start, Upd
 use crate::outbox::{Outbox, Posted};
 
 use rooms::Rooms;
-use session::{Asked, Session};
+use session::{Asked, Deaf, Session, TooLong};
+use tokens::Tokens;
 
 /// What an application asks for.
 #[derive(Debug)]
@@ -91,12 +93,7 @@ pub(crate) struct Engine {
     hold_until: Option<Instant>,
     /// A token was refused, and another one asked for, since a session last lasted.
     refreshed: bool,
-    /// A token is being got.
-    getting_token: bool,
-    /// To be told to the session that is being opened.
-    untold_token: Option<String>,
-    /// Whoever waits until the service has taken another token.
-    refreshes: Vec<oneshot::Sender<Result<(), Refused>>>,
+    tokens: Tokens,
     /// The application is too slow: it is told of no more events until it has caught up.
     paused: bool,
     /// Whoever waits until nothing is unsent.
@@ -150,9 +147,7 @@ impl Engine {
             refusals: 0,
             hold_until: None,
             refreshed: false,
-            getting_token: false,
-            untold_token: None,
-            refreshes: Vec::new(),
+            tokens: Tokens::default(),
             paused: false,
             flushes: Vec::new(),
             close_at: None,
@@ -216,8 +211,7 @@ impl Engine {
                 }
             }
             Command::RefreshToken { reply } => {
-                self.refreshes.push(reply);
-                if !std::mem::replace(&mut self.getting_token, true) {
+                if self.tokens.wanted(reply) {
                     self.actions.push(Action::GetToken);
                 }
             }
@@ -267,11 +261,8 @@ impl Engine {
         }
         self.hold_until = None;
         let mut session = Session::new(welcome, self.settings.backoff.ceiling(self.attempts), now);
-        match self.untold_token.take() {
-            Some(token) => session.token(token),
-            // It was opened with a new one.
-            None if !self.getting_token => self.refreshes.drain(..).for_each(|reply| drop(reply.send(Ok(())))),
-            None => {}
+        if let Some(token) = self.tokens.opened() {
+            session.token(token);
         }
         let max_text_bytes = session.max_text_bytes();
         self.phase = Phase::Online(Box::new(session));
@@ -301,7 +292,7 @@ impl Engine {
                 self.ask_to_mark(&room);
             }
             (Some(Asked::Token), Some(server_frame::Body::Done(_))) => {
-                self.refreshes.drain(..).for_each(|reply| drop(reply.send(Ok(()))));
+                self.tokens.answered(&Ok(()));
             }
             (Some(Asked::Leave), Some(server_frame::Body::Done(_))) => {}
             (Some(asked), Some(server_frame::Body::Error(error))) => {
@@ -374,7 +365,7 @@ impl Engine {
             Phase::Online(session) => Some(session),
             Phase::Connecting | Phase::Waiting { .. } => None,
         };
-        self.untold_token = None;
+        self.tokens.ended();
         self.rooms.cut();
         self.rooms.forget_asked();
         self.outbox.all_again();
@@ -387,9 +378,12 @@ impl Engine {
             self.refreshed = false;
         }
         // One room's history is damaged: that room is given up, and the others are gone on with.
-        let damaged = convert::damaged_room(status).and_then(|room| Some((self.rooms.give_up(&room)?, room)));
+        let damaged = convert::damaged_room(status);
         let one_room = damaged.is_some();
-        if let Some((reply, room)) = damaged {
+        // It may have been left meanwhile.
+        if let Some(room) = damaged
+            && let Some(reply) = self.rooms.give_up(&room)
+        {
             self.not_joined(room, reply, Refused::from(status));
         }
         let code = status.code();
@@ -426,18 +420,22 @@ impl Engine {
             }
             self.ask_for_rooms();
         }
-        let silent = match &mut self.phase {
+        let deaf = match &mut self.phase {
             Phase::Waiting { until } if now >= *until => {
                 self.phase = Phase::Connecting;
                 self.tell(Update::Connection(Connection::Connecting));
                 self.actions.push(Action::Connect);
-                false
+                None
             }
-            Phase::Online(session) => session.tick(now).is_err(),
-            _ => false,
+            Phase::Online(session) => session.tick(now).err(),
+            _ => None,
         };
-        if silent {
-            self.hang_up(&Status::deadline_exceeded("the service is silent"), now);
+        match deaf {
+            Some(Deaf::Silent) => self.hang_up(&Status::deadline_exceeded("the service is silent"), now),
+            Some(Deaf::Lingering) => {
+                self.hang_up(&Status::deadline_exceeded("the service said that it leaves, and has not left"), now);
+            }
+            None => {}
         }
     }
 
@@ -464,8 +462,16 @@ impl Engine {
         loop {
             let may_send = self.may_send();
             let Phase::Online(session) = &mut self.phase else { return None };
-            if let Some(frame) = session.next_frame() {
-                return Some(frame);
+            match session.next_frame() {
+                Some(Ok(frame)) => return Some(frame),
+                Some(Err(TooLong)) => {
+                    self.tokens.answered(&Err(Refused {
+                        code: Code::InvalidArgument,
+                        message: "the token is longer than the service takes".to_owned(),
+                    }));
+                    continue;
+                }
+                None => {}
             }
             if !may_send || !session.takes_drafts() {
                 return None;
@@ -502,22 +508,20 @@ impl Engine {
 
     /// There is a new token: tell it, if there is a session that goes on with it.
     pub(crate) fn token(&mut self, token: String) {
-        self.getting_token = false;
         match &mut self.phase {
-            Phase::Online(session) => session.token(token),
-            // The session that is being opened may have been given an older one.
-            Phase::Connecting => self.untold_token = Some(token),
-            // The next one asks for a token itself.
-            Phase::Waiting { .. } | Phase::Over { .. } => {
-                self.refreshes.drain(..).for_each(|reply| drop(reply.send(Ok(()))));
+            Phase::Online(session) => {
+                session.token(token);
+                self.tokens.is_told();
             }
+            Phase::Connecting => self.tokens.is_untold(token),
+            Phase::Waiting { .. } => self.tokens.is_not_needed(),
+            Phase::Over { .. } => {}
         }
     }
 
     /// There is no new token.
     pub(crate) fn no_token(&mut self, why: &Refused) {
-        self.getting_token = false;
-        self.refreshes.drain(..).for_each(|reply| drop(reply.send(Err(why.clone()))));
+        self.tokens.is_none(why);
     }
 
     /// There will be no other session.
@@ -621,8 +625,7 @@ impl Engine {
             Asked::Leave => {}
             Asked::Token => {
                 tracing::warn!(code = ?status.code(), why = status.message(), "the service does not take the new token");
-                let why = Refused::from(status);
-                self.refreshes.drain(..).for_each(|reply| drop(reply.send(Err(why.clone()))));
+                self.tokens.answered(&Err(Refused::from(status)));
             }
         }
     }
@@ -668,7 +671,7 @@ impl Engine {
         self.actions.push(Action::Disconnect);
         // They learn that nobody will answer.
         self.flushes.clear();
-        self.refreshes.clear();
+        self.tokens = Tokens::default();
         // What is kept stays kept, for the next run.
         for posted in self.outbox.drain() {
             posted.settle(Err(why.clone()));

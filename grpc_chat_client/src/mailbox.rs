@@ -117,7 +117,7 @@ impl Mailbox {
         match key {
             Some(key) => drop(inner.latest.insert(key, update)),
             // What the application does itself goes on although its rooms are left.
-            None if inner.overfull && matches!(update, Update::Refused { .. } | Update::JoinRefused { .. }) => {
+            None if inner.overfull && matches!(update, Update::Refused { .. }) => {
                 tracing::warn!(?update, "an application that is slow is not told");
             }
             None => {

@@ -410,8 +410,8 @@ pub enum Update {
     },
     /// How many drafts are not acked yet.
     Unsent(usize),
-    /// A draft that an earlier run of the program left, and that is sent now. What comes of it is an event with its id, or
-    /// [`Refused`](Update::Refused).
+    /// A draft that an earlier run of the program left, and that is sent now. What comes of it is an event with its id, unless
+    /// that came to the earlier run already, or [`Refused`](Update::Refused); at [`Unsent(0)`](Update::Unsent) it is stored.
     Kept(Draft),
     /// The service said no to a draft for whose answer nobody waits.
     Refused {

@@ -117,30 +117,33 @@ fn server_url(text: &str) -> Result<ServerUrl, String> {
 /// The token, or the file with it: that which is given where it counts more.
 fn token(token: (u8, Option<String>), file: (u8, Option<PathBuf>)) -> Result<Token, String> {
     match (token, file) {
-        ((_, None), (_, None)) => Ok(Token::None),
         ((one, Some(_)), (other, Some(_))) if one == other => {
             Err("a token and a file with one are given, and only one of them can be meant".to_owned())
         }
-        ((one, Some(token)), (other, file)) if file.is_none() || one > other => {
-            check_token(&token).map_err(|why| format!("the token {why}"))?;
-            Ok(Token::Fixed(token))
-        }
-        (_, (_, Some(file))) => {
+        ((one, token), (other, Some(file))) if token.is_none() || other > one => {
             // What is wrong from the beginning is no trouble with the service.
             let text = fs::read_to_string(&file).map_err(|error| cannot_read(&file, &error))?;
-            check_token(text.trim()).map_err(|why| format!("the token in {} {why}", file.display()))?;
+            token_of_file(&file, &text)?;
             Ok(Token::source(move || {
                 let file = file.clone();
                 async move {
-                    match tokio::fs::read_to_string(&file).await {
-                        Ok(token) => Ok(token.trim().to_owned()),
-                        Err(error) => Err(cannot_read(&file, &error)),
-                    }
+                    let text = tokio::fs::read_to_string(&file).await.map_err(|error| cannot_read(&file, &error))?;
+                    token_of_file(&file, &text)
                 }
             }))
         }
-        ((_, Some(token)), (_, None)) => Ok(Token::Fixed(token)),
+        ((_, Some(token)), _) => {
+            check_token(&token).map_err(|why| format!("the token {why}"))?;
+            Ok(Token::Fixed(token))
+        }
+        ((_, None), _) => Ok(Token::None),
     }
+}
+
+fn token_of_file(file: &Path, text: &str) -> Result<String, String> {
+    let token = text.trim();
+    check_token(token).map_err(|why| format!("the token in {} {why}", file.display()))?;
+    Ok(token.to_owned())
 }
 
 /// What can stand in a header (RFC 6750, `b64token`, and any other sign that can be seen).

@@ -318,7 +318,8 @@ impl Pending {
     fn forget(&mut self, id: MsgId) {
         if let Some(number) = self.batch.numbers.remove(&id) {
             self.batch.saves.remove(&number);
-        } else if self.written.remove(&id) {
+        }
+        if self.written.remove(&id) {
             self.batch.forgets.insert(id);
         }
     }
@@ -329,14 +330,13 @@ impl Pending {
         batch
     }
 
-    /// Nothing of it was written.
+    /// It was not written, or that is not known: a commit that failed may have been one.
     fn put_back(&mut self, batch: Batch) {
         let Batch { own, saves, forgets, seen, .. } = batch;
         let newer = &mut self.batch;
         for (number, draft) in saves {
-            self.written.remove(&draft.id);
-            // It was acked meanwhile.
-            if !newer.forgets.remove(&draft.id) {
+            // Unless it was acked meanwhile.
+            if !newer.forgets.contains(&draft.id) {
                 newer.numbers.insert(draft.id, number);
                 newer.saves.insert(number, draft);
             }
@@ -369,7 +369,6 @@ impl Batch {
         }
         for (number, draft) in &self.saves {
             let frame = pb::ClientFrame { id: 0, body: Some(convert::change_to_wire(draft)) }.encode_to_vec();
-            // A commit that failed may have been one that did not.
             transaction
                 .prepare_cached(
                     "INSERT INTO drafts (number, id, frame) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING",
@@ -545,7 +544,6 @@ mod tests {
 
         connection.pragma_update(None, "query_only", false).unwrap();
         let batch = pending.take();
-        assert!(batch.forgets.is_empty(), "what was never written needs not be erased");
         batch.write(&mut connection).unwrap();
         let (_, read) = read(&connection).unwrap();
         assert_eq!(read.drafts, [kept.clone(), later]);

@@ -205,7 +205,7 @@ impl Task {
         match &mut self.access {
             Some(access) => {
                 if let Err(status) = access.renew(&token) {
-                    return tracing::warn!(why = status.message(), "the new token cannot be used");
+                    return self.engine.no_token(&Refused::from(&status));
                 }
                 let renewed = access.clone();
                 self.link.send_modify(|link| link.access = link.access.as_ref().map(|_| renewed));

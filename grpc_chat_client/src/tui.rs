@@ -109,12 +109,21 @@ pub(crate) async fn run(mut config: Config, room: Option<String>, kept: Option<K
     let Screen { app, client, events, .. } = screen;
     // From here on the terminal is the user's again.
     drop(terminal);
-    drop(events);
     // Nobody waits at a prompt for a network that is not there.
     let online = matches!(client.connection(), Connection::Online { .. } | Connection::Draining);
-    let sent = online && tokio::time::timeout(GRACE, client.flush()).await.is_ok_and(|sent| sent.is_ok());
-    let (unsent, grace) = if sent { (0, GRACE) } else { (app.unsent, Duration::ZERO) };
-    match client.close(grace).await {
+    let closing = client.close(if online { GRACE } else { Duration::ZERO });
+    // What was written last has not been counted yet.
+    let mut unsent = app.unsent;
+    let counting = async {
+        let Some(mut events) = events else { return };
+        while let Some(update) = events.next().await {
+            if let Update::Unsent(count) = update {
+                unsent = count;
+            }
+        }
+    };
+    let (closed, ()) = tokio::join!(closing, counting);
+    match closed {
         _ if unsent == 0 => {}
         Err(why) => note(&format!("{unsent} unsent when you left, and lost: {why}")),
         Ok(()) if kept.is_some() => note(&format!("{unsent} unsent when you left; kept, and sent next time")),

@@ -130,5 +130,6 @@ fn draft(caller: usize, n: usize) -> Draft {
         device: None,
         client_msg_id: ClientMsgId(id),
         change: Change::Post { text: "x".repeat(TEXT_BYTES), reply_to: None },
+        epoch: 0,
     }
 }

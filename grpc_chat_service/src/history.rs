@@ -9,6 +9,7 @@
 //! 3. **Once.** `(room, sender, client_msg_id)` is kept with the event and as long. A repeat with the same change is
 //!    answered with the first one's place and `duplicate`, and stores nothing; with another change it is
 //!    [`AppendError::Conflict`]. Of an erased message any repeat is a duplicate: its text cannot be compared any more.
+//!    What is about a place in another life of the history is [`AppendError::OtherEpoch`], unless it is a repeat.
 //! 4. **Told once, in order.** Every event goes to the [`Committed`] channel given at opening, exactly once, in the
 //!    order of its room, after it is durable, before its append is answered, and as it was when it was stored: a message
 //!    deleted in the same batch still has its text. The channel is bounded: a store waits when it is full, it never
@@ -155,6 +156,8 @@ pub enum AppendError {
     NoSuchMessage,
     /// The message it is about is another user's: not stored.
     NotTheAuthor,
+    /// It is about a message of another life of this history: not stored.
+    OtherEpoch,
 }
 
 /// Why nothing can be read.

@@ -43,6 +43,8 @@ pub struct Draft {
     pub client_msg_id: ClientMsgId,
     /// What.
     pub change: Change,
+    /// The life of the history that `change` is about a place in, where the sender tells; 0 if not. Not stored.
+    pub epoch: Epoch,
 }
 
 /// What a draft does to a room.

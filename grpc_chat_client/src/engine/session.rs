@@ -32,9 +32,18 @@ pub(super) enum Asked {
     Token,
 }
 
-/// Nothing has been heard for too long, or the service leaves and leaves.
+/// Why a session is not gone on with.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Silent;
+pub(super) enum Deaf {
+    /// The service was asked whether it is there, and nothing came.
+    Silent,
+    /// The service said that it leaves, and has not left.
+    Lingering,
+}
+
+/// A token that no frame can carry.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooLong;
 
 #[derive(Debug)]
 pub(super) struct Session {
@@ -169,19 +178,16 @@ impl Session {
         !self.signs.is_empty() || self.requests.front().is_some_and(|(asked, _)| self.takes(asked))
     }
 
-    pub(super) fn next_frame(&mut self) -> Option<pb::ClientFrame> {
+    /// What is to be said next, before any draft. Of what is asked for here only a token can be too long.
+    pub(super) fn next_frame(&mut self) -> Option<Result<pb::ClientFrame, TooLong>> {
         if let Some(sign) = self.signs.pop_front() {
-            return Some(pb::ClientFrame { id: 0, body: Some(sign) });
+            return Some(Ok(pb::ClientFrame { id: 0, body: Some(sign) }));
         }
-        while self.has_frame() {
-            let (asked, body) = self.requests.pop_front()?;
-            match self.ask(asked.clone(), body) {
-                Some(frame) => return Some(frame),
-                // Of what is asked for here only a token can be so long.
-                None => tracing::warn!(?asked, "what is to be said is longer than the service takes"),
-            }
+        if !self.has_frame() {
+            return None;
         }
-        None
+        let (asked, body) = self.requests.pop_front()?;
+        Some(self.ask(asked, body).ok_or(TooLong))
     }
 
     /// The frame that asks for this; `None` if it is longer than the service takes: it would end the session, however
@@ -199,16 +205,16 @@ impl Session {
 
     /// # Errors
     ///
-    /// [`Silent`] if the service was asked whether it is there, and nothing came, or if it does not leave as it said.
-    pub(super) fn tick(&mut self, now: Instant) -> Result<(), Silent> {
+    /// [`Deaf`] if the session is not to be gone on with.
+    pub(super) fn tick(&mut self, now: Instant) -> Result<(), Deaf> {
         if self.left_by.is_some_and(|left_by| now >= left_by) {
-            return Err(Silent);
+            return Err(Deaf::Lingering);
         }
         if now < self.deadline() {
             return Ok(());
         }
         if self.pinged.is_some() {
-            return Err(Silent);
+            return Err(Deaf::Silent);
         }
         self.pinged = Some(now);
         self.sign(client_frame::Body::Ping(pb::Ping {}));

@@ -837,8 +837,14 @@ fn whoever_wants_another_token_learns_what_came_of_it() {
     let mut refused = ask(&mut engine);
     engine.token("newer".to_owned());
     let [id] = ids(&mut engine);
+    // Whoever asks now gets another one, and the answer to that.
+    let mut later = ask(&mut engine);
     engine.heard(error(id, &Status::failed_precondition("no tokens")), now);
     assert_eq!(refused.try_recv().unwrap().unwrap_err().code, Code::FailedPrecondition);
+    later.try_recv().unwrap_err();
+    engine.token("x".repeat(1_000));
+    assert!(said(&mut engine).is_empty());
+    assert_eq!(later.try_recv().unwrap().unwrap_err().code, Code::InvalidArgument);
 
     let mut nothing = ask(&mut engine);
     engine.no_token(&Refused { code: Code::Unavailable, message: "nobody is there".to_owned() });
@@ -888,8 +894,12 @@ fn a_room_whose_history_is_damaged_is_given_up_and_the_others_are_gone_on_with()
     assert_eq!(rooms, ["south"]);
     outcome.try_recv().unwrap_err();
 
-    // Of a room that is none of this client's it is no news, but an end.
+    // One that was left meanwhile is no news.
+    engine.actions.clear();
     engine.ended(&damaged("east"), now);
+    assert!(matches!(engine.actions[..], [Action::Tell(Update::Connection(Connection::Waiting { .. }))]));
+    let nameless = Status::data_loss("the history is damaged");
+    engine.ended(&nameless, now);
     assert!(matches!(outcome.try_recv().unwrap(), Err(SendError::Lost(_))));
 }
 

@@ -2,9 +2,10 @@
 
 mod rooms;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use grpc_chat_client::{Change, Connection, Draft, Page, Seq, Update, sanitize};
+use grpc_chat_client::{Change, Connection, Draft, MsgId, Page, Seq, Update, sanitize};
 use jiff::tz::TimeZone;
 use ratatui::crossterm::event::{
     Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind,
@@ -86,6 +87,8 @@ pub(crate) struct App {
     pub(crate) connection: Connection,
     pub(crate) retry_at: Option<Instant>,
     pub(crate) unsent: usize,
+    /// Drafts of an earlier run that may be unsent.
+    kept: HashSet<MsgId>,
     pub(crate) editor: Editor,
     pub(crate) mode: Mode,
     /// What lies over the messages, and how many of its lines are above what is shown.
@@ -121,6 +124,7 @@ impl App {
             connection: Connection::Connecting,
             retry_at: None,
             unsent: 0,
+            kept: HashSet::new(),
             editor: Editor::default(),
             mode: Mode::Say,
             overlay: None,
@@ -175,10 +179,15 @@ impl App {
             Update::Connection(connection) => self.connected(connection),
             Update::Joined(joined) => {
                 let Some(index) = self.index(&joined.room) else { return };
+                let current = index == self.current;
+                let mode = if current { self.mode } else { self.rooms[index].mode };
                 if let Some(why) = self.rooms[index].join(&joined) {
+                    if current {
+                        self.mode = Mode::Say;
+                    }
                     // What an edit or an answer was about has another message in its place.
-                    let lost = index == self.current && std::mem::replace(&mut self.mode, Mode::Say) != Mode::Say;
-                    let then = if lost { "what you write is a new message" } else { "what was here is gone" };
+                    let lost = mode != Mode::Say;
+                    let then = if lost { "what you write there is a new message" } else { "what was here is gone" };
                     self.say(true, format!("{}: {why}; {then}", joined.room));
                 }
                 self.others.retain(|other| *other != joined.room);
@@ -220,15 +229,18 @@ impl App {
             }
             Update::Kept(draft) => {
                 if let Some(index) = self.index(&draft.room) {
+                    self.kept.insert(draft.id);
                     self.rooms[index].unsent.push(draft);
                 }
             }
             Update::Unsent(count) => {
                 self.unsent = count;
                 if count == 0 {
-                    // A change that changed nothing does not come back.
-                    let says = |draft: &Draft| matches!(draft.change, Change::Post { .. });
-                    self.rooms.iter_mut().for_each(|room| room.unsent.retain(says));
+                    // A change that changed nothing does not come back, and nor does what came to an earlier run.
+                    let kept = std::mem::take(&mut self.kept);
+                    let comes =
+                        |draft: &Draft| matches!(draft.change, Change::Post { .. }) && !kept.contains(&draft.id);
+                    self.rooms.iter_mut().for_each(|room| room.unsent.retain(comes));
                 }
             }
             Update::Refused { draft, why } => self.not_taken(draft, &why.to_string()),

@@ -232,7 +232,7 @@ async fn a_token_that_is_refused_is_asked_for_once_more_and_a_new_one_can_be_tol
     let door = Door::default();
     door.takes("second");
     let address = door.open().await;
-    let tokens = Arc::new(Mutex::new(vec!["fourth", "third", "second", "first"]));
+    let tokens = Arc::new(Mutex::new(vec!["fourth", "two\nlines", "third", "second", "first"]));
     let client = knocks(
         address,
         Token::source(move || {
@@ -245,6 +245,8 @@ async fn a_token_that_is_refused_is_asked_for_once_more_and_a_new_one_can_be_tol
 
     soon(client.refresh_token()).await.unwrap();
     assert_eq!(*door.told.lock().unwrap(), ["third"]);
+    // One that cannot be a token does not keep the next one out.
+    assert_eq!(soon(client.refresh_token()).await.unwrap_err().code, Code::InvalidArgument);
     // Other calls take it, too, and ask for another one themselves.
     door.takes("third");
     soon(client.rooms()).await.unwrap();

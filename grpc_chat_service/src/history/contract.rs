@@ -82,7 +82,14 @@ fn user_id(user: &str) -> UserId {
 fn draft(room: &str, sender: &str, id: u64, change: Change) -> Draft {
     let mut bytes = [0; 16];
     bytes[8..].copy_from_slice(&id.to_be_bytes());
-    Draft { room: room_id(room), sender: user_id(sender), device: None, client_msg_id: ClientMsgId(bytes), change }
+    Draft {
+        room: room_id(room),
+        sender: user_id(sender),
+        device: None,
+        client_msg_id: ClientMsgId(bytes),
+        change,
+        epoch: 0,
+    }
 }
 
 fn text(text: &str) -> Change {
@@ -138,6 +145,7 @@ sentences! {
     ids_are_per_room_and_sender
     only_messages_that_exist_can_be_talked_about
     only_the_author_edits_and_deletes
+    what_is_about_another_life_is_refused_unless_it_is_a_repeat
     deleting_erases_a_message_and_its_edits
     pages_are_bounded_by_events_and_bytes
     rooms_are_listed_by_id_in_pages
@@ -282,6 +290,23 @@ async fn only_the_author_edits_and_deletes(open: Open) {
     store.say(draft("a", "bob", 4, reply(1, "ho"))).await.unwrap();
     store.say(draft("a", "ann", 2, edit(1, "ho"))).await.unwrap();
     store.say(draft("a", "ann", 3, delete(1))).await.unwrap();
+}
+
+async fn what_is_about_another_life_is_refused_unless_it_is_a_repeat(open: Open) {
+    let store = open(WIDE);
+    let epoch = store.history.epoch();
+    let of = |epoch, draft| Draft { epoch, ..draft };
+    store.say(of(epoch ^ 1, draft("a", "ann", 1, text("hi")))).await.unwrap();
+    for (id, change) in [reply(1, "x"), edit(1, "x"), react(1), delete(1)].into_iter().enumerate() {
+        let asked = draft("a", "ann", id as u64 + 2, change);
+        assert_eq!(store.say(of(epoch ^ 1, asked.clone())).await, Err(AppendError::OtherEpoch));
+        let stored = store.say(of(epoch, asked.clone())).await.unwrap();
+        // It is the same draft, and here it is, whatever its sender knows of this life.
+        let again = store.say(of(epoch ^ 1, asked)).await.unwrap();
+        assert_eq!((again.seq, again.duplicate), (stored.seq, true));
+    }
+    assert_eq!(store.say(of(epoch ^ 1, draft("new", "ann", 9, react(1)))).await, Err(AppendError::OtherEpoch));
+    assert!(store.all("a").await.iter().all(|event| event.draft.epoch == 0), "it is not stored");
 }
 
 async fn deleting_erases_a_message_and_its_edits(open: Open) {

@@ -57,8 +57,9 @@ impl Memory {
         let (queue, queued) = Queue::new(max_queued);
         let (health, healthy) = watch::channel(true);
         let rooms = Rooms::default();
-        tokio::spawn(write(rooms.clone(), queued, committed, health));
-        Self { epoch: new_epoch(), rooms, queue, healthy }
+        let epoch = new_epoch();
+        tokio::spawn(write(epoch, rooms.clone(), queued, committed, health));
+        Self { epoch, rooms, queue, healthy }
     }
 }
 
@@ -136,7 +137,13 @@ impl History for Memory {
     }
 }
 
-async fn write(rooms: Rooms, mut queued: mpsc::Receiver<Ask>, committed: Committed, health: watch::Sender<bool>) {
+async fn write(
+    epoch: Epoch,
+    rooms: Rooms,
+    mut queued: mpsc::Receiver<Ask>,
+    committed: Committed,
+    health: watch::Sender<bool>,
+) {
     let clock = Clock { start: now(), started: Instant::now() };
     let mut asks = Vec::new();
     while queued.recv_many(&mut asks, MAX_BATCH).await > 0 {
@@ -148,7 +155,7 @@ async fn write(rooms: Rooms, mut queued: mpsc::Receiver<Ask>, committed: Committ
             for ask in asks.drain(..) {
                 replies.push(match ask {
                     Ask::Append(draft, answerer) => {
-                        Reply::Append(answerer, append(&mut rooms, draft, time, &mut events))
+                        Reply::Append(answerer, append(&mut rooms, epoch, draft, time, &mut events))
                     }
                     Ask::Mark(mark, answerer) => Reply::Mark(answerer, note(&mut rooms, mark)),
                 });
@@ -165,6 +172,7 @@ async fn write(rooms: Rooms, mut queued: mpsc::Receiver<Ask>, committed: Committ
 
 fn append(
     rooms: &mut BTreeMap<RoomId, Room>,
+    epoch: Epoch,
     draft: Draft,
     time: UnixMillis,
     told: &mut Vec<Event>,
@@ -176,7 +184,7 @@ fn append(
         return Ok(Appended { seq: stored.seq, time: stored.time, duplicate: true });
     }
     if let Some(about) = draft.change.about() {
-        rules::check_target(&draft, known.and_then(|room| room.get(about)))?;
+        rules::check_target(&draft, epoch, known.and_then(|room| room.get(about)))?;
     }
     let room = rooms.entry(draft.room.clone()).or_default();
     if let Change::Delete { seq: deleted } = draft.change {
@@ -184,6 +192,7 @@ fn append(
     }
     let prev_seq = room.head();
     let time = room.events.last().map_or(time, |last| last.time.max(time));
+    let draft = Draft { epoch: 0, ..draft };
     let event = Event { seq: prev_seq + 1, prev_seq, time, draft, erased: false };
     let appended = Appended { seq: event.seq, time, duplicate: false };
     room.said.insert(said, event.seq);

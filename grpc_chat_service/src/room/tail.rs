@@ -164,6 +164,7 @@ mod tests {
             device: None,
             client_msg_id: ClientMsgId([0; 16]),
             change,
+            epoch: 0,
         };
         Event { seq, prev_seq: seq - 1, time: 0, draft, erased: false }
     }

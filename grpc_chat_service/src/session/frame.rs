@@ -207,6 +207,7 @@ impl Refusal {
             AppendError::Conflict => Self::IdReused,
             AppendError::NoSuchMessage => Self::NoSuchMessage { room: room.clone() },
             AppendError::NotTheAuthor => Self::NotTheAuthor,
+            AppendError::OtherEpoch => Self::OtherEpoch,
         }
     }
 

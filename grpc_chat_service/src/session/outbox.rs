@@ -530,6 +530,7 @@ mod tests {
             device: None,
             client_msg_id: ClientMsgId([0; 16]),
             change: Change::Post { text: "x".to_owned(), reply_to: None },
+            epoch: 0,
         };
         Event { seq, prev_seq: seq - 1, time: 0, draft, erased: false }
     }

@@ -170,10 +170,9 @@ impl Protocol {
                 Phase::Open { .. } if self.full() => {
                     refuse(id, Refusal::TooManyInFlight, actions);
                 }
-                Phase::Open { .. } if epoch != 0 && epoch != self.epoch => refuse(id, Refusal::OtherEpoch, actions),
                 Phase::Open { user, device } => {
                     let sender = sender.unwrap_or_else(|| user.clone());
-                    let draft = Draft { room, sender, device: device.clone(), client_msg_id, change };
+                    let draft = Draft { room, sender, device: device.clone(), client_msg_id, change, epoch };
                     self.in_flight += 1;
                     actions.push(Action::Append { id, draft });
                 }

@@ -275,8 +275,8 @@ pub struct Send {
     /// The message this answers, or 0.
     #[prost(uint64, tag = "4")]
     pub reply_to_seq: u64,
-    /// The life of the history that `reply_to_seq` is a place in, as in Joined. In another one it is refused: there the same
-    /// seq is another message. 0: not checked.
+    /// The life of the history that `reply_to_seq` is a place in, as in Joined. In another one it is refused, unless it is
+    /// stored there already: there the same seq is another message. 0: not checked.
     #[prost(uint64, tag = "5")]
     pub epoch: u64,
 }

@@ -105,6 +105,7 @@ fn draft() -> impl Strategy<Value = Draft> {
             device: device.then(|| user_id("phone")),
             client_msg_id: ClientMsgId([id; 16]),
             change,
+            epoch: 0,
         },
     )
 }

@@ -73,14 +73,16 @@ impl<'a> Batch<'a> {
     fn try_append(&mut self, draft: Draft) -> Result<Appended, Trouble> {
         let mut known = self.head(&draft.room)?;
         if let Some(about) = draft.change.about() {
-            // A repeat comes before all else: what it is about may have been erased since.
-            let Some(head) = &known else { return Err(AppendError::NoSuchMessage.into()) };
-            if let Some(repeat) = self.repeat(head.key, &draft)? {
-                return Ok(repeat);
+            let mut target = None;
+            if let Some(head) = &known {
+                // A repeat comes before all else: what it is about may have been erased since.
+                if let Some(repeat) = self.repeat(head.key, &draft)? {
+                    return Ok(repeat);
+                }
+                target = self.find(head.key, &draft.room, about)?;
             }
-            let target = self.find(head.key, &draft.room, about)?;
-            rules::check_target(&draft, target.as_ref().map(|target| &target.event))?;
-            if let (Change::Delete { .. }, Some(target)) = (&draft.change, target) {
+            rules::check_target(&draft, self.reached.epoch, target.as_ref().map(|target| &target.event))?;
+            if let (Change::Delete { .. }, Some(target), Some(head)) = (&draft.change, target, &known) {
                 self.erase(head.key, target)?;
             }
         }
@@ -89,8 +91,13 @@ impl<'a> Batch<'a> {
             None => self.make_room(&draft.room)?,
         };
 
-        let event =
-            Event { seq: head.seq + 1, prev_seq: head.seq, time: head.time.max(self.now), draft, erased: false };
+        let event = Event {
+            seq: head.seq + 1,
+            prev_seq: head.seq,
+            time: head.time.max(self.now),
+            draft: Draft { epoch: 0, ..draft },
+            erased: false,
+        };
         let columns = Columns::of(&event);
         let inserted = self.insert.execute((
             to_sql(self.reached.events + 1),

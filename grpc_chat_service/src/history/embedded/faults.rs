@@ -44,7 +44,7 @@ fn post(n: u64, text: &str) -> Draft {
     let mut id = [0; 16];
     id[8..].copy_from_slice(&n.to_be_bytes());
     let change = Change::Post { text: text.to_owned(), reply_to: None };
-    Draft { room: room(), sender: ann(), device: None, client_msg_id: ClientMsgId(id), change }
+    Draft { room: room(), sender: ann(), device: None, client_msg_id: ClientMsgId(id), change, epoch: 0 }
 }
 
 /// Posts one by one, so that each is a commit.

@@ -99,6 +99,7 @@ pub(super) fn read(row: &Row<'_>, room: &RoomId, expected: Seq) -> Result<Record
             device: column(4)?.as_str_or_null().map_err(|_| Trouble::Damaged(seq))?.map(user).transpose()?,
             client_msg_id: ClientMsgId(row.get(5).map_err(damaged)?),
             change,
+            epoch: 0,
         },
         erased,
     };
