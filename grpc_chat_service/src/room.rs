@@ -62,7 +62,8 @@ impl Room {
         {
             let mut live = lock(&self.live);
             for event in &events {
-                if let Change::Post { .. } = event.draft.change {
+                // What was being typed has been said.
+                if let Change::Post { .. } | Change::Edit { .. } = event.draft.change {
                     live.posted(&event.draft.sender);
                 }
             }

@@ -25,6 +25,9 @@ use super::view::{self, Areas};
 const MARK: Duration = Duration::from_secs(2);
 const TYPING: Duration = Duration::from_secs(3);
 
+/// Rooms whose histories begin anew within this time are told of once.
+const TOGETHER: Duration = Duration::from_secs(10);
+
 /// Within which time a second Ctrl+C means it.
 const TWICE: Duration = Duration::from_secs(2);
 
@@ -96,6 +99,8 @@ pub(crate) struct App {
     pub(crate) notices: Notices,
     /// Until when the same key again ends the program.
     quit_until: Option<Instant>,
+    /// Until when a history that begins anew in another room is the same news.
+    reset_until: Option<Instant>,
     /// What Tab goes through, and which of it is in the composer.
     pub(crate) completion: Option<(Completion, usize)>,
     /// The message that the same key again erases.
@@ -130,6 +135,7 @@ impl App {
             overlay: None,
             notices: Notices::new(now),
             quit_until: None,
+            reset_until: None,
             completion: None,
             erasing: None,
             size,
@@ -188,7 +194,11 @@ impl App {
                     // What an edit or an answer was about has another message in its place.
                     let lost = mode != Mode::Say;
                     let then = if lost { "what you write there is a new message" } else { "what was here is gone" };
-                    self.say(true, format!("{}: {why}; {then}", joined.room));
+                    // Where nothing is lost in others, too, their messages say so.
+                    if lost || self.reset_until.is_none_or(|until| self.now >= until) {
+                        self.say(true, format!("{}: {why}; {then}", joined.room));
+                    }
+                    self.reset_until = Some(self.now + TOGETHER);
                 }
                 self.others.retain(|other| *other != joined.room);
             }
@@ -256,11 +266,14 @@ impl App {
         if let Some(index) = self.index(&room) {
             self.rooms[index].unsent.retain(|unsent| unsent.id != id);
         }
-        if let Change::Post { text, .. } | Change::Edit { text, .. } = change {
-            self.editor.remember(text);
-            self.say(true, format!("not sent: {why}; Up brings the text back"));
-        } else {
-            self.say(true, format!("not done: {why}"));
+        let place = if self.room().is_some_and(|current| current.name == room) { "" } else { &format!(" in {room}") };
+        match change {
+            Change::Post { text, .. } | Change::Edit { text, .. } => {
+                self.editor.remember(text);
+                self.say(true, format!("not sent{place}: {why}; Up brings the text back"));
+            }
+            Change::Delete { .. } => self.say(true, format!("not deleted{place}: {why}")),
+            Change::React { .. } => self.say(true, format!("no reaction{place}: {why}")),
         }
     }
 
@@ -284,7 +297,12 @@ impl App {
 
     /// Says why nothing comes of what the user has just done.
     fn answer(&mut self, text: impl Into<String>) {
-        self.notices.answer(text.into(), self.now);
+        self.notices.answer(text.into(), self.now, None);
+    }
+
+    /// The same for something that is so for a while.
+    fn answer_until(&mut self, until: Instant, text: impl Into<String>) {
+        self.notices.answer(text.into(), self.now, Some(until));
     }
 
     /// To be called when all that is known has been told: asks for what the screen needs next.
@@ -422,14 +440,16 @@ impl App {
                 if quit_until.is_some_and(|until| self.now < until) {
                     return self.quit();
                 }
-                self.quit_until = Some(self.now + TWICE);
-                self.answer("Ctrl+C again to quit");
+                self.asks_again("Ctrl+C again to quit");
             }
             KeyCode::Char('c') if control => {
                 self.editor.take();
                 self.mode = Mode::Say;
             }
-            KeyCode::Char('d') if control && self.editor.is_empty() => self.quit(),
+            KeyCode::Char('d') if control && self.editor.is_empty() => {
+                let sure = quit_until.is_some_and(|until| self.now < until);
+                if sure || self.unfinished().is_none() { self.quit() } else { self.asks_again("Ctrl+D again to quit") }
+            }
             KeyCode::Char('l') if control => self.effects.push(Effect::Repaint),
 
             KeyCode::PageUp => self.scroll_up(page, height),
@@ -556,7 +576,8 @@ impl App {
             let (length, most) = (text.len(), self.max_text_bytes);
             return self.answer(format!("too long by {} bytes ({length} of at most {most})", length - most));
         }
-        let text = self.editor.take();
+        // The ends of lines that come with what is pasted are nothing said.
+        let text = self.editor.take().trim_end_matches('\n').to_owned();
         match std::mem::replace(&mut self.mode, Mode::Say) {
             Mode::Say => self.typed(slash::parse(&text)),
             Mode::Edit(seq) => self.post(Change::Edit { seq, text }),
@@ -574,7 +595,7 @@ impl App {
             return self.answer("your last message is not sent yet; for another one select it with Alt+Up");
         }
         let me = self.me.clone();
-        let mine = |room: &Room| room.meant(|message| message.sender == me && !message.deleted);
+        let mine = |room: &Room| room.meant(|it| it.sender == me && !it.deleted && !room.is_going(it.seq));
         let any = |room: &Room| room.meant(|message| !message.deleted);
         match typed {
             Typed::Text(text) => {
@@ -598,8 +619,8 @@ impl App {
             Typed::Edit(text) => match (self.room().and_then(mine), text) {
                 (Some(seq), Some(text)) => self.post(Change::Edit { seq, text }),
                 (Some(seq), None) => {
-                    let text = self.room().and_then(|room| room.transcript.get(seq)).map(|it| it.text.clone());
-                    self.editor.set(&text.unwrap_or_default());
+                    let text = self.room().and_then(|room| room.text_of(seq)).unwrap_or_default();
+                    self.editor.set(&text);
                     self.mode = Mode::Edit(seq);
                 }
                 (None, _) => self.not_mine("edit"),
@@ -630,7 +651,9 @@ impl App {
     /// Why there is nothing to do this to.
     fn not_mine(&mut self, what: &str) {
         let selected = self.room().and_then(|room| room.transcript.get(room.selected?)).map(|it| it.deleted);
+        let going = self.room().is_some_and(|room| room.selected.is_some_and(|seq| room.is_going(seq)));
         match selected {
+            Some(false) if going => self.answer("that message is about to be deleted"),
             Some(true) => self.answer("that message is deleted"),
             Some(false) => self.answer("that message is not yours"),
             None => self.answer(format!("there is no message of yours to {what} here")),
@@ -693,6 +716,23 @@ impl App {
         }
     }
 
+    /// A room in which something is being written that leaving would lose.
+    fn unfinished(&self) -> Option<&str> {
+        let writing = |(index, room): &(usize, &Room)| match *index == self.current {
+            true => !self.editor.is_empty(),
+            false => !room.aside.text().is_empty(),
+        };
+        self.rooms.iter().enumerate().find(writing).map(|(_, room)| room.name.as_str())
+    }
+
+    /// The same key once more quits; what would be lost is said.
+    fn asks_again(&mut self, words: &str) {
+        let lost = self.unfinished().map(|room| format!("; what you are writing in {room} is lost"));
+        let until = self.now + TWICE;
+        self.quit_until = Some(until);
+        self.answer_until(until, format!("{words}{}", lost.unwrap_or_default()));
+    }
+
     fn quit(&mut self) {
         self.mark();
         self.effects.push(Effect::Quit);
@@ -751,8 +791,8 @@ impl App {
         let Self { rooms, current, me, zone, theme, connection, .. } = self;
         let room = rooms.get_mut(*current)?;
         let (new_after, selected) = (room.new_after, room.selected);
-        let (older, beginning) = (older(connection, room), beginning(room));
-        Some(change(room, &Look { width, me, zone, theme: *theme, new_after, selected, older, beginning }))
+        let (older, beginning, pending) = (older(connection, room), beginning(room), &room.pending()[..]);
+        Some(change(room, &Look { width, me, zone, theme: *theme, new_after, selected, older, beginning, pending }))
     }
 }
 

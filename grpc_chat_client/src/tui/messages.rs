@@ -40,6 +40,16 @@ pub(crate) struct Look<'a> {
     pub(crate) older: &'static str,
     /// And above the first one of all.
     pub(crate) beginning: &'static str,
+    /// What is on its way to messages.
+    pub(crate) pending: &'a [(Seq, Pending)],
+}
+
+/// What this user has done to a message, and the service has not said that it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Pending {
+    Text(String),
+    Gone,
+    Reaction(String),
 }
 
 /// The lowest row that is shown: a message, and which of its rows.
@@ -233,14 +243,23 @@ fn body(message: &Message, transcript: &Transcript, columns: usize, look: &Look<
         };
         rows.push(Line::styled(cut(&clean(&quoted), columns).into_owned(), theme.faint()));
     }
+    let pending = || look.pending.iter().filter(|(seq, _)| *seq == message.seq).map(|(_, pending)| pending);
+    let text = pending().filter_map(|it| if let Pending::Text(text) = it { Some(text) } else { None }).next_back();
     if message.deleted {
         rows.push(Line::styled("message deleted", theme.faint().add_modifier(Modifier::ITALIC)));
+    } else if pending().any(|it| *it == Pending::Gone) {
+        rows.push(Line::styled("message to be deleted…", theme.faint().add_modifier(Modifier::ITALIC)));
     } else {
-        rows.extend(wrapped(&message.text, columns).into_iter().map(|row| Line::from(marked(&row, look.me, theme))));
-        if message.edited
+        let said = text.unwrap_or(&message.text);
+        rows.extend(wrapped(said, columns).into_iter().map(|row| Line::from(marked(&row, look.me, theme))));
+        let mark = match (text, message.edited) {
+            (Some(_), _) => " (to be edited…)",
+            (None, true) => " (edited)",
+            (None, false) => "",
+        };
+        if !mark.is_empty()
             && let Some(last) = rows.last_mut()
         {
-            let mark = " (edited)";
             if width(&text_of(last)) + mark.len() <= columns {
                 last.spans.push(Span::styled(mark, theme.faint()));
             } else {
@@ -248,9 +267,12 @@ fn body(message: &Message, transcript: &Transcript, columns: usize, look: &Look<
             }
         }
     }
-    if !message.reactions.is_empty() {
-        let reactions: Vec<String> =
-            message.reactions.iter().map(|(reaction, users)| format!("{} {}", clean(reaction), users.len())).collect();
+    let mut reactions: Vec<String> =
+        message.reactions.iter().map(|(reaction, users)| format!("{} {}", clean(reaction), users.len())).collect();
+    reactions.extend(
+        pending().filter_map(|it| if let Pending::Reaction(it) = it { Some(format!("{} …", clean(it))) } else { None }),
+    );
+    if !reactions.is_empty() {
         let mine = message.reactions.values().any(|users| users.contains(look.me));
         let style = if mine { theme.strong() } else { theme.faint() };
         rows.extend(wrapped(&reactions.join("  "), columns).into_iter().map(|row| Line::styled(row, style)));
@@ -258,9 +280,9 @@ fn body(message: &Message, transcript: &Transcript, columns: usize, look: &Look<
     rows
 }
 
-/// A row with what is said to this user made visible.
+/// A row with what is said to this user made visible: their name after an `@`, or at the beginning with `:` or `,` after it.
 fn marked(row: &str, me: &str, theme: Theme) -> Vec<Span<'static>> {
-    let mention = format!("@{me}");
+    let mention = format!("@{me}").to_ascii_lowercase();
     let part_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     // What ends a sentence could be part of a name, too.
     let ends =
@@ -268,15 +290,24 @@ fn marked(row: &str, me: &str, theme: Theme) -> Vec<Span<'static>> {
     let mut spans = Vec::new();
     let mut rest = row;
     let mut plain = String::new();
-    while let Some(at) = rest.find(&mention) {
-        let (before, after) = (&rest[..at], &rest[at + mention.len()..]);
+    if let Some((name, after)) = row.split_at_checked(me.len())
+        && name.eq_ignore_ascii_case(me)
+        && after.starts_with([':', ','])
+    {
+        // An empty one before it, as before any other.
+        spans.extend([Span::raw(""), Span::styled(name.to_owned(), theme.news())]);
+        rest = after;
+    }
+    // Names are ASCII: the same bytes in either case.
+    while let Some(at) = rest.to_ascii_lowercase().find(&mention) {
+        let (before, found, after) = (&rest[..at], &rest[at..at + mention.len()], &rest[at + mention.len()..]);
         plain.push_str(before);
         let whole = !before.ends_with(part_of_name) && ends(after);
         if whole {
             spans.push(Span::raw(std::mem::take(&mut plain)));
-            spans.push(Span::styled(mention.clone(), theme.news()));
+            spans.push(Span::styled(found.to_owned(), theme.news()));
         } else {
-            plain.push_str(&mention);
+            plain.push_str(found);
         }
         rest = after;
     }
@@ -344,10 +375,13 @@ mod tests {
 
     #[test]
     fn a_name_is_a_mention_whatever_ends_the_sentence() {
-        for text in ["@sam", "ask @sam.", "@sam...", "@sam-", "(@sam)", "@sam, @ann", "@sam_\n"] {
+        for text in
+            ["@sam", "ask @sam.", "@sam...", "@sam-", "(@sam)", "@sam, @ann", "@sam_\n", "@Sam", "SAM: hi", "sam, hi"]
+        {
             assert!(mentions(text, "sam"), "{text}");
         }
-        for text in ["@samantha", "@sam.smith", "@sam-2", "a@sam", "sam", "@sam._x"] {
+        for text in ["@samantha", "@sam.smith", "@sam-2", "a@sam", "sam", "@sam._x", "samt: x", "ask sam: x", "sä: x"]
+        {
             assert!(!mentions(text, "sam"), "{text}");
         }
     }

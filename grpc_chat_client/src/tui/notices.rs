@@ -19,6 +19,8 @@ pub(crate) struct Notice {
 pub(crate) struct Notices {
     /// What came of what the user has just done, until the next key.
     answer: Option<Notice>,
+    /// Or until then, if it is not so any more.
+    answer_until: Option<Instant>,
     /// What has happened elsewhere, each for a while.
     waiting: VecDeque<Notice>,
     /// Until when the one that is shown stays.
@@ -27,15 +29,20 @@ pub(crate) struct Notices {
 
 impl Notices {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { answer: None, waiting: VecDeque::new(), until: now }
+        Self { answer: None, answer_until: None, waiting: VecDeque::new(), until: now }
     }
 
     pub(crate) fn shown(&self) -> Option<&Notice> {
         self.answer.as_ref().or_else(|| self.waiting.front())
     }
 
-    pub(crate) fn answer(&mut self, text: String, now: Instant) {
+    pub(crate) fn answered(&self) -> Option<&Notice> {
+        self.answer.as_ref()
+    }
+
+    pub(crate) fn answer(&mut self, text: String, now: Instant, so_until: Option<Instant>) {
         self.answer = Some(Notice { text, bad: true });
+        self.answer_until = so_until;
         self.until = now + STAYS;
     }
 
@@ -65,6 +72,10 @@ impl Notices {
 
     /// The next one has its turn.
     pub(crate) fn tick(&mut self, now: Instant) {
+        if self.answer_until.take_if(|until| *until <= now).is_some() {
+            self.answer = None;
+            self.until = now + STAYS;
+        }
         if self.deadline().is_some_and(|due| due <= now) {
             self.heard(now);
         }
@@ -73,7 +84,8 @@ impl Notices {
     /// When [`Notices::tick`] is due, if it is.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let all = self.waiting.len() + usize::from(self.answer.is_some());
-        (all > 1).then_some(self.until)
+        let next = (all > 1).then_some(self.until);
+        [next, self.answer_until].into_iter().flatten().min()
     }
 }
 
@@ -97,7 +109,7 @@ mod tests {
         now += STAYS;
         notices.tick(now);
         assert_eq!((shown(&notices), notices.deadline()), ("two", None));
-        notices.answer("no such thing".to_owned(), now);
+        notices.answer("no such thing".to_owned(), now, None);
         assert_eq!(shown(&notices), "no such thing");
         notices.heard(now);
         assert_eq!(shown(&notices), "two");
@@ -108,6 +120,16 @@ mod tests {
         assert_eq!(shown(&notices), "two", "it stays until a key is pressed");
         notices.heard(now);
         assert_eq!(shown(&notices), "");
+    }
+
+    #[test]
+    fn what_is_not_so_any_more_is_not_said_any_more() {
+        let now = Instant::now();
+        let mut notices = Notices::new(now);
+        notices.answer("again to quit".to_owned(), now, Some(now + STAYS / 2));
+        assert_eq!(notices.deadline(), Some(now + STAYS / 2));
+        notices.tick(now + STAYS / 2);
+        assert_eq!((shown(&notices), notices.deadline()), ("", None));
     }
 
     #[test]

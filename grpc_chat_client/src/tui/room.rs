@@ -3,7 +3,7 @@
 use grpc_chat_client::{Body, Change, Draft, Event, Joined, Page, ResetReason, Seq, Verdict};
 
 use super::editor::Aside;
-use super::messages::{self, Anchor, Look, mentions};
+use super::messages::{self, Anchor, Look, Pending, mentions};
 use super::transcript::{End, Message, Transcript};
 
 #[derive(Debug)]
@@ -133,8 +133,12 @@ impl Room {
             }
             _ => {}
         }
+        let edited = matches!(event.body, Body::Edited { .. });
         self.typing.retain(|user| *user != event.sender);
         self.transcript.live(event);
+        if edited {
+            self.mentioned |= self.is_spoken_to(me);
+        }
         if erased {
             self.unread = self.unread.saturating_sub(1);
             self.mentioned = self.is_spoken_to(me);
@@ -292,6 +296,31 @@ impl Room {
             let first = Anchor { seq, row: 0 };
             self.anchor = Some(messages::down(&self.transcript, first, height.saturating_sub(1), look).0);
         }
+    }
+
+    /// Whether a message is about to be deleted.
+    pub(crate) fn is_going(&self, seq: Seq) -> bool {
+        self.unsent.iter().any(|draft| draft.change == Change::Delete { seq })
+    }
+
+    /// What a message says, or will say when it is edited.
+    pub(crate) fn text_of(&self, seq: Seq) -> Option<String> {
+        let edited = self.unsent.iter().rev().find_map(|draft| match &draft.change {
+            Change::Edit { seq: of, text } if *of == seq => Some(text.clone()),
+            _ => None,
+        });
+        edited.or_else(|| self.transcript.get(seq).map(|message| message.text.clone()))
+    }
+
+    /// What is on its way to messages.
+    pub(crate) fn pending(&self) -> Vec<(Seq, Pending)> {
+        let pending = |draft: &Draft| match &draft.change {
+            Change::Edit { seq, text } => Some((*seq, Pending::Text(text.clone()))),
+            Change::Delete { seq } => Some((*seq, Pending::Gone)),
+            Change::React { seq, reaction, remove: false } => Some((*seq, Pending::Reaction(reaction.clone()))),
+            Change::React { .. } | Change::Post { .. } => None,
+        };
+        self.unsent.iter().filter_map(pending).collect()
     }
 
     /// Nothing is selected, and the user's last message is on its way: what is said about "the last one" is not about the

@@ -11,6 +11,7 @@ use ratatui::text::{Line, Span};
 
 use super::app::{App, Overlay, beginning, older};
 use super::messages::{self, Look};
+use super::notices::Notice;
 use super::room::{Mode, Room};
 use super::text::{MAX_CELL_CHARS, cells, clean, cut, cut_middle, width, width_of};
 
@@ -111,7 +112,7 @@ fn title(app: &App, area: Rect, buffer: &mut Buffer) {
     };
     let elsewhere = if area.width < WIDE { unread_elsewhere(app) } else { String::new() };
     let left = format!(" {}{here}", room.name);
-    sides(&left, &elsewhere, area, app.theme.bar(), buffer);
+    sides(&left, app.theme.bar(), &[elsewhere], app.theme.bar(), area, buffer);
 }
 
 /// For screens without a column of rooms.
@@ -216,7 +217,9 @@ pub(crate) fn shown_rooms(app: &App, height: u16) -> Shown {
 }
 
 fn talk(app: &App, room: &Room, area: Rect, buffer: &mut Buffer) {
+    let pending = room.pending();
     let look = Look {
+        pending: &pending,
         width: area.width.into(),
         me: &app.me,
         zone: &app.zone,
@@ -265,13 +268,15 @@ fn talk(app: &App, room: &Room, area: Rect, buffer: &mut Buffer) {
 fn hint(app: &App, area: Rect, buffer: &mut Buffer) {
     let Some(room) = app.room() else { return };
     let faint = app.theme.faint();
-    if let Some(notice) = app.notices.shown() {
-        let style = if notice.bad { app.theme.bad() } else { app.theme.good() };
-        return sides(&notice.text, "", area, style, buffer);
+    let loud = |notice: &Notice| if notice.bad { app.theme.bad() } else { app.theme.good() };
+    // What the user is doing goes before what has happened elsewhere.
+    if let Some(answer) = app.notices.answered() {
+        return sides(&answer.text, loud(answer), &[], faint, area, buffer);
     }
     let (length, most) = (app.editor.text().len(), app.max_text_bytes);
     if length > most {
-        return sides(&format!("too long: {length} bytes of at most {most}"), "", area, app.theme.bad(), buffer);
+        let words = format!("too long: {length} bytes of at most {most}");
+        return sides(&words, app.theme.bad(), &[], faint, area, buffer);
     }
     if let Some((completion, current)) = &app.completion {
         let shown = |candidate: &String| clean(candidate.trim_end_matches([' ', ','])).into_owned();
@@ -292,7 +297,9 @@ fn hint(app: &App, area: Rect, buffer: &mut Buffer) {
         return put(&Line::from(spans), area, buffer);
     }
     let of = |seq| room.transcript.get(seq).map_or("a message", |message| message.sender.as_str());
+    let notice = app.notices.shown().filter(|_| app.mode == Mode::Say && app.erasing.is_none() && !app.selecting());
     let left = match app.mode {
+        _ if notice.is_some() => notice.map(|notice| notice.text.clone()).unwrap_or_default(),
         Mode::Edit(_) => "editing · Enter saves · Esc gives up".to_owned(),
         Mode::Reply(seq) => format!("answering {} · Enter sends · Esc gives up", of(seq)),
         Mode::React(seq) => format!("a reaction for {} · Enter sends · Esc gives up", of(seq)),
@@ -310,12 +317,18 @@ fn hint(app: &App, area: Rect, buffer: &mut Buffer) {
         (false, Mode::Say) => "Esc",
         (false, _) => "PageDown",
     };
-    let back = match room.anchor {
-        None => String::new(),
-        Some(_) if room.unread > 0 => format!("scrolled back, {} new below · {newest} for the newest ", room.unread),
-        Some(_) => format!("scrolled back · {newest} for the newest "),
+    let back = match (room.anchor, room.unread) {
+        (None, _) => Vec::new(),
+        (Some(_), 0) => {
+            vec![format!("scrolled back · {newest} for the newest "), format!("↓ {newest} "), "↓ ".to_owned()]
+        }
+        (Some(_), new) => vec![
+            format!("scrolled back, {new} new below · {newest} for the newest "),
+            format!("↓ {new} new · {newest} "),
+            format!("↓ {new} "),
+        ],
     };
-    sides(&left, &back, area, faint, buffer);
+    sides(&left, notice.map_or(faint, loud), &back, faint, area, buffer);
 }
 
 fn status(app: &App, area: Rect, buffer: &mut Buffer) {
@@ -379,15 +392,18 @@ fn shown(row: &str) -> String {
     clean(&row.replace('\t', "→")).into_owned()
 }
 
-/// Words at both ends of a line. The right ones go first where there is no room for both.
-fn sides(left: &str, right: &str, area: Rect, style: Style, buffer: &mut Buffer) {
+/// Words at both ends of a line. At the right the first that leave enough room for those at the left, if any do; where
+/// there are shorter ones to choose from that is half of the line.
+fn sides(left: &str, loud: Style, right: &[String], faint: Style, area: Rect, buffer: &mut Buffer) {
     let columns = usize::from(area.width);
     let left = clean(left);
-    let right = if width(right) + 10 < columns { right } else { "" };
+    let needed = width(&left).min(if right.len() > 1 { columns / 2 } else { 10 });
+    let right = right.iter().find(|right| width(right) + needed < columns).map_or("", String::as_str);
     let apart = usize::from(!right.is_empty());
-    let left = cut(&left, columns.saturating_sub(width(right) + apart));
+    let left = cut(&left, columns.saturating_sub(width(right) + apart)).into_owned();
     let gap = columns.saturating_sub(width(&left) + width(right));
-    put(&Line::styled(format!("{left}{}{right}", " ".repeat(gap)), style), area, buffer);
+    let gap = Span::styled(" ".repeat(gap), faint);
+    put(&Line::from(vec![Span::styled(left, loud), gap, Span::styled(right.to_owned(), faint)]), area, buffer);
 }
 
 /// Not ratatui's own way to draw a line, which has other ideas of what belongs into one cell.

@@ -119,6 +119,59 @@ fn posted(text: &str) -> Body {
 }
 
 #[test]
+fn what_is_on_its_way_to_a_message_is_what_the_user_goes_on_from() {
+    let mut desk = Desk::new(&["general"]);
+    desk.says(1, "sam", "first");
+    desk.enters("/edit better");
+    desk.enters("/edit");
+    assert_eq!((desk.app.editor.text(), desk.app.mode), ("better", Mode::Edit(1)));
+    desk.press(KeyCode::Esc);
+    desk.enters("/delete");
+    assert_eq!(desk.posted().len(), 2);
+    desk.enters("/delete");
+    assert_eq!(desk.posted(), [], "once is enough");
+    desk.press_with(KeyCode::Up, KeyModifiers::ALT);
+    desk.press(KeyCode::Char('e'));
+    assert!(desk.notice().contains("about to be deleted"), "{}", desk.notice());
+}
+
+#[test]
+fn leaving_says_what_would_be_lost_once() {
+    let mut desk = Desk::new(&["general", "other"]);
+    desk.types("half a thought");
+    desk.control('n');
+    desk.app.effects();
+    desk.control('d');
+    assert!(desk.notice().contains("what you are writing in general is lost"), "{}", desk.notice());
+    assert!(!desk.app.effects().contains(&Effect::Quit));
+    desk.control('d');
+    assert!(desk.app.effects().contains(&Effect::Quit));
+}
+
+#[test]
+fn that_a_key_quits_is_not_said_any_longer_than_it_does() {
+    let mut desk = Desk::new(&["general"]);
+    desk.control('c');
+    assert!(desk.notice().contains("again to quit"));
+    desk.now = desk.app.deadline().unwrap();
+    desk.app.tick(desk.now);
+    assert_eq!(desk.app.notices.shown(), None);
+}
+
+#[test]
+fn one_history_that_begins_anew_is_told_of_once() {
+    let mut desk = Desk::new(&["general", "other", "third"]);
+    for room in ["other", "third", "general"] {
+        desk.joins(room, Verdict::Reset(ResetReason::Epoch), 3, 0);
+    }
+    assert!(desk.notice().contains("other: "), "{}", desk.notice());
+    desk.now += Duration::from_secs(5);
+    desk.app.tick(desk.now);
+    desk.press(KeyCode::Left);
+    assert_eq!(desk.app.notices.shown(), None);
+}
+
+#[test]
 fn the_last_message_is_not_the_one_before_it_while_it_is_unsent() {
     let mut desk = Desk::new(&["general"]);
     desk.says(1, "sam", "first");

@@ -277,6 +277,47 @@ fn the_way_back_to_the_newest_is_one_that_works() {
 }
 
 #[test]
+fn what_is_on_its_way_to_a_message_is_seen_there() {
+    let mut app = app(&["general"], 60, 10, Theme::new(false));
+    for (seq, said) in [(1, "first"), (2, "second"), (3, "third")] {
+        happened(&mut app, "general", seq, "sam", minute(0), says(said));
+    }
+    for change in [
+        Change::Edit { seq: 1, text: "better".to_owned() },
+        Change::Delete { seq: 2 },
+        Change::React { seq: 3, reaction: "👍".to_owned(), remove: false },
+    ] {
+        app.rooms[0].unsent.push(Draft::new("general", change));
+    }
+    let screen = text(&drawn(&mut app, 60, 10));
+    for there in ["better (to be edited…)", "message to be deleted…", "third", "👍 …"] {
+        assert!(screen.contains(there), "{there}: {screen}");
+    }
+    assert!(!screen.contains("first") && !screen.contains("second"), "{screen}");
+}
+
+#[test]
+fn what_the_user_is_doing_goes_before_what_happened_elsewhere() {
+    let mut app = app(&["general"], 40, 12, Theme::new(false));
+    for seq in 1..40 {
+        happened(&mut app, "general", seq, "sam", minute(seq), says("line"));
+    }
+    app.say(true, "something has happened elsewhere");
+    press(&mut app, KeyCode::Up, KeyModifiers::ALT);
+    press(&mut app, KeyCode::Char('d'), KeyModifiers::NONE);
+    assert!(text(&drawn(&mut app, 40, 12)).contains("d again to erase it"));
+    press(&mut app, KeyCode::Esc, KeyModifiers::NONE);
+    press(&mut app, KeyCode::Esc, KeyModifiers::NONE);
+    press(&mut app, KeyCode::PageUp, KeyModifiers::NONE);
+    happened(&mut app, "general", 40, "ann", minute(40), says("below"));
+    for (width, there) in [(80, "↓ 1 new · End"), (40, "↓ 1 new"), (20, "↓ 1")] {
+        app.input(Input::Resize(width, 12), Instant::now());
+        let screen = text(&drawn(&mut app, width, 12));
+        assert!(screen.contains(there), "{width}: {screen}");
+    }
+}
+
+#[test]
 fn no_size_is_too_small_or_makes_it_draw_outside() {
     for width in 0..50 {
         for height in 0..14 {
