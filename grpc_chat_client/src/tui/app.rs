@@ -314,6 +314,7 @@ impl App {
         let height = self.areas().messages.height.into();
         let wanted = self.with_room(|room, look| {
             room.lose_sight(height, look);
+            room.look_for_new(height, look);
             room.wanted(height, look).map(|wanted| (room.name.clone(), wanted))
         });
         if let Some((room, wanted)) = wanted.flatten() {
@@ -459,6 +460,10 @@ impl App {
             KeyCode::End if control && !self.editor.is_empty() => self.editor.go(Move::End),
             KeyCode::End if self.editor.is_empty() => {
                 self.with_room(|room, _| room.scroll_to_end());
+            }
+            KeyCode::Home if self.editor.is_empty() && !control => {
+                self.mark();
+                self.with_room(|room, look| room.scroll_to_new(height, look));
             }
             KeyCode::Up if control || alt => drop(self.with_room(|room, look| room.select_up(height, look))),
             KeyCode::Down if control || alt => drop(self.with_room(|room, look| room.select_down(height, look))),

@@ -28,6 +28,8 @@ pub(crate) struct Room {
     pub(crate) mentioned: bool,
     /// Where a line is drawn: what is below was new when the room was entered.
     pub(crate) new_after: Option<Seq>,
+    /// That line is above what is shown, and has not been seen yet.
+    pub(crate) new_above: bool,
     pub(crate) read: Seq,
     /// The furthest mark that was asked for.
     pub(crate) marked: Seq,
@@ -79,6 +81,7 @@ impl Room {
             more_unread: false,
             mentioned: false,
             new_after: None,
+            new_above: false,
             read: 0,
             marked: 0,
             epoch: 0,
@@ -174,6 +177,31 @@ impl Room {
     /// The user looks at the room: what is unread is marked as new.
     pub(crate) fn enter(&mut self) {
         self.new_after = (self.unread > 0).then_some(self.read);
+        self.new_above = self.new_after.is_some();
+    }
+
+    /// What is shown may reach up to where new messages begin.
+    pub(crate) fn look_for_new(&mut self, height: usize, look: &Look<'_>) {
+        if !self.new_above {
+            return;
+        }
+        let bottom = self.anchor.or_else(|| messages::bottom(&self.transcript, look));
+        let rows = bottom.map(|bottom| messages::visible(&self.transcript, bottom, height, look)).unwrap_or_default();
+        let first = self.new_after.and_then(|after| self.transcript.after(after).next());
+        self.new_above = match (rows.first(), first) {
+            (Some((top, _)), Some(first)) => first.seq < *top,
+            // Before the first page has come, or when it is gone.
+            _ => self.new_after.is_some(),
+        };
+    }
+
+    /// Shows where new messages begin, as far up as they are held.
+    pub(crate) fn scroll_to_new(&mut self, height: usize, look: &Look<'_>) {
+        let Some(first) = self.new_after.and_then(|after| self.transcript.after(after).next()) else { return };
+        let top = Anchor { seq: first.seq, row: 0 };
+        let (bottom, beyond) = messages::down(&self.transcript, top, height.saturating_sub(1), look);
+        self.anchor = if beyond > 0 && self.transcript.newer().is_none() { None } else { Some(bottom) };
+        self.lose_sight(height, look);
     }
 
     pub(crate) fn page(&mut self, wanted: Wanted, page: Option<Page>) {

@@ -318,6 +318,9 @@ fn hint(app: &App, area: Rect, buffer: &mut Buffer) {
         (false, _) => "PageDown",
     };
     let back = match (room.anchor, room.unread) {
+        (None, _) if room.new_above && app.editor.is_empty() => {
+            vec!["more new ones above · Home for the first ".to_owned(), "↑ Home ".to_owned(), "↑ ".to_owned()]
+        }
         (None, _) => Vec::new(),
         (Some(_), 0) => {
             vec![format!("scrolled back · {newest} for the newest "), format!("↓ {newest} "), "↓ ".to_owned()]

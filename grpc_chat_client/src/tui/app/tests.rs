@@ -7,6 +7,7 @@ use ratatui::crossterm::event::{MouseButton, MouseEvent};
 
 use super::super::notices::STAYS;
 use super::*;
+use crate::tui::messages;
 
 struct Desk {
     app: App,
@@ -156,6 +157,37 @@ fn that_a_key_quits_is_not_said_any_longer_than_it_does() {
     desk.now = desk.app.deadline().unwrap();
     desk.app.tick(desk.now);
     assert_eq!(desk.app.notices.shown(), None);
+}
+
+#[test]
+fn home_goes_to_where_new_messages_begin() {
+    let mut desk = Desk::new(&["other", "general"]);
+    for seq in 1..=5 {
+        desk.says(seq, "sam", "mine");
+    }
+    desk.tell(Update::Read { room: "general".to_owned(), seq: 5 });
+    for seq in 6..=100 {
+        desk.says(seq, "ann", "while nobody looked");
+    }
+    desk.control('n');
+    let room = |desk: &Desk| (desk.app.rooms[1].new_above, desk.app.rooms[1].anchor.is_some());
+    assert_eq!(room(&desk), (true, false));
+    desk.press(KeyCode::Home);
+    assert_eq!(room(&desk), (false, true));
+    let height = desk.app.areas().messages.height.into();
+    let shown = desk.app.with_room(|room, look| {
+        messages::visible(&room.transcript, room.anchor.unwrap(), height, look).first().map(|(seq, _)| *seq)
+    });
+    assert_eq!(shown, Some(Some(6)));
+    desk.press(KeyCode::End);
+    assert_eq!(room(&desk), (false, false), "it was seen");
+
+    // Few enough to be seen at once.
+    let mut desk = Desk::new(&["other", "general"]);
+    desk.says(1, "ann", "Hi");
+    desk.control('n');
+    assert_eq!(desk.app.rooms[1].new_after, Some(0));
+    assert!(!desk.app.rooms[1].new_above);
 }
 
 #[test]

@@ -15,7 +15,7 @@ const KEYS: [(&str, &str); 14] = [
     ("Alt+Enter, Ctrl+J", "a new line"),
     ("Up, Down", "what you sent before, at the edge of the text"),
     ("Tab", "complete a /command or an @name"),
-    ("PageUp, PageDown, wheel", "scroll; End for the newest"),
+    ("PageUp, PageDown, wheel", "scroll; End: the newest, Home: the first new one"),
     ("Ctrl+Up, Alt+Up", "select a message; then r e d + for answer, edit, delete, react"),
     ("Ctrl+N, Ctrl+P, Alt+1…9", "another room"),
     ("Alt+A", "the next room with something unread, first those that speak to you"),

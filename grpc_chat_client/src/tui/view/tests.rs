@@ -486,4 +486,5 @@ fn type_text(app: &mut App, text: &str) {
 
 fn press(app: &mut App, code: KeyCode, modifiers: KeyModifiers) {
     app.input(Input::Key(ratatui::crossterm::event::KeyEvent::new(code, modifiers)), Instant::now());
+    app.settle();
 }
