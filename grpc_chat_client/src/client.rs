@@ -405,7 +405,7 @@ impl Client {
     }
 
     fn unreachable(&self) -> Refused {
-        let unavailable = |message: String| Refused { code: Code::Unavailable, message };
+        let unavailable = |message: String| Refused::new(Code::Unavailable, message);
         match self.connection() {
             Connection::Lost(why) => why,
             Connection::Waiting { why, .. } => unavailable(why),

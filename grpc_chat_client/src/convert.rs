@@ -138,6 +138,13 @@ pub(crate) fn retry_hint(status: &Status) -> Option<Duration> {
     status.get_details_retry_info()?.retry_delay.map(|delay| delay.min(LONGEST))
 }
 
+/// The service's word for what is wrong, if it has one.
+pub(crate) fn reason(status: &Status) -> String {
+    let info = status.get_details_error_info().map(|info| info.reason);
+    let violation = || Some(status.get_details_precondition_failure()?.violations.into_iter().next()?.r#type);
+    info.or_else(violation).unwrap_or_default()
+}
+
 /// The room whose history the service cannot read, if it says so.
 pub(crate) fn damaged_room(status: &Status) -> Option<String> {
     status.get_details_error_info().filter(|_| status.code() == Code::DataLoss)?.metadata.remove("room")

@@ -185,7 +185,7 @@ impl Engine {
             // Not asked of the service: it would end the session over an id that is longer than a frame may be.
             Command::Join { room, reply, .. } if check_room(&room).is_err() => {
                 let message = check_room(&room).err().map(|why| why.to_string()).unwrap_or_default();
-                let _ = reply.send(Err(JoinError::Refused(Refused { code: Code::InvalidArgument, message })));
+                let _ = reply.send(Err(JoinError::Refused(Refused::new(Code::InvalidArgument, message))));
             }
             Command::MarkRead { room, .. } | Command::Leave { room } | Command::Typing { room }
                 if check_room(&room).is_err() => {}
@@ -245,7 +245,7 @@ impl Engine {
         if self.owner.as_ref().is_some_and(|owner| owner != user) {
             let owner = self.owner.take().unwrap_or_default();
             let message = format!("what is kept here belongs to {owner}, and the service takes this user for {user}");
-            let why = Refused { code: Code::FailedPrecondition, message };
+            let why = Refused::new(Code::FailedPrecondition, message);
             // What this user has said is not to be said by the other one, when that one comes back.
             for id in self.outbox.of_this_run() {
                 self.forget(id);
@@ -465,10 +465,10 @@ impl Engine {
             match session.next_frame() {
                 Some(Ok(frame)) => return Some(frame),
                 Some(Err(TooLong)) => {
-                    self.tokens.answered(&Err(Refused {
-                        code: Code::InvalidArgument,
-                        message: "the token is longer than the service takes".to_owned(),
-                    }));
+                    self.tokens.answered(&Err(Refused::new(
+                        Code::InvalidArgument,
+                        "the token is longer than the service takes".to_owned(),
+                    )));
                     continue;
                 }
                 None => {}
@@ -481,7 +481,7 @@ impl Engine {
                 return Some(frame);
             }
             let message = "the message is longer than the service takes".to_owned();
-            self.refuse(number, Refused { code: Code::InvalidArgument, message });
+            self.refuse(number, Refused::new(Code::InvalidArgument, message));
         }
     }
 

@@ -479,7 +479,7 @@ mod tests {
     fn refusals_count_by_what_they_carry() {
         let (mailbox, _events) = open(Waiting { updates: 100, bytes: 1_000 }, false);
         let draft = crate::model::Draft::new("r", Change::post("x".repeat(1_000)));
-        let why = crate::model::Refused { code: tonic::Code::InvalidArgument, message: "no".to_owned() };
+        let why = crate::model::Refused::new(tonic::Code::InvalidArgument, "no".to_owned());
         assert!(mailbox.put(Update::Refused { draft, why }));
     }
 

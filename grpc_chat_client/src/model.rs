@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
+use crate::convert;
+
 /// A place in a room's history: 1 for the first event, then strictly increasing. 0 is the place before the first.
 pub type Seq = u64;
 
@@ -316,13 +318,24 @@ pub struct Joined {
 pub struct Refused {
     /// What kind of no.
     pub code: Code,
+    /// The service's word for it, where it has one, such as `NOT_THE_AUTHOR` or `OTHER_EPOCH` (`chat.v1`, "Errors"); empty
+    /// otherwise. For programs: sentences may change.
+    pub reason: String,
     /// A sentence, as the service said it. Comes from outside: see [`sanitize`](crate::sanitize()) before showing it.
     pub message: String,
 }
 
+impl Refused {
+    /// One with no word of a service for it.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, reason: String::new(), message: message.into() }
+    }
+}
+
 impl From<&Status> for Refused {
     fn from(status: &Status) -> Self {
-        Self { code: status.code(), message: status.message().to_owned() }
+        Self { reason: convert::reason(status), ..Self::new(status.code(), status.message()) }
     }
 }
 

@@ -247,7 +247,7 @@ mod tests {
         let joined = Joined { room: "r".to_owned(), verdict, epoch: 1, start: 0, head: 0, oldest: 0, read: 0 };
         assert!(told(&hall, 0, vec![Update::Joined(joined)]).unwrap_err().contains("begun anew"));
 
-        let refused = || Refused { code: Code::PermissionDenied, message: "no\u{1b}".to_owned() };
+        let refused = || Refused::new(Code::PermissionDenied, "no\u{1b}");
         let lost = Update::Connection(Connection::Lost(refused()));
         let not_joined = Update::JoinRefused { room: "r".to_owned(), why: refused() };
         for update in [lost, not_joined] {

@@ -616,7 +616,7 @@ fn a_no_that_time_does_not_change_is_final_and_everyone_who_waits_is_told() {
     });
     engine.actions.clear();
     engine.ended(&Status::permission_denied("you may not"), now);
-    let why = Refused { code: Code::PermissionDenied, message: "you may not".to_owned() };
+    let why = Refused::new(Code::PermissionDenied, "you may not".to_owned());
     assert_eq!(outcome.try_recv().unwrap(), Err(SendError::Lost(why.clone())));
     assert_eq!(joined.try_recv().unwrap(), Err(JoinError::Lost(why.clone())));
     assert!(!engine.actions.contains(&Action::Forget(id.unwrap())), "it is kept for the next run");
@@ -847,7 +847,7 @@ fn whoever_wants_another_token_learns_what_came_of_it() {
     assert_eq!(later.try_recv().unwrap().unwrap_err().code, Code::InvalidArgument);
 
     let mut nothing = ask(&mut engine);
-    engine.no_token(&Refused { code: Code::Unavailable, message: "nobody is there".to_owned() });
+    engine.no_token(&Refused::new(Code::Unavailable, "nobody is there".to_owned()));
     assert_eq!(nothing.try_recv().unwrap().unwrap_err().code, Code::Unavailable);
 
     // The next session is opened with a new one anyway.

@@ -312,9 +312,12 @@ impl App {
         }
         self.notices.tick(self.now);
         let height = self.areas().messages.height.into();
+        let focused = self.focused;
         let wanted = self.with_room(|room, look| {
             room.lose_sight(height, look);
-            room.look_for_new(height, look);
+            if focused {
+                room.look_for_new(height, look);
+            }
             room.wanted(height, look).map(|wanted| (room.name.clone(), wanted))
         });
         if let Some((room, wanted)) = wanted.flatten() {
@@ -353,6 +356,7 @@ impl App {
                 if let Some(room) = self.rooms.get_mut(self.current).filter(|room| room.level && room.anchor.is_none())
                 {
                     room.new_after = room.transcript.newest().map(|newest| newest.seq);
+                    room.new_unseen = true;
                 }
             }
             Input::Key(_) => {}

@@ -28,7 +28,8 @@ pub(crate) struct Room {
     pub(crate) mentioned: bool,
     /// Where a line is drawn: what is below was new when the room was entered.
     pub(crate) new_after: Option<Seq>,
-    /// That line is above what is shown, and has not been seen yet.
+    /// That line has not been seen yet; and it is above what is shown.
+    pub(crate) new_unseen: bool,
     pub(crate) new_above: bool,
     pub(crate) read: Seq,
     /// The furthest mark that was asked for.
@@ -81,6 +82,7 @@ impl Room {
             more_unread: false,
             mentioned: false,
             new_after: None,
+            new_unseen: false,
             new_above: false,
             read: 0,
             marked: 0,
@@ -177,22 +179,22 @@ impl Room {
     /// The user looks at the room: what is unread is marked as new.
     pub(crate) fn enter(&mut self) {
         self.new_after = (self.unread > 0).then_some(self.read);
-        self.new_above = self.new_after.is_some();
+        self.new_unseen = self.new_after.is_some();
     }
 
     /// What is shown may reach up to where new messages begin.
     pub(crate) fn look_for_new(&mut self, height: usize, look: &Look<'_>) {
-        if !self.new_above {
+        self.new_above = false;
+        if !self.new_unseen {
             return;
         }
         let bottom = self.anchor.or_else(|| messages::bottom(&self.transcript, look));
         let rows = bottom.map(|bottom| messages::visible(&self.transcript, bottom, height, look)).unwrap_or_default();
         let first = self.new_after.and_then(|after| self.transcript.after(after).next());
-        self.new_above = match (rows.first(), first) {
-            (Some((top, _)), Some(first)) => first.seq < *top,
-            // Before the first page has come, or when it is gone.
-            _ => self.new_after.is_some(),
-        };
+        // There is nothing new yet, or nothing is held yet.
+        let (Some((top, _)), Some(first)) = (rows.first(), first) else { return };
+        self.new_above = first.seq < *top;
+        self.new_unseen = self.new_above;
     }
 
     /// Shows where new messages begin, as far up as they are held.

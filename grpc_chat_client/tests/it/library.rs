@@ -315,7 +315,7 @@ async fn what_is_said_about_a_message_is_not_said_about_another_one_of_a_later_h
     network.up();
     for change in changes {
         let SendError::Refused(why) = soon(change).await.unwrap_err() else { panic!("refused") };
-        assert_eq!(why.code, Code::FailedPrecondition);
+        assert_eq!((why.code, why.reason.as_str()), (Code::FailedPrecondition, "OTHER_EPOCH"));
     }
     told(&mut heard, |update| matches!(update, Update::Joined(_)).then_some(())).await;
     // Now it is told of the new one.

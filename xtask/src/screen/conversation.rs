@@ -69,7 +69,7 @@ fn talk(site: &Site, network: &Cutter) -> Outcome {
     seen::check("beginning", &screen.screen()?)?;
     screen.press(&["End"])?;
     let back = screen.wait_for("Hello all (edited)")?;
-    seen::check("talked", &back)?;
+    seen::check("back", &back)?;
 
     // A paste of 10,000 lines is a text like any other, only too long.
     let paste = folder.join("paste");

@@ -182,6 +182,18 @@ fn home_goes_to_where_new_messages_begin() {
     desk.press(KeyCode::End);
     assert_eq!(room(&desk), (false, false), "it was seen");
 
+    // While the user was elsewhere, with the terminal on the screen or not.
+    desk.does(Input::FocusLost);
+    desk.says(101, "ann", "Hi");
+    for seq in 102..=200 {
+        desk.says(seq, "ann", "are you there?");
+    }
+    desk.does(Input::FocusGained);
+    assert_eq!(room(&desk), (true, false));
+    desk.does(Input::FocusLost);
+    desk.does(Input::FocusGained);
+    assert_eq!(room(&desk), (false, false), "nothing has come");
+
     // Few enough to be seen at once.
     let mut desk = Desk::new(&["other", "general"]);
     desk.says(1, "ann", "Hi");
@@ -288,7 +300,7 @@ fn what_is_refused_is_said_and_the_text_can_be_got_back() {
     let mut desk = Desk::new(&["general"]);
     desk.enters("Hi");
     let draft = desk.room().unsent[0].clone();
-    let why = Refused { code: Code::InvalidArgument, message: "no".to_owned() };
+    let why = Refused::new(Code::InvalidArgument, "no".to_owned());
     desk.tell(Update::Refused { draft, why });
     assert!(desk.notice().starts_with("not sent: no"), "{}", desk.notice());
     assert!(desk.room().unsent.is_empty());
@@ -425,7 +437,7 @@ fn rooms_are_joined_switched_and_left() {
     desk.does(mouse(MouseEventKind::Down(MouseButton::Left), 3, 1 + 1 + 1 + 1));
     assert_eq!(desk.room().name, "random");
 
-    let why = Refused { code: Code::PermissionDenied, message: "members only".to_owned() };
+    let why = Refused::new(Code::PermissionDenied, "members only".to_owned());
     desk.tell(Update::JoinRefused { room: "random".to_owned(), why });
     assert_eq!(desk.room().name, "general");
     assert!(desk.next_notice().contains("members only"), "{}", desk.notice());
@@ -570,7 +582,7 @@ fn the_connection_is_always_told_and_counts_down() {
         ticks += 1;
     }
     assert_eq!(ticks, 3);
-    let why = Refused { code: Code::PermissionDenied, message: "you are banned\u{1b}[2J".to_owned() };
+    let why = Refused::new(Code::PermissionDenied, "you are banned\u{1b}[2J");
     desk.tell(Update::Connection(Connection::Lost(why)));
     assert!(desk.notice().contains("you are banned\u{FFFD}"), "{}", desk.notice());
 }
@@ -602,7 +614,7 @@ fn help_is_closed_by_what_closes_it_and_by_going_on() {
 
 #[test]
 fn what_was_written_for_a_room_is_not_said_in_another() {
-    let why = || Refused { code: Code::PermissionDenied, message: "members only".to_owned() };
+    let why = || Refused::new(Code::PermissionDenied, "members only".to_owned());
     let mut desk = Desk::new(&["secret", "general"]);
     desk.types("for the secret room only");
     desk.tell(Update::JoinRefused { room: "secret".to_owned(), why: why() });
@@ -668,7 +680,7 @@ fn what_has_scrolled_away_is_not_selected() {
 
 #[test]
 fn a_completion_ends_where_the_text_is_another() {
-    let why = Refused { code: Code::PermissionDenied, message: "members only".to_owned() };
+    let why = Refused::new(Code::PermissionDenied, "members only".to_owned());
     let users = ["ann", "anton"].map(str::to_owned).to_vec();
     let completing = || {
         let mut desk = Desk::new(&["general", "other"]);

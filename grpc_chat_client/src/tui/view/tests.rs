@@ -409,7 +409,7 @@ fn whatever_is_done_in_whatever_order_it_goes_on() {
                     app.update(Update::CaughtUp { room: room.to_owned(), seq }, now);
                 }
                 18 => {
-                    let why = Refused { code: grpc_chat_client::Code::PermissionDenied, message: "no".to_owned() };
+                    let why = Refused::new(grpc_chat_client::Code::PermissionDenied, "no".to_owned());
                     app.update(Update::JoinRefused { room: room.to_owned(), why }, now);
                 }
                 _ => app.input([Input::FocusLost, Input::FocusGained][random.usize(..2)].clone(), now),
@@ -458,7 +458,7 @@ fn nothing_hostile_is_drawn_wherever_it_comes_from() {
                 2 => app.say(true, bad()),
                 _ => {
                     app.overlay = None;
-                    let why = Refused { code: grpc_chat_client::Code::Unknown, message: bad() };
+                    let why = Refused::new(grpc_chat_client::Code::Unknown, bad());
                     let draft = Draft::new("general", Change::post("x"));
                     app.update(Update::Refused { draft, why: why.clone() }, now);
                     app.update(Update::Connection(Connection::Lost(why)), now);

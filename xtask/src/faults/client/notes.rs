@@ -545,7 +545,7 @@ mod tests {
 
     #[test]
     fn what_no_application_should_be_told_is_noted() {
-        let why = Refused { code: Code::Internal, message: "no".to_owned() };
+        let why = Refused::new(Code::Internal, "no".to_owned());
         for (update, wrong) in [
             (Update::Unsent(3), "told last that 3 are unsent"),
             (Update::Unsent(3), "told that 3 are unsent, of 0 without an ack"),
