@@ -169,10 +169,13 @@ impl Application {
             settle.send_replace(way == Way::Settled);
             self.counts.closed.one_more();
         }
+        // Whoever settles has taken everything before the client is closed: what is taken while it closes may come again.
+        let mut listening = listening;
+        let mut listened = way == Way::Settled && early && tokio::time::timeout(AT_ONCE, &mut listening).await.is_ok();
         let grace = Duration::from_millis(random.u64(..2_000));
         let closed = tokio::time::timeout(grace + AT_ONCE, client.close(grace)).await;
         let spoken = speaking.is_finished() || tokio::time::timeout(AT_ONCE, speaking).await.is_ok();
-        let listened = tokio::time::timeout(AT_ONCE, listening).await.is_ok();
+        listened = listened || tokio::time::timeout(AT_ONCE, listening).await.is_ok();
         let mut notes = self.notes.lock();
         notes.ended(life, if way == Way::Settled { End::Settled } else { End::Closed });
         if let Ok(Err(not_kept)) = &closed {
@@ -296,9 +299,11 @@ impl Listener {
         loop {
             let update = tokio::select! {
                 biased;
-                Ok(_) = settle.wait_for(|settle| *settle) => return events,
+                Ok(_) = settle.wait_for(|settle| *settle) => None,
                 update = events.next() => update,
             };
+            // What was given last counts as seen when more is asked for.
+            let update = update.or_else(|| events.try_next());
             let Some(update) = update else { return events };
             self.notes.lock().told(self.life, &update, Instant::now());
             awake += 1;
