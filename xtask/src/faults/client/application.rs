@@ -26,7 +26,7 @@ const AT_ONCE: Duration = Duration::from_secs(10);
 const PAUSE: u64 = 100;
 
 /// After how many updates a slow application takes a nap, and how long.
-const AWAKE: usize = 200;
+const AWAKE: usize = 50;
 const NAP: Duration = Duration::from_secs(1);
 
 /// Where an application begins that knows nothing yet.
