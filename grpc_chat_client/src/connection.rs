@@ -133,7 +133,7 @@ impl fmt::Display for TlsError {
 
 impl Error for TlsError {}
 
-/// Nobody answers there. Its text is a sentence that says what to do.
+/// Nobody answers there. Its text is a sentence.
 #[derive(Debug)]
 pub enum ConnectError {
     /// The host is unknown, nothing listens there, or it does not answer.
@@ -167,6 +167,11 @@ fn is_host_and_port(authority: &str) -> bool {
     !authority.contains('@') && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
+/// That nobody answers there, and why.
+pub(crate) fn unanswered(server: impl fmt::Display, error: &tonic::transport::Error) -> String {
+    format!("no chat service answers at {server} ({})", reason(error))
+}
+
 /// What lies at the bottom of an error, which is where tonic's say something.
 pub(crate) fn reason(error: &(dyn Error + 'static)) -> String {
     let mut innermost = error;
@@ -192,16 +197,7 @@ pub(crate) fn reason(error: &(dyn Error + 'static)) -> String {
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable { server, source } => {
-                let reason = reason(source);
-                write!(f, "no chat service answers at {server} ({reason})")?;
-                if reason.contains("nothing listens") {
-                    f.write_str(
-                        "; start one with `cargo run -p grpc_chat_service`, or name another with --server URL",
-                    )?;
-                }
-                Ok(())
-            }
+            Self::Unreachable { server, source } => f.write_str(&unanswered(server, source)),
             Self::Tls(error) => error.fmt(f),
         }
     }

@@ -12,7 +12,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 
 use crate::config::{Config, Token};
-use crate::connection::{ServerUrl, TlsError, reason};
+use crate::connection::{ServerUrl, TlsError, reason, unanswered};
 
 /// How long a session may take from connecting to Welcome.
 const OPEN: Duration = Duration::from_secs(10);
@@ -88,9 +88,8 @@ impl Opener {
         &self,
         authorization: Option<MetadataValue<Ascii>>,
     ) -> Result<(Line, pb::Welcome), Status> {
-        let channel = self.endpoint.connect().await.map_err(|error| {
-            Status::unavailable(format!("no chat service answers at {} ({})", self.server, reason(&error)))
-        })?;
+        let channel = self.endpoint.connect().await;
+        let channel = channel.map_err(|error| Status::unavailable(unanswered(&self.server, &error)))?;
         let access = Access { channel, authorization };
         let (frames, said) = mpsc::channel(UNSENT);
         let hello = pb::ClientFrame { id: 1, body: Some(client_frame::Body::Hello(self.hello.clone())) };

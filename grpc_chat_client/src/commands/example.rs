@@ -5,6 +5,7 @@ use std::io;
 use grpc_chat_client::{ChatMessage, Ended, ServerUrl, Tls, connect_once, converse, example, pipe};
 use tokio_stream::Stream;
 
+use super::with_advice;
 use crate::output::{Failure, line};
 
 /// Three messages, three replies.
@@ -28,7 +29,8 @@ async fn talk(
     tls: &Tls,
     outgoing: impl Stream<Item = ChatMessage> + Send + 'static,
 ) -> Result<(), Failure> {
-    let service = connect_once(server, tls).await.map_err(|error| Failure::Failed(error.to_string()))?;
+    let service = connect_once(server, tls).await;
+    let service = service.map_err(|error| Failure::Failed(with_advice(&error.to_string())))?;
     match converse(service, outgoing, line).await {
         Ok(()) => Ok(()),
         Err(Ended::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::ReaderLeft),

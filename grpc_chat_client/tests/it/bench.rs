@@ -162,7 +162,9 @@ fn fails(output: &Output, with: &str) {
 fn without_a_service_it_says_so() {
     let (_socket, url) = support::nobody();
     for load in ["echo", "fan-out", "sends"] {
-        fails(&run(&mut bench(&url, load, &[]), b""), "no chat service answers at");
+        let output = run(&mut bench(&url, load, &[]), b"");
+        fails(&output, "no chat service answers at");
+        assert_eq!(output.stderr.matches("cargo run -p grpc_chat_service").count(), 1, "{}", output.stderr);
     }
 }
 
