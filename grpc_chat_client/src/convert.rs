@@ -9,7 +9,8 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::model::{
-    Ack, Body, Change, Cursor, Draft, Durability, Event, Joined, MsgId, Page, ResetReason, Room, Seq, Start, Verdict,
+    Ack, Body, Change, Cursor, Draft, Durability, Event, Joined, MsgId, Page, Refused, ResetReason, Room, Seq, Start,
+    Verdict,
 };
 
 /// No time that a service tells is taken for longer: clocks do not go on for ever, and nor do people's patience.
@@ -138,11 +139,13 @@ pub(crate) fn retry_hint(status: &Status) -> Option<Duration> {
     status.get_details_retry_info()?.retry_delay.map(|delay| delay.min(LONGEST))
 }
 
-/// The service's word for what is wrong, if it has one.
-pub(crate) fn reason(status: &Status) -> String {
-    let info = status.get_details_error_info().map(|info| info.reason);
-    let violation = || Some(status.get_details_precondition_failure()?.violations.into_iter().next()?.r#type);
-    info.or_else(violation).unwrap_or_default()
+impl From<&Status> for Refused {
+    fn from(status: &Status) -> Self {
+        let info = status.get_details_error_info().map(|info| info.reason);
+        let violation = || Some(status.get_details_precondition_failure()?.violations.into_iter().next()?.r#type);
+        let reason = info.or_else(violation).unwrap_or_default();
+        Self { reason, ..Self::new(status.code(), status.message()) }
+    }
 }
 
 /// The room whose history the service cannot read, if it says so.

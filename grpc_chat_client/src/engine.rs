@@ -182,17 +182,19 @@ impl Engine {
                 self.outbox.put(posted);
                 self.tell(Update::Unsent(self.outbox.len()));
             }
-            // Not asked of the service: it would end the session over an id that is longer than a frame may be.
-            Command::Join { room, reply, .. } if check_room(&room).is_err() => {
-                let message = check_room(&room).err().map(|why| why.to_string()).unwrap_or_default();
-                let _ = reply.send(Err(JoinError::Refused(Refused::new(Code::InvalidArgument, message))));
-            }
+            // The service is not asked: it would end the session over an id that is longer than a frame may be.
+            Command::Join { room, start, reply } => match check_room(&room) {
+                Err(why) => {
+                    let why = Refused::new(Code::InvalidArgument, why.to_string());
+                    let _ = reply.send(Err(JoinError::Refused(why)));
+                }
+                Ok(()) => {
+                    self.rooms.join(room, start, reply);
+                    self.ask_for_rooms();
+                }
+            },
             Command::MarkRead { room, .. } | Command::Leave { room } | Command::Typing { room }
                 if check_room(&room).is_err() => {}
-            Command::Join { room, start, reply } => {
-                self.rooms.join(room, start, reply);
-                self.ask_for_rooms();
-            }
             Command::Leave { room } => {
                 let seated = self.rooms.leave(&room);
                 if let (Some(session), true) = (self.online(), seated) {
@@ -407,7 +409,7 @@ impl Engine {
             None => convert::retry_hint(status).unwrap_or_default() + spread,
         };
         self.attempts = self.attempts.saturating_add(1);
-        self.phase = Phase::Waiting { until: later(now, delay) };
+        self.phase = Phase::Waiting { until: now + delay };
         self.tell(Update::Connection(Connection::Waiting { why: sentence(status), retry_in: delay }));
     }
 
@@ -651,7 +653,7 @@ impl Engine {
     /// The service cannot take more just now.
     fn hold(&mut self, status: &Status, now: Instant) {
         let spread = self.settings.backoff.delay(self.refusals, &mut self.random);
-        let until = later(now, convert::retry_hint(status).unwrap_or_default() + spread);
+        let until = now + convert::retry_hint(status).unwrap_or_default() + spread;
         // All that was on its way is refused at once; that is one refusal.
         if self.hold_until.is_none() {
             self.refusals = self.refusals.saturating_add(1);
@@ -731,11 +733,6 @@ impl Engine {
     }
 }
 
-/// A clock does not go on for ever.
-fn later(now: Instant, delay: Duration) -> Instant {
-    now.checked_add(delay).unwrap_or(now + LONGEST)
-}
-
 /// Whether what ended this way may go well another time: PROTOCOL's list, and what the client's own transport answers when a
 /// connection breaks (`Cancelled`, and an end without a word, `Ok`).
 pub(crate) fn may_pass(code: Code) -> bool {
@@ -762,9 +759,6 @@ fn sentence(status: &Status) -> String {
 
 /// How long a service that is asked something may take, as a share of its heartbeat.
 pub(crate) const ANSWER: f64 = 0.5;
-
-/// What stands for any longer time.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The heartbeat of a service that does not tell.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(10);

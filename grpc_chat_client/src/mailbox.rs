@@ -133,11 +133,7 @@ impl Mailbox {
         }
         inner.overfull |= inner.queue.len() >= self.bounds.updates || inner.bytes >= self.bounds.bytes;
         let overfull = inner.overfull;
-        let waker = inner.waker.take();
-        drop(inner);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake(inner);
         overfull
     }
 
@@ -187,11 +183,7 @@ impl Mailbox {
     pub(crate) fn close(&self) {
         let mut inner = self.lock();
         inner.closed = true;
-        let waker = inner.waker.take();
-        drop(inner);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake(inner);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -305,6 +297,15 @@ impl Drop for Events {
         drop(inner);
         // Nobody is slow any more.
         self.mailbox.room.notify_one();
+    }
+}
+
+/// Whoever waits for an update looks again, when the lock is free.
+fn wake(mut inner: MutexGuard<'_, Inner>) {
+    let waker = inner.waker.take();
+    drop(inner);
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 

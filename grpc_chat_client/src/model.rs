@@ -3,10 +3,8 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use tonic::{Code, Status};
+use tonic::Code;
 use uuid::Uuid;
-
-use crate::convert;
 
 /// A place in a room's history: 1 for the first event, then strictly increasing. 0 is the place before the first.
 pub type Seq = u64;
@@ -330,12 +328,6 @@ impl Refused {
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, reason: String::new(), message: message.into() }
-    }
-}
-
-impl From<&Status> for Refused {
-    fn from(status: &Status) -> Self {
-        Self { reason: convert::reason(status), ..Self::new(status.code(), status.message()) }
     }
 }
 

@@ -107,7 +107,10 @@ impl Task {
                 opened = answer(&mut self.opening) => self.opened(opened),
                 token = answer(&mut self.token) => match token {
                     Ok(Some(token)) => self.refreshed(token),
-                    Ok(None) => self.engine.no_token(&Refused::new(Code::FailedPrecondition, "this client has no token".to_owned())),
+                    Ok(None) => {
+                        let why = Refused::new(Code::FailedPrecondition, "this client has no token");
+                        self.engine.no_token(&why);
+                    }
                     Err(why) => {
                         tracing::warn!(why, "there is no new token");
                         self.engine.no_token(&Refused::new(Code::Unavailable, why));
@@ -302,7 +305,7 @@ impl Drop for Task {
     /// Also when something panics, or the runtime ends: nobody waits for a client that is not there any more.
     fn drop(&mut self) {
         if !self.over {
-            let why = Refused::new(Code::Internal, "the client was ended in the middle of its work".to_owned());
+            let why = Refused::new(Code::Internal, "the client was ended in the middle of its work");
             self.engine.lost(why.clone());
             let lost = Connection::Lost(why);
             self.link.send_modify(|link| *link = Link { connection: lost.clone(), access: None, not_kept: None });

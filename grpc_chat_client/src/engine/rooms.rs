@@ -34,7 +34,7 @@ struct Room {
     /// The last event received, or the place where the reader was put.
     cursor: Option<Cursor>,
     place: Place,
-    /// When it was asked for last, as a ticket: those that were asked for longest ago come first.
+    /// The last Join that was asked for: rooms that were asked for longest ago come first.
     asked: Ticket,
     /// The service has been asked for it in this session, and not been told otherwise since.
     seated: bool,
@@ -45,8 +45,8 @@ struct Room {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Away,
-    /// Join has been asked for.
-    Asking(Ticket),
+    /// Join has been asked for, and not answered.
+    Asking,
     /// Received, and not level with the room yet.
     CatchingUp,
     Here,
@@ -112,14 +112,14 @@ impl Rooms {
 
     /// The room that is to be asked for next, unless enough are catching up. One that somebody waits for is not put off.
     pub(super) fn next(&self) -> Option<String> {
-        let away = || self.rooms.iter().filter(|(_, room)| room.place == Place::Away);
-        let waited_for = away().find(|(_, room)| room.reply.is_some());
-        let next = waited_for.or_else(|| {
-            let catching_up = |room: &&Room| matches!(room.place, Place::Asking(_) | Place::CatchingUp);
-            let places = AT_ONCE.saturating_sub(self.rooms.values().filter(catching_up).count());
-            away().min_by_key(|(_, room)| room.asked).filter(|_| places > 0)
-        });
-        next.map(|(name, _)| name.clone())
+        self.next_waited_for().or_else(|| {
+            let catching_up = |room: &&Room| matches!(room.place, Place::Asking | Place::CatchingUp);
+            if self.rooms.values().filter(catching_up).count() >= AT_ONCE {
+                return None;
+            }
+            let away = self.rooms.iter().filter(|(_, room)| room.place == Place::Away);
+            away.min_by_key(|(_, room)| room.asked).map(|(name, _)| name.clone())
+        })
     }
 
     /// The next room that somebody waits for.
@@ -157,7 +157,7 @@ impl Rooms {
     pub(super) fn asking(&mut self, room: &str) -> Option<(Ticket, Start)> {
         let room = self.rooms.get_mut(room).filter(|room| room.place == Place::Away)?;
         self.last_ticket += 1;
-        (room.place, room.asked, room.seated) = (Place::Asking(self.last_ticket), self.last_ticket, true);
+        (room.place, room.asked, room.seated) = (Place::Asking, self.last_ticket, true);
         Some((self.last_ticket, room.cursor.map_or(room.start, Start::After)))
     }
 
@@ -293,7 +293,7 @@ impl Rooms {
     /// Nothing is received any more, but for rooms that are asked for and waited for; answers where something was, or was
     /// about to be.
     pub(super) fn cut_but_waited_for(&mut self) -> Vec<String> {
-        let waited_for = |room: &Room| matches!(room.place, Place::Asking(_)) && room.reply.is_some();
+        let waited_for = |room: &Room| room.place == Place::Asking && room.reply.is_some();
         let mut seated = Vec::new();
         for (name, room) in self.rooms.iter_mut().filter(|(_, room)| !waited_for(room)) {
             room.place = Place::Away;
@@ -313,7 +313,7 @@ impl Rooms {
 
     /// The room, if this is what is asked for it now.
     fn asked_for(&mut self, room: &str, ticket: Ticket) -> Option<&mut Room> {
-        self.rooms.get_mut(room).filter(|room| room.place == Place::Asking(ticket))
+        self.rooms.get_mut(room).filter(|room| room.place == Place::Asking && room.asked == ticket)
     }
 
     /// Everyone who still waits.

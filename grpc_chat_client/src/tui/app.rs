@@ -300,11 +300,6 @@ impl App {
         self.notices.answer(text.into(), self.now, None);
     }
 
-    /// The same for something that is so for a while.
-    fn answer_until(&mut self, until: Instant, text: impl Into<String>) {
-        self.notices.answer(text.into(), self.now, Some(until));
-    }
-
     /// To be called when all that is known has been told: asks for what the screen needs next.
     pub(crate) fn settle(&mut self) {
         if self.now >= self.mark_at {
@@ -739,7 +734,7 @@ impl App {
         let lost = self.unfinished().map(|room| format!("; what you are writing in {room} is lost"));
         let until = self.now + TWICE;
         self.quit_until = Some(until);
-        self.answer_until(until, format!("{words}{}", lost.unwrap_or_default()));
+        self.notices.answer(format!("{words}{}", lost.unwrap_or_default()), self.now, Some(until));
     }
 
     fn quit(&mut self) {

@@ -299,7 +299,8 @@ fn marked(row: &str, me: &str, theme: Theme) -> Vec<Span<'static>> {
         rest = after;
     }
     // Names are ASCII: the same bytes in either case.
-    while let Some(at) = rest.to_ascii_lowercase().find(&mention) {
+    let lower = row.to_ascii_lowercase();
+    while let Some(at) = lower[row.len() - rest.len()..].find(&mention) {
         let (before, found, after) = (&rest[..at], &rest[at..at + mention.len()], &rest[at + mention.len()..]);
         plain.push_str(before);
         let whole = !before.ends_with(part_of_name) && ends(after);

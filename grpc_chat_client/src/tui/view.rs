@@ -298,8 +298,7 @@ fn hint(app: &App, area: Rect, buffer: &mut Buffer) {
     }
     let of = |seq| room.transcript.get(seq).map_or("a message", |message| message.sender.as_str());
     let notice = app.notices.shown().filter(|_| app.mode == Mode::Say && app.erasing.is_none() && !app.selecting());
-    let left = match app.mode {
-        _ if notice.is_some() => notice.map(|notice| notice.text.clone()).unwrap_or_default(),
+    let doing = || match app.mode {
         Mode::Edit(_) => "editing · Enter saves · Esc gives up".to_owned(),
         Mode::Reply(seq) => format!("answering {} · Enter sends · Esc gives up", of(seq)),
         Mode::React(seq) => format!("a reaction for {} · Enter sends · Esc gives up", of(seq)),
@@ -331,7 +330,8 @@ fn hint(app: &App, area: Rect, buffer: &mut Buffer) {
             format!("↓ {new} "),
         ],
     };
-    sides(&left, notice.map_or(faint, loud), &back, faint, area, buffer);
+    let (left, style) = notice.map_or_else(|| (doing(), faint), |notice| (notice.text.clone(), loud(notice)));
+    sides(&left, style, &back, faint, area, buffer);
 }
 
 fn status(app: &App, area: Rect, buffer: &mut Buffer) {

@@ -67,8 +67,6 @@ fn request_from_wire(body: pb::client_frame::Body, limits: &Limits) -> Result<Re
         Body::Send(pb::Send { room, text, client_msg_id, reply_to_seq, epoch }) => {
             let text = text_from_wire(text, limits)?;
             let reply_to = if reply_to_seq == 0 { None } else { Some(seq_from_wire("reply_to_seq", reply_to_seq)?) };
-            // A message that answers nothing is about no place.
-            let epoch = if reply_to.is_some() { epoch } else { 0 };
             change(&room, &client_msg_id, Change::Post { text, reply_to }, epoch)?
         }
         Body::Edit(pb::Edit { room, seq, text, client_msg_id, epoch }) => {

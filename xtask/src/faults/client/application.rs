@@ -215,7 +215,8 @@ impl Application {
         // Few enough for a black hole to fill it.
         config.max_unsent = 200;
         if *slow {
-            config.waiting = Waiting { updates: 64, bytes: 16 * 1024 };
+            // As little as counts.
+            config.waiting = Waiting { updates: 256, bytes: 64 * 1024 };
         }
         let deadline = Instant::now() + AT_ONCE;
         loop {
