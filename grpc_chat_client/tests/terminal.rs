@@ -3,7 +3,7 @@
 
 #![allow(clippy::panic, reason = "that is its purpose")]
 
-#[path = "../src/tui/terminal.rs"]
+#[path = "../src/cli/tui/terminal.rs"]
 mod terminal;
 
 use std::io;
