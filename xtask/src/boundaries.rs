@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use crate::{Outcome, root};
+use xtask::{Outcome, root};
 
 /// What is gRPC's business alone; `tonic_health` and the like count as `tonic`.
 const WIRE: [&str; 3] = ["tonic", "prost", "stubs"];

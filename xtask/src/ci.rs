@@ -3,7 +3,9 @@
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{Outcome, boundaries, cargo, codegen, foreign, root, screen, shell, tools};
+use xtask::{Outcome, cargo, root, shell, tools};
+
+use crate::{boundaries, codegen, foreign, run_crate};
 
 /// How much of the list to run.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,7 +35,7 @@ const STEPS: [Step; 13] = [
     Step { name: "contract style", needs: Extent::Whole, run: || buf(&["lint", "proto"]) },
     Step { name: "contract kept", needs: Extent::Whole, run: contract_kept },
     Step { name: "foreign clients", needs: Extent::Whole, run: foreign::run },
-    Step { name: "screen", needs: Extent::Whole, run: || screen::run(&[]) },
+    Step { name: "screen", needs: Extent::Whole, run: || run_crate("screen", &[]) },
 ];
 
 /// Runs the steps in order and stops at the first that fails.

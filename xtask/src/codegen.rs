@@ -8,8 +8,7 @@ use std::{fs, io};
 
 use prost::Message;
 use prost_build::{Module, Service, ServiceGenerator};
-
-use crate::{Outcome, root};
+use xtask::{Outcome, root};
 
 /// The example's file has no package to take a name from.
 const NAME_WITHOUT_PACKAGE: &str = "grpc_bidirectional_streaming";

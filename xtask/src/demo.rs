@@ -7,8 +7,7 @@ use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
-
-use crate::{Outcome, root, service};
+use xtask::{Outcome, root, service};
 
 /// What the client has to print for the demo to succeed.
 const EXPECTED: &str = "Sam: Hi\nAnn: Hey\nJohn: Hello\n";

@@ -3,7 +3,9 @@
 use std::fs;
 use std::process::Command;
 
-use crate::{Outcome, readme, root, service, shell, tools};
+use xtask::{Outcome, root, service, shell, tools};
+
+use crate::readme;
 
 /// Starts the service, lets each client check it, and holds the service to leaving in order.
 pub(crate) fn run() -> Outcome {

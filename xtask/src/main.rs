@@ -4,16 +4,12 @@ mod boundaries;
 mod ci;
 mod codegen;
 mod demo;
-mod faults;
 mod foreign;
 mod readme;
-mod screen;
-mod service;
-mod shell;
-mod tools;
 
-use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
+
+use xtask::{Outcome, cargo};
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -30,9 +26,6 @@ usage: cargo xtask COMMAND
   ci --quick   the same as far as it needs no Python, Node, Go or tmux
 ";
 
-/// What a command answers: nothing, or a sentence for a person.
-type Outcome = Result<(), Box<dyn std::error::Error>>;
-
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -42,8 +35,8 @@ fn main() -> ExitCode {
         ["demo"] => demo::run(),
         ["ci"] => ci::run(ci::Extent::Whole),
         ["ci", "--quick"] => ci::run(ci::Extent::Quick),
-        ["faults", ref words @ ..] => faults::run(words),
-        ["screen", ref words @ ..] => screen::run(words),
+        ["faults", ref words @ ..] => run_crate("faults", words),
+        ["screen", ref words @ ..] => run_crate("screen", words),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -62,15 +55,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// The workspace's top folder.
-fn root() -> &'static Path {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here)
-}
-
-/// The cargo that runs this, in the workspace's top folder.
-fn cargo() -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(root());
-    cargo
+/// Runs a command that is a crate of its own, so that the others build without it.
+fn run_crate(name: &str, words: &[&str]) -> Outcome {
+    let status = cargo().args(["run", "--package", name, "--"]).args(words).status()?;
+    // What went wrong stands above, in the crate's own words.
+    if status.success() { Ok(()) } else { Err(format!("`cargo xtask {name}` did not succeed ({status})").into()) }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::{Outcome, root, shell, tools};
+use xtask::{Outcome, root, shell, tools};
 
 /// A command of the README, and what it shows below it.
 struct Shown {

@@ -17,7 +17,7 @@ const START: Duration = Duration::from_secs(30);
 const LEAVE: Duration = Duration::from_secs(15);
 
 /// What became of an attempt to start the service.
-pub(crate) enum Start {
+pub enum Start {
     /// It listens.
     Listening(Service),
     /// It ended before that, and says why on standard error.
@@ -25,20 +25,20 @@ pub(crate) enum Start {
 }
 
 /// A running service. Dropped without [`Service::stop`], it is killed.
-pub(crate) struct Service {
+pub struct Service {
     process: Child,
     address: String,
 }
 
 /// Builds the service and the client, in the profile and the target folder that they are started from. It builds the
 /// whole workspace, as `cargo test` does: for some packages alone, cargo would choose other features and build again.
-pub(crate) fn build() -> Outcome {
+pub fn build() -> Outcome {
     let status = cargo().args(["build", "--workspace", "--bins"]).status()?;
     if status.success() { Ok(()) } else { Err("the workspace does not build; see above".into()) }
 }
 
 /// Where cargo has put a program of this workspace: beside this one, or one up from where it puts tests.
-pub(crate) fn program(name: &str) -> std::io::Result<PathBuf> {
+pub fn program(name: &str) -> std::io::Result<PathBuf> {
     let mut beside = std::env::current_exe()?;
     if beside.parent().is_some_and(|folder| folder.ends_with("deps")) {
         beside.pop();
@@ -49,12 +49,12 @@ pub(crate) fn program(name: &str) -> std::io::Result<PathBuf> {
 /// Starts the service that [`build`] built and waits until it listens. Its log goes to standard error.
 ///
 /// It keeps its history in memory, so that it meets nobody else's.
-pub(crate) fn start() -> Result<Service, Box<dyn Error>> {
+pub fn start() -> Result<Service, Box<dyn Error>> {
     start_with(&["--memory"])
 }
 
 /// The same with other flags; what it keeps is up to them.
-pub(crate) fn start_with(flags: &[&str]) -> Result<Service, Box<dyn Error>> {
+pub fn start_with(flags: &[&str]) -> Result<Service, Box<dyn Error>> {
     let program = program("grpc_chat_service")?;
     match start_as(Command::new(program).args(FREE_PORT).args(flags).current_dir(root()))? {
         Start::Listening(service) => Ok(service),
@@ -65,10 +65,10 @@ pub(crate) fn start_with(flags: &[&str]) -> Result<Service, Box<dyn Error>> {
 }
 
 /// The flags that let any number of services run beside each other.
-pub(crate) const FREE_PORT: [&str; 2] = ["--listen", "127.0.0.1:0"];
+pub const FREE_PORT: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
 /// Starts the service by a command of one's own, and waits until it listens or has ended.
-pub(crate) fn start_as(command: &mut Command) -> Result<Start, Box<dyn Error>> {
+pub fn start_as(command: &mut Command) -> Result<Start, Box<dyn Error>> {
     let mut process = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -90,28 +90,28 @@ pub(crate) fn start_as(command: &mut Command) -> Result<Start, Box<dyn Error>> {
 
 impl Service {
     /// Where it listens, as `127.0.0.1:PORT`.
-    pub(crate) fn address(&self) -> &str {
+    pub fn address(&self) -> &str {
         &self.address
     }
 
     /// The number of its process.
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.process.id()
     }
 
     /// Stops it where it is, with all it has open: it does nothing more until it is killed.
-    pub(crate) fn freeze(&self) -> Outcome {
+    pub fn freeze(&self) -> Outcome {
         let frozen = Command::new("kill").args(["-STOP", &self.process.id().to_string()]).status()?;
         if frozen.success() { Ok(()) } else { Err("the service could not be frozen: was it still running?".into()) }
     }
 
     /// Ends it as `kill -9` does: it has no say in it.
-    pub(crate) fn kill(self) {
+    pub fn kill(self) {
         drop(self);
     }
 
     /// Asks it to leave, as an operator would, and waits until it has.
-    pub(crate) fn stop(mut self) -> Result<ExitStatus, Box<dyn Error>> {
+    pub fn stop(mut self) -> Result<ExitStatus, Box<dyn Error>> {
         // The standard library can kill but not ask, and `unsafe` is not worth a signal.
         let asked = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status()?;
         if !asked.success() {

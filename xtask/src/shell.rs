@@ -7,14 +7,14 @@ use std::{fmt, thread};
 use crate::Outcome;
 
 /// Shows the command, runs it and fails in a sentence if it does.
-pub(crate) fn run(command: &mut Command) -> Outcome {
+pub fn run(command: &mut Command) -> Outcome {
     println!("$ {}", Shown(command));
     let status = command.stdin(Stdio::null()).status().map_err(|error| cannot_run(command, &error))?;
     if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", Shown(command)).into()) }
 }
 
 /// Shows the command, runs it with this standard input and answers its standard output.
-pub(crate) fn ask(command: &mut Command, input: &str) -> Result<String, Box<dyn std::error::Error>> {
+pub fn ask(command: &mut Command, input: &str) -> Result<String, Box<dyn std::error::Error>> {
     println!("$ {}", Shown(command));
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(|error| cannot_run(command, &error))?;

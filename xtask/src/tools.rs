@@ -17,7 +17,7 @@ const NODE: [&str; 2] =
     ["grpc_chat_service/tests/foreign/node/package.json", "grpc_chat_service/tests/foreign/node/package-lock.json"];
 
 /// Installs what is missing or no longer what is pinned.
-pub(crate) fn install() -> Outcome {
+pub fn install() -> Outcome {
     keep("python", &pins(&PYTHON)?, |folder| {
         shell::run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
         let mut pip = Command::new(python("python"));
@@ -34,7 +34,7 @@ pub(crate) fn install() -> Outcome {
 }
 
 /// The same for [`node_modules`] alone.
-pub(crate) fn install_for_node() -> Outcome {
+pub fn install_for_node() -> Outcome {
     keep("node", &pins(&NODE)?, |folder| {
         for file in NODE.map(|file| root().join(file)) {
             fs::copy(&file, folder.join(file.file_name().unwrap_or_default()))?;
@@ -45,17 +45,17 @@ pub(crate) fn install_for_node() -> Outcome {
 }
 
 /// A program of the Python environment, Python itself among them.
-pub(crate) fn python(program: &str) -> PathBuf {
+pub fn python(program: &str) -> PathBuf {
     folder().join("python/bin").join(program)
 }
 
 /// Where Node finds what the foreign client requires.
-pub(crate) fn node_modules() -> PathBuf {
+pub fn node_modules() -> PathBuf {
     folder().join("node/node_modules")
 }
 
 /// The command-line client of grpc-go.
-pub(crate) fn grpcurl() -> PathBuf {
+pub fn grpcurl() -> PathBuf {
     folder().join("go/grpcurl")
 }
 

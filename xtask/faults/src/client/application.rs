@@ -13,8 +13,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::notes::{End, Notes};
-use crate::faults::checker::said;
-use crate::faults::load::Count;
+use crate::checker::said;
+use crate::load::Count;
 
 /// How long an application gets for what nothing disturbs any more.
 pub(super) const PATIENCE: Duration = Duration::from_secs(90);

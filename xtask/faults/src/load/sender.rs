@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::line::Line;
 use super::{Counts, Task, micros};
-use crate::faults::checker::{Id, Sending, id_of, said};
-use crate::faults::door::Door;
+use crate::checker::{Id, Sending, id_of, said};
+use crate::door::Door;
 
 /// What one sender is to do.
 #[derive(Clone, Debug)]

@@ -16,14 +16,14 @@ use super::door::Server;
 
 /// How many connections to cut, shared by all proxies that are given it.
 #[derive(Debug)]
-pub(crate) struct Cuts {
+pub struct Cuts {
     wanted: AtomicUsize,
     made: AtomicUsize,
 }
 
 /// A network. Gone, with its connections, when dropped.
 #[derive(Debug)]
-pub(crate) struct Cutter {
+pub struct Cutter {
     address: SocketAddr,
     cuts: Arc<Cuts>,
     now: Arc<Notify>,
@@ -35,13 +35,13 @@ pub(crate) struct Cutter {
 /// What does not go over now, not even the end of a connection. Nothing is lost: it goes over later, or the connection is
 /// cut before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Hole {
+pub struct Hole {
     /// From the client to the server.
-    pub(crate) up: bool,
+    pub up: bool,
     /// And back.
-    pub(crate) down: bool,
+    pub down: bool,
     /// New connections are closed at once. Otherwise they are taken, and nothing more happens to them.
-    pub(crate) shut: bool,
+    pub shut: bool,
 }
 
 /// When each connection was made. Short lock, no await under it.
@@ -66,20 +66,23 @@ struct Way {
 }
 
 impl Cuts {
-    pub(crate) fn new(wanted: usize) -> Arc<Self> {
+    /// Returns a budget of so many cuts, none of them made.
+    pub fn new(wanted: usize) -> Arc<Self> {
         Arc::new(Self { wanted: AtomicUsize::new(wanted), made: AtomicUsize::new(0) })
     }
 
-    pub(crate) fn made(&self) -> usize {
+    /// Returns how many cuts have been made.
+    pub fn made(&self) -> usize {
         self.made.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn all_made(&self) -> bool {
+    /// Returns whether there are no cuts left to make.
+    pub fn all_made(&self) -> bool {
         self.made() >= self.wanted.load(Ordering::Relaxed)
     }
 
     /// So many from now on, whatever was wanted before.
-    pub(crate) fn want(&self, more: usize) {
+    pub fn want(&self, more: usize) {
         self.wanted.store(self.made() + more, Ordering::Relaxed);
     }
 
@@ -96,7 +99,8 @@ impl Hole {
 }
 
 impl Cutter {
-    pub(crate) async fn start(server: Server, cuts: Arc<Cuts>, seed: u64) -> io::Result<Self> {
+    /// Starts a network in front of `server`; `seed` decides when its connections are cut.
+    pub async fn start(server: Server, cuts: Arc<Cuts>, seed: u64) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (now, hole, connections) = (Arc::new(Notify::new()), watch::Sender::default(), Connections::default());
@@ -105,32 +109,34 @@ impl Cutter {
         Ok(Self { address, cuts, now, hole, connections, accepting })
     }
 
-    pub(crate) fn address(&self) -> String {
+    /// Returns where clients connect to, as `127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
         self.address.to_string()
     }
 
     /// Cuts what is open now, if there are cuts left to make.
-    pub(crate) fn cut(&self) {
+    pub fn cut(&self) {
         self.now.notify_waiters();
     }
 
-    pub(crate) fn cuts(&self) -> &Cuts {
+    /// Returns the budget that the network was given.
+    pub fn cuts(&self) -> &Cuts {
         &self.cuts
     }
 
     /// From now on this does not go over.
-    pub(crate) fn swallow(&self, hole: Hole) {
+    pub fn swallow(&self, hole: Hole) {
         self.hole.send_replace(hole);
     }
 
     /// From now on everything goes over, and nothing is cut.
-    pub(crate) fn heal(&self) {
+    pub fn heal(&self) {
         self.cuts.want(0);
         self.swallow(Hole::default());
     }
 
     /// When each connection was made so far, whatever became of it.
-    pub(crate) fn connections(&self) -> Vec<Instant> {
+    pub fn connections(&self) -> Vec<Instant> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -10,10 +10,10 @@ mod tmux;
 
 use std::error::Error;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use crate::{Outcome, service};
+use xtask::{Outcome, service};
 
 struct Part {
     name: &'static str,
@@ -27,8 +27,20 @@ const PARTS: [Part; 3] = [
     Part { name: "hostile", run: hostile::run },
 ];
 
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("screen: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Runs the parts that are named, or all; after `accept`, what is on the screen is taken for right.
-pub(crate) fn run(words: &[&str]) -> Outcome {
+fn run(words: &[&str]) -> Outcome {
     let names = match words {
         ["load"] => return load::run(),
         ["picture"] => {

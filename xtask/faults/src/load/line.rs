@@ -9,7 +9,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 
-use crate::faults::door::Door;
+use crate::door::Door;
 
 /// How long opening a connection, or a session on one, may take before it is tried again.
 const OPEN: Duration = Duration::from_secs(5);

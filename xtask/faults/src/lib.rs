@@ -2,8 +2,8 @@
 
 mod checker;
 mod client;
-pub(crate) mod cutter;
-mod door;
+pub mod cutter;
+pub mod door;
 mod drain;
 mod full;
 mod kill;
@@ -13,7 +13,7 @@ mod power;
 mod reconnects;
 mod rot;
 mod second;
-pub(crate) mod site;
+pub mod site;
 mod slow;
 mod stampede;
 mod sync;
@@ -21,7 +21,7 @@ mod sync;
 use std::error::Error;
 use std::time::Instant;
 
-use crate::{Outcome, service};
+use xtask::{Outcome, service};
 
 /// How much of a fault to run.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +65,7 @@ const FAULTS: &[Fault] = &[
 ];
 
 /// Runs the named faults, or all of them, and says at the end what is not known to hold.
-pub(crate) fn run(words: &[&str]) -> Outcome {
+pub fn run(words: &[&str]) -> Outcome {
     let (rounds, names) = match words {
         ["--rounds", rounds, names @ ..] => {
             (Some(rounds.parse().map_err(|_| format!("--rounds takes a number, not \"{rounds}\""))?), names)
@@ -109,7 +109,8 @@ fn held(numbers: String, tally: &checker::Tally) -> Ended {
     if tally.violations.is_empty() { Ok(Ending::Held(numbers)) } else { Err(numbers.into()) }
 }
 
-pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Box<dyn Error>>>) -> Result<T, Box<dyn Error>> {
+/// Runs the future to its end on a runtime of several threads.
+pub fn block_on<T>(work: impl Future<Output = Result<T, Box<dyn Error>>>) -> Result<T, Box<dyn Error>> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }
 

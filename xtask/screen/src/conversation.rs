@@ -3,12 +3,13 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use faults::block_on;
+use faults::cutter::{Cuts, Cutter, Hole};
+use faults::site::{Keeps, Site};
+use xtask::Outcome;
+
 use super::{command, say, seen, tell};
-use crate::Outcome;
-use crate::faults::block_on;
-use crate::faults::cutter::{Cuts, Cutter, Hole};
-use crate::faults::site::{Keeps, Site};
-use crate::screen::tmux::Tmux;
+use crate::tmux::Tmux;
 
 /// How much there is to scroll back through.
 const MESSAGES: usize = 5_000;

@@ -9,8 +9,8 @@ use tonic::{Code, Status};
 
 use super::line::Line;
 use super::{Counts, Task};
-use crate::faults::checker::{Reading, Seen};
-use crate::faults::door::Door;
+use crate::checker::{Reading, Seen};
+use crate::door::Door;
 
 /// What one reader is to do.
 #[derive(Clone, Debug)]

@@ -3,10 +3,11 @@
 use std::fs;
 use std::process::Command;
 
+use faults::site::{Keeps, Site};
+use xtask::{Outcome, cargo};
+
 use super::command;
-use crate::faults::site::{Keeps, Site};
-use crate::screen::tmux::Tmux;
-use crate::{Outcome, cargo};
+use crate::tmux::Tmux;
 
 pub(super) fn run() -> Outcome {
     let site = Site::new()?;
@@ -41,7 +42,7 @@ pub(super) fn run() -> Outcome {
         return Err("the program that panics does not build; see above".into());
     }
     let program = cargo().get_program().display().to_string();
-    let manifest = crate::root().join("Cargo.toml");
+    let manifest = xtask::root().join("Cargo.toml");
     for how in ["here", "elsewhere"] {
         let words = format!("'{program}' {} --manifest-path '{}' -- {how}", build.join(" "), manifest.display());
         // Cargo has its own words for how a test ended.

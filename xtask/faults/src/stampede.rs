@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use grpc_chat_client::{Client, Config, Connection, Cursor, Events, Start, Update, connect};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use xtask::service::Service;
 
 use super::checker::{Notes, Reading, Sending, check, said};
 use super::cutter::{Cuts, Cutter};
 use super::load::{Count, history};
 use super::site::{Keeps, Site};
 use super::{Ended, Ending, Size, block_on, held, library};
-use crate::service::Service;
 
 const ROOM: &str = "north";
 

@@ -3,11 +3,11 @@
 use std::fs;
 
 use anstyle_svg::Term;
+use faults::site::{Keeps, Site};
+use xtask::{Outcome, root};
 
 use super::{command, say, tell};
-use crate::faults::site::{Keeps, Site};
-use crate::screen::tmux::Tmux;
-use crate::{Outcome, root};
+use crate::tmux::Tmux;
 
 const PICTURE: &str = "grpc_chat_client/screen.svg";
 

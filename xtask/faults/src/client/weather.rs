@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use xtask::service::Service;
 
-use crate::faults::cutter::{Cutter, Hole};
-use crate::faults::load::Count;
-use crate::faults::site::{Keeps, Site};
-use crate::service::Service;
+use crate::cutter::{Cutter, Hole};
+use crate::load::Count;
+use crate::site::{Keeps, Site};
 
 /// How long things last, in milliseconds: somewhere in one of these, each as likely.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ const NOWHERE: &str = "127.0.0.1:1";
 
 /// Where the server is; after a restart it may be elsewhere. Short lock, no await under it.
 #[derive(Clone, Debug)]
-pub(crate) struct Server {
+pub struct Server {
     address: Arc<Mutex<String>>,
 }
 
@@ -35,24 +35,27 @@ impl Door {
 
 impl Server {
     /// Not there yet.
-    pub(crate) fn nowhere() -> Self {
+    pub fn nowhere() -> Self {
         Self::at(NOWHERE)
     }
 
-    pub(crate) fn at(address: &str) -> Self {
+    /// Returns a server that listens there.
+    pub fn at(address: &str) -> Self {
         Self { address: Arc::new(Mutex::new(address.to_owned())) }
     }
 
-    pub(crate) fn address(&self) -> String {
+    /// Returns where the server is now.
+    pub fn address(&self) -> String {
         self.address.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Nobody is where it was, whoever may be given its port.
-    pub(crate) fn gone(&self) {
+    pub fn gone(&self) {
         self.moved(NOWHERE);
     }
 
-    pub(crate) fn moved(&self, address: &str) {
+    /// Sets where the server is from now on.
+    pub fn moved(&self, address: &str) {
         address.clone_into(&mut self.address.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use faults::block_on;
+use faults::site::Site;
 use grpc_chat_client::{Change, Client, Config, Draft, connect};
+use xtask::service::{self, Start};
+use xtask::{Outcome, cargo};
 
-use crate::faults::block_on;
-use crate::faults::site::Site;
-use crate::screen::tmux::Tmux;
-use crate::service::{self, Start};
-use crate::{Outcome, cargo};
+use crate::tmux::Tmux;
 
 /// How busy, and for how long.
 const A_SECOND: u32 = 60;

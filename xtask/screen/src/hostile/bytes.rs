@@ -1,6 +1,6 @@
 //! Which bytes may reach a terminal. Pure.
 
-use crate::Outcome;
+use xtask::Outcome;
 
 /// What the screen itself turns on and off: a screen of its own, pastes, focus, mouse, cursor, whole frames, wrapping.
 const MODES: [&str; 8] = ["1049", "2004", "1004", "1000", "1006", "25", "2026", "7"];

@@ -10,10 +10,10 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::application::{Application, Counts, Order, PATIENCE, Part, SharedNotes};
 use super::notes::Notes;
 use super::weather::{Climate, Holes, Mishaps, storms};
-use crate::faults::checker::{History, Tally, check};
-use crate::faults::cutter::Cutter;
-use crate::faults::load::{heads, history};
-use crate::faults::site::Site;
+use crate::checker::{History, Tally, check};
+use crate::cutter::Cutter;
+use crate::load::{heads, history};
+use crate::site::Site;
 
 pub(super) struct Cast {
     orders: watch::Sender<Order>,

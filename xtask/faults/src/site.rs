@@ -7,21 +7,23 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::door::Server;
-use crate::service::{self, FREE_PORT, Service, Start};
+use xtask::service::{self, FREE_PORT, Service, Start};
+
+use crate::door::Server;
 
 /// The last lines of a log that a failure shows.
 const SHOWN: usize = 5;
 
 /// A folder that goes when this does.
-pub(crate) struct Site {
+pub struct Site {
     folder: PathBuf,
-    pub(crate) server: Server,
+    /// Where clients find the service that was started last.
+    pub server: Server,
 }
 
 /// What the service keeps.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Keeps<'a> {
+pub enum Keeps<'a> {
     /// Nothing beyond its end.
     Nothing,
     /// Its data in this folder.
@@ -29,7 +31,8 @@ pub(crate) enum Keeps<'a> {
 }
 
 impl Site {
-    pub(crate) fn new() -> Result<Self, Box<dyn Error>> {
+    /// Makes a fresh folder, without a service.
+    pub fn new() -> Result<Self, Box<dyn Error>> {
         static SITES: AtomicUsize = AtomicUsize::new(0);
         let name = format!("grpc-chat-faults-{}-{}", std::process::id(), SITES.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
@@ -37,17 +40,18 @@ impl Site {
         Ok(Self { folder, server: Server::nowhere() })
     }
 
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    /// Returns the path of that name in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
     /// Starts the service, its log in a file here, and lets clients know where it is.
-    pub(crate) fn start(&self, keeps: Keeps<'_>) -> Result<Service, Box<dyn Error>> {
+    pub fn start(&self, keeps: Keeps<'_>) -> Result<Service, Box<dyn Error>> {
         self.start_under(&[], keeps)
     }
 
     /// The same, run by another program.
-    pub(crate) fn start_under(&self, runner: &[&OsStr], keeps: Keeps<'_>) -> Result<Service, Box<dyn Error>> {
+    pub fn start_under(&self, runner: &[&OsStr], keeps: Keeps<'_>) -> Result<Service, Box<dyn Error>> {
         match self.try_start(runner, keeps)? {
             Start::Listening(service) => {
                 self.server.moved(service.address());
@@ -58,7 +62,7 @@ impl Site {
     }
 
     /// Starts the service if it does start.
-    pub(crate) fn try_start(&self, runner: &[&OsStr], keeps: Keeps<'_>) -> Result<Start, Box<dyn Error>> {
+    pub fn try_start(&self, runner: &[&OsStr], keeps: Keeps<'_>) -> Result<Start, Box<dyn Error>> {
         let program = service::program("grpc_chat_service")?;
         let mut words = runner.iter().copied().chain([program.as_os_str()]);
         let mut command = Command::new(words.next().unwrap_or_default());
@@ -75,7 +79,7 @@ impl Site {
     }
 
     /// The service must not start: answers how it ended, and what it said.
-    pub(crate) fn refused(&self, keeps: Keeps<'_>) -> Result<Option<(ExitStatus, String)>, Box<dyn Error>> {
+    pub fn refused(&self, keeps: Keeps<'_>) -> Result<Option<(ExitStatus, String)>, Box<dyn Error>> {
         match self.try_start(&[], keeps)? {
             Start::Ended(status) => Ok(Some((status, self.log()))),
             Start::Listening(_) => Ok(None),
@@ -83,7 +87,7 @@ impl Site {
     }
 
     /// The end of the log of the service that was started last.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         let log = fs::read_to_string(self.path("log")).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(SHOWN)..].join(" / ")

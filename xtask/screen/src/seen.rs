@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::{Outcome, root};
+use xtask::{Outcome, root};
 
 /// What is on the screen is written down instead of compared.
 static ACCEPTING: AtomicBool = AtomicBool::new(false);
@@ -14,7 +14,7 @@ pub(super) fn accept() {
 
 /// Fails if the screen is not as it was, apart from times and addresses.
 pub(super) fn check(name: &str, screen: &str) -> Outcome {
-    let folder = root().join("xtask/src/screen/seen");
+    let folder = root().join("xtask/screen/src/seen");
     let path = folder.join(format!("{name}.txt"));
     let screen = settled(screen);
     if ACCEPTING.load(Ordering::Relaxed) {

@@ -9,8 +9,8 @@ use tokio::task::JoinHandle;
 use super::reader::{self, Received};
 use super::sender::{self, Sent};
 use super::{Counts, Task, heads, history};
-use crate::faults::checker::{History, Notes, Tally, check};
-use crate::faults::door::{Door, Server};
+use crate::checker::{History, Notes, Tally, check};
+use crate::door::{Door, Server};
 
 /// How long clients get to finish once nothing disturbs them any more.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -8,11 +8,12 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use faults::block_on;
+use faults::site::Site;
+use xtask::{Outcome, tools};
+
 use super::command;
-use crate::faults::block_on;
-use crate::faults::site::Site;
-use crate::screen::tmux::Tmux;
-use crate::{Outcome, tools};
+use crate::tmux::Tmux;
 
 /// After everything else, so that it is known to have come.
 const LAST: &str = "that was all of it";

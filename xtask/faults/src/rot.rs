@@ -10,6 +10,7 @@ use std::time::Duration;
 use stubs::chat::v1::{self as pb, client_frame, server_frame};
 use tokio::sync::watch;
 use tonic::Code;
+use xtask::service::Start;
 
 use super::checker::{History, Reading};
 use super::door::Door;
@@ -20,7 +21,6 @@ use super::load::sender::Sent;
 use super::load::{Counts, Task, events, heads, list};
 use super::site::{Keeps, Site};
 use super::{Ended, Ending, Size, block_on};
-use crate::service::Start;
 
 const ROOM: &str = "north";
 

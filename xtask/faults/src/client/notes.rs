@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use grpc_chat_client::{Ack, Connection, Durability, Event, SendError, Update};
 
-use crate::faults::checker::{History, Id, Notes as RoomNotes, Reading, Sending};
-use crate::faults::library;
+use crate::checker::{History, Id, Notes as RoomNotes, Reading, Sending};
+use crate::library;
 
 /// What a crash may cost: what was given so shortly before may be given again, and what was asked for so shortly before may
 /// be forgotten. The library keeps how far an application has come once a second; the rest is for a busy machine.
@@ -355,7 +355,7 @@ mod tests {
     use grpc_chat_client::{Body, Code, Joined, MsgId, Refused, Verdict};
 
     use super::*;
-    use crate::faults::checker::{Seen, check};
+    use crate::checker::{Seen, check};
 
     const ROOM: &str = "r";
 
