@@ -3,9 +3,9 @@
 use std::process::Command;
 use std::time::Instant;
 
-use xtask::{Outcome, cargo, root, shell, tools};
+use xtask::{Outcome, cargo, root, service, shell, tools};
 
-use crate::{boundaries, codegen, foreign, run_crate};
+use crate::{foreign, run_crate};
 
 /// How much of the list to run.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,13 +22,14 @@ struct Step {
     run: fn() -> Outcome,
 }
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     Step { name: "format", needs: Extent::Quick, run: || shell::run(cargo().args(["fmt", "--all", "--check"])) },
-    Step { name: "boundaries", needs: Extent::Quick, run: boundaries::check },
-    Step { name: "stubs", needs: Extent::Quick, run: codegen::check },
+    Step { name: "boundaries", needs: Extent::Quick, run: || run_crate("boundaries", &[]) },
+    Step { name: "stubs", needs: Extent::Quick, run: || run_crate("codegen", &["--check"]) },
     Step { name: "lints", needs: Extent::Quick, run: lints },
     Step { name: "library alone", needs: Extent::Quick, run: library_alone },
     Step { name: "tests", needs: Extent::Quick, run: || shell::run(cargo().args(["test", "--workspace"])) },
+    Step { name: "one build", needs: Extent::Quick, run: one_build },
     Step { name: "documentation", needs: Extent::Quick, run: documentation },
     Step { name: "tools", needs: Extent::Whole, run: tools::install },
     Step { name: "dependencies", needs: Extent::Whole, run: dependencies },
@@ -65,6 +66,35 @@ fn lints() -> Outcome {
 /// A program that embeds the client does not need what only its command does.
 fn library_alone() -> Outcome {
     shell::run(cargo().args(["check", "--package", "grpc_chat_client", "--lib", "--no-default-features"]))
+}
+
+/// What `cargo xtask demo` has built is not compiled again by `cargo run -p`, for neither package.
+fn one_build() -> Outcome {
+    service::build_with(&["demo"])?;
+    for package in ["grpc_chat_service", "grpc_chat_client"] {
+        let mut build = cargo();
+        build.args(["build", "--package", package, "--message-format", "json"]);
+        let messages = shell::ask(&mut build, "")?;
+        let compiled: Vec<&str> = messages.lines().filter_map(compiled).collect();
+        if let Some(first) = compiled.first() {
+            return Err(format!(
+                "`cargo run -p {package}` compiles {} crates again that `cargo xtask demo` has built, first {first}: its \
+                 features differ. State them in grpc_chat_service/Cargo.toml, where its comment says so, or in the \
+                 client's feature `cli`",
+                compiled.len()
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// Returns the crate's name if the message says that cargo compiled one.
+fn compiled(message: &str) -> Option<&str> {
+    if !message.contains(r#""reason":"compiler-artifact""#) || !message.contains(r#""fresh":false"#) {
+        return None;
+    }
+    message.split_once(r#""name":""#)?.1.split('"').next()
 }
 
 fn documentation() -> Outcome {

@@ -1,15 +1,12 @@
 //! The project's own commands. Run `cargo xtask` to list them.
 
-mod boundaries;
 mod ci;
-mod codegen;
-mod demo;
 mod foreign;
 mod readme;
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
-use xtask::{Outcome, cargo};
+use xtask::{Outcome, cargo, service, shell};
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -30,9 +27,8 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match words[..] {
-        ["gen"] => codegen::write(),
-        ["gen", "--check"] => codegen::check(),
-        ["demo"] => demo::run(),
+        ["gen", ref words @ ..] => run_crate("codegen", words),
+        ["demo"] => demo(),
         ["ci"] => ci::run(ci::Extent::Whole),
         ["ci", "--quick"] => ci::run(ci::Extent::Quick),
         ["faults", ref words @ ..] => run_crate("faults", words),
@@ -57,7 +53,12 @@ fn main() -> ExitCode {
 
 /// Runs a command that is a crate of its own, so that the others build without it.
 fn run_crate(name: &str, words: &[&str]) -> Outcome {
-    let status = cargo().args(["run", "--package", name, "--"]).args(words).status()?;
-    // What went wrong stands above, in the crate's own words.
-    if status.success() { Ok(()) } else { Err(format!("`cargo xtask {name}` did not succeed ({status})").into()) }
+    shell::run(cargo().args(["run", "--package", name, "--"]).args(words))
+}
+
+/// The same, built together with the programs that it shows.
+fn demo() -> Outcome {
+    service::build_with(&["demo"])?;
+    let status = Command::new(service::program("demo")?).status()?;
+    if status.success() { Ok(()) } else { Err(format!("the demo failed ({status})").into()) }
 }

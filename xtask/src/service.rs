@@ -30,11 +30,17 @@ pub struct Service {
     address: String,
 }
 
-/// Builds the service and the client, in the profile and the target folder that they are started from. It builds the
-/// whole workspace, as `cargo test` does: for some packages alone, cargo would choose other features and build again.
+/// Builds the service and the client, in the profile and the target folder that they are started from.
 pub fn build() -> Outcome {
-    let status = cargo().args(["build", "--workspace", "--bins"]).status()?;
-    if status.success() { Ok(()) } else { Err("the workspace does not build; see above".into()) }
+    build_with(&[])
+}
+
+/// The same with other packages, all at once.
+pub fn build_with(packages: &[&str]) -> Outcome {
+    let packages =
+        ["grpc_chat_service", "grpc_chat_client"].iter().chain(packages).flat_map(|name| ["--package", name]);
+    let status = cargo().arg("build").args(packages).status()?;
+    if status.success() { Ok(()) } else { Err("the service and the client do not build; see above".into()) }
 }
 
 /// Where cargo has put a program of this workspace: beside this one, or one up from where it puts tests.

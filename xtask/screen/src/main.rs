@@ -28,15 +28,7 @@ const PARTS: [Part; 3] = [
 ];
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    match run(&words) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("screen: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    xtask::command("screen", run)
 }
 
 /// Runs the parts that are named, or all; after `accept`, what is on the screen is taken for right.

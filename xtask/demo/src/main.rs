@@ -1,6 +1,6 @@
 //! `demo`: the run order in one command. Service up and healthy, client, both sides' output, service down.
 
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use tonic::transport::Endpoint;
@@ -15,8 +15,11 @@ const EXPECTED: &str = "Sam: Hi\nAnn: Hey\nJohn: Hello\n";
 /// How long the service may take from listening to serving.
 const HEALTHY: Duration = Duration::from_secs(30);
 
-pub(crate) fn run() -> Outcome {
-    service::build()?;
+fn main() -> ExitCode {
+    xtask::command("demo", |_| run())
+}
+
+fn run() -> Outcome {
     println!("$ cargo run -p grpc_chat_service -- --listen 127.0.0.1:0 --memory");
     let service = service::start()?;
     println!("listening on http://{}", service.address());

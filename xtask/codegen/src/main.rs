@@ -1,26 +1,35 @@
-//! `gen`: from `proto/` to `stubs/src/generated`, in memory, the same bytes every time.
+//! `cargo xtask gen`: generates `stubs/src/generated` from `proto/`, in memory, the same bytes every time.
 //!
-//! protox compiles the files (no protoc needed), tonic-prost-build writes the Rust, prettyplease formats it.
+//! protox compiles the files (no protoc needed), prost-build generates the messages and tonic-build the services,
+//! prettyplease formats the result.
+
+mod services;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::{fs, io};
 
 use prost::Message;
-use prost_build::{Module, Service, ServiceGenerator};
+use prost_build::Module;
 use xtask::{Outcome, root};
 
 /// The example's file has no package to take a name from.
 const NAME_WITHOUT_PACKAGE: &str = "grpc_bidirectional_streaming";
 
-/// The package whose `Session` is answered with bytes.
-const CHAT: &str = "chat.v1";
-
 /// File name to content, for everything that belongs in `stubs/src/generated`.
 type Generated = BTreeMap<String, Vec<u8>>;
 
+fn main() -> ExitCode {
+    xtask::command("gen", |words| match words {
+        [] => write(),
+        ["--check"] => check(),
+        _ => Err("gen takes --check or nothing".into()),
+    })
+}
+
 /// Writes what is missing or differs, and removes what no longer belongs.
-pub(crate) fn write() -> Outcome {
+fn write() -> Outcome {
     let wanted = generate()?;
     let found = on_disk()?;
     fs::create_dir_all(folder())?;
@@ -38,7 +47,7 @@ pub(crate) fn write() -> Outcome {
 }
 
 /// Fails, naming the files and the command that mends them, if the folder is not what `gen` would write.
-pub(crate) fn check() -> Outcome {
+fn check() -> Outcome {
     let wanted = generate()?;
     let found = on_disk()?;
     let stale: Vec<&str> = wanted
@@ -87,7 +96,7 @@ fn generate() -> Result<Generated, Box<dyn std::error::Error>> {
     let requests =
         set.file.iter().map(|file| (Module::from_protobuf_package_name(file.package()), file.clone())).collect();
     let modules = prost_build::Config::new()
-        .service_generator(Box::new(Services::default()))
+        .service_generator(Box::new(services::Generator))
         .extern_path(".google.rpc", "::tonic_types::pb")
         .bytes(["."])
         .generate(requests)?;
@@ -106,35 +115,7 @@ fn generate() -> Result<Generated, Box<dyn std::error::Error>> {
     Ok(generated)
 }
 
-/// tonic's generator, told apart by package. The chat's service answers `Session` with bytes that are encoded once
-/// for all readers, by a route of its own; with default stubs its trait asks only for the other methods.
-struct Services {
-    example: Box<dyn ServiceGenerator>,
-    chat: Box<dyn ServiceGenerator>,
-}
-
-impl Default for Services {
-    fn default() -> Self {
-        let configure = tonic_prost_build::configure;
-        Self {
-            example: configure().service_generator(),
-            chat: configure().generate_default_stubs(true).service_generator(),
-        }
-    }
-}
-
-impl ServiceGenerator for Services {
-    fn generate(&mut self, service: Service, code: &mut String) {
-        if service.package == CHAT { self.chat.generate(service, code) } else { self.example.generate(service, code) }
-    }
-
-    fn finalize(&mut self, code: &mut String) {
-        self.example.finalize(code);
-        self.chat.finalize(code);
-    }
-}
-
-fn proto_files(folder: &std::path::Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+fn proto_files(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
