@@ -19,8 +19,8 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// Neither a loop without a pause, nor for ever.
-    pub(crate) fn within_reason(self) -> Self {
+    /// Returns delays that are neither a loop without a pause nor for ever.
+    pub(crate) fn clamped(self) -> Self {
         let max = self.max.clamp(Duration::from_millis(1), Duration::from_secs(24 * 60 * 60));
         Self { base: self.base.clamp(Duration::from_millis(1), max), max }
     }

@@ -1,11 +1,11 @@
 //! What the client does about what it hears and is asked: a pure state machine over all its connections. It is told, and
 //! returns actions; it does no I/O, and the time is given to it.
 
+mod outbox;
 mod rooms;
 mod session;
 mod tokens;
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use stubs::chat::v1::{self as pb, server_frame};
@@ -14,11 +14,13 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use crate::backoff::Backoff;
-use crate::client::{JoinError, SendError};
-use crate::convert;
-use crate::model::{Connection, Cursor, Draft, Joined, MsgId, Refused, Start, Update, check_room};
-use crate::outbox::{Outbox, Posted};
+use crate::error::{JoinError, Refused, SendError};
+use crate::model::{ConnectionState, Draft, Joined, MsgId, RoomId, SavedState, Start, Update};
+use crate::wire::convert::{self, is_transient};
 
+pub(crate) use outbox::Posted;
+
+use outbox::Outbox;
 use rooms::Rooms;
 use session::{Asked, Deaf, Session, TooLong};
 use tokens::Tokens;
@@ -29,13 +31,13 @@ pub(crate) enum Command {
     /// Get a draft stored.
     Post(Posted),
     /// Receive a room.
-    Join { room: String, start: Start, reply: oneshot::Sender<Result<Joined, JoinError>> },
+    Join { room: RoomId, start: Start, reply: oneshot::Sender<Result<Joined, JoinError>> },
     /// Stop receiving it.
-    Leave { room: String },
+    Leave { room: RoomId },
     /// Note how far the user has read.
-    MarkRead { room: String, seq: u64 },
+    MarkRead { room: RoomId, seq: u64 },
     /// The user is typing.
-    Typing { room: String },
+    Typing { room: RoomId },
     /// Get another token and tell it.
     RefreshToken { reply: oneshot::Sender<Result<(), Refused>> },
     /// Answer when nothing is unsent.
@@ -122,20 +124,10 @@ enum Phase {
     },
 }
 
-/// What an earlier run of the program has left.
-#[derive(Debug, Default)]
-pub(crate) struct Kept {
-    pub(crate) owner: Option<String>,
-    /// This user is the owner, whatever the service says.
-    pub(crate) confirmed: bool,
-    pub(crate) drafts: Vec<Draft>,
-    pub(crate) cursors: HashMap<String, Cursor>,
-}
-
 impl Engine {
     /// Asks to connect at once.
-    pub(crate) fn new(settings: Settings, kept: Kept, seed: u64) -> Self {
-        let Kept { owner, confirmed, drafts, cursors } = kept;
+    pub(crate) fn new(settings: Settings, saved: SavedState, seed: u64) -> Self {
+        let SavedState { owner, confirmed, drafts, cursors } = saved;
         let mut engine = Self {
             settings,
             phase: Phase::Connecting,
@@ -154,7 +146,7 @@ impl Engine {
             random: fastrand::Rng::with_seed(seed),
             actions: Vec::new(),
         };
-        engine.tell(Update::Connection(Connection::Connecting));
+        engine.tell(Update::Connection(ConnectionState::Connecting));
         for draft in drafts {
             engine.outbox.put(Posted { draft, reply: None, _place: None });
         }
@@ -182,23 +174,14 @@ impl Engine {
                 self.outbox.put(posted);
                 self.tell(Update::Unsent(self.outbox.len()));
             }
-            // The service is not asked: it would end the session over an id that is longer than a frame may be.
-            Command::Join { room, start, reply } => match check_room(&room) {
-                Err(why) => {
-                    let why = Refused::new(Code::InvalidArgument, why.to_string());
-                    let _ = reply.send(Err(JoinError::Refused(why)));
-                }
-                Ok(()) => {
-                    self.rooms.join(room, start, reply);
-                    self.ask_for_rooms();
-                }
-            },
-            Command::MarkRead { room, .. } | Command::Leave { room } | Command::Typing { room }
-                if check_room(&room).is_err() => {}
+            Command::Join { room, start, reply } => {
+                self.rooms.join(room, start, reply);
+                self.ask_for_rooms();
+            }
             Command::Leave { room } => {
                 let seated = self.rooms.leave(&room);
                 if let (Some(session), true) = (self.online(), seated) {
-                    session.leave(room);
+                    session.leave(&room);
                 }
                 self.ask_for_rooms();
             }
@@ -207,9 +190,9 @@ impl Engine {
                 self.ask_to_mark(&room);
             }
             Command::Typing { room } => {
-                let here = self.rooms.is_here(&room);
+                let here = self.rooms.is_here(room.as_str());
                 if let (Some(session), true) = (self.online(), here) {
-                    session.typing(room);
+                    session.typing(&room);
                 }
             }
             Command::RefreshToken { reply } => {
@@ -237,7 +220,7 @@ impl Engine {
             Phase::Over { .. } => false,
         };
         if !busy || now >= until {
-            self.over(Connection::Closed, SendError::Closed, true);
+            self.over(ConnectionState::Closed, SendError::Closed, true);
         }
     }
 
@@ -252,7 +235,7 @@ impl Engine {
             for id in self.outbox.of_this_run() {
                 self.forget(id);
             }
-            return self.over(Connection::Lost(why.clone()), SendError::Lost(why), false);
+            return self.over(ConnectionState::Failed(why.clone()), SendError::Failed(why), false);
         }
         if self.settings.keeps && self.owner.is_none() {
             self.owner = Some(user.clone());
@@ -268,7 +251,7 @@ impl Engine {
         }
         let max_text_bytes = session.max_text_bytes();
         self.phase = Phase::Online(Box::new(session));
-        self.tell(Update::Connection(Connection::Online { user: user.clone(), max_text_bytes }));
+        self.tell(Update::Connection(ConnectionState::Online { user: user.clone(), max_text_bytes }));
         self.ask_for_rooms();
         for room in self.rooms.marks_wanted() {
             self.ask_to_mark(&room);
@@ -285,8 +268,10 @@ impl Engine {
             // What this client does not know is skipped.
             (None, None) => {}
             (Some(Asked::Draft(number)), Some(server_frame::Body::Ack(ack))) => self.acked(number, &ack, now),
-            (Some(Asked::Join { room, ticket }), Some(server_frame::Body::Joined(joined))) if room == joined.room => {
-                self.joined(ticket, &joined);
+            (Some(Asked::Join { room, ticket }), Some(server_frame::Body::Joined(joined)))
+                if room == joined.room.as_str() =>
+            {
+                self.joined(&room, ticket, &joined);
             }
             (Some(Asked::Mark { room, seq }), Some(server_frame::Body::Done(_))) => {
                 self.rooms.not_marking(&room);
@@ -313,7 +298,7 @@ impl Engine {
         match body {
             server_frame::Body::Event(event) => self.event(event, now),
             server_frame::Body::CaughtUp(pb::CaughtUp { room, seq }) => {
-                if self.rooms.caught_up(&room) {
+                if let Some(room) = self.rooms.caught_up(&room) {
                     self.tell(Update::CaughtUp { room, seq });
                     self.ask_for_rooms();
                 }
@@ -324,12 +309,12 @@ impl Engine {
                 }
             }
             server_frame::Body::TypingChanged(pb::TypingChanged { room, users }) => {
-                if self.rooms.is_here(&room) {
+                if let Some(room) = self.rooms.here(&room) {
                     self.tell(Update::Typing { room, users });
                 }
             }
             server_frame::Body::ReadChanged(pb::ReadChanged { room, seq }) => {
-                if self.rooms.is_here(&room) {
+                if let Some(room) = self.rooms.here(&room) {
                     self.marked(&room, seq);
                 }
             }
@@ -337,7 +322,7 @@ impl Engine {
                 if let Some(session) = self.online() {
                     session.drain(&draining, now);
                 }
-                self.tell(Update::Connection(Connection::Draining));
+                self.tell(Update::Connection(ConnectionState::Draining));
             }
             server_frame::Body::Ping(pb::Ping {}) => {
                 if let Some(session) = self.online() {
@@ -384,20 +369,20 @@ impl Engine {
         let one_room = damaged.is_some();
         // It may have been left meanwhile.
         if let Some(room) = damaged
-            && let Some(reply) = self.rooms.give_up(&room)
+            && let Some((room, reply)) = self.rooms.give_up(&room)
         {
             self.not_joined(room, reply, Refused::from(status));
         }
         let code = status.code();
         if code == Code::Unauthenticated && self.settings.can_refresh && !self.refreshed {
             self.refreshed = true;
-            self.tell(Update::Connection(Connection::Connecting));
+            self.tell(Update::Connection(ConnectionState::Connecting));
             self.actions.push(Action::Connect);
             return;
         }
         // A token that was taken for a while: there may be another one later.
         let expired = code == Code::Unauthenticated && self.settings.can_refresh && session.is_some();
-        if !may_pass(code) && !expired && !one_room {
+        if !is_transient(code) && !expired && !one_room {
             return self.lost(Refused::from(status));
         }
         let spread = self.settings.backoff.delay(self.attempts, &mut self.random);
@@ -410,7 +395,7 @@ impl Engine {
         };
         self.attempts = self.attempts.saturating_add(1);
         self.phase = Phase::Waiting { until: now + delay };
-        self.tell(Update::Connection(Connection::Waiting { why: sentence(status), retry_in: delay }));
+        self.tell(Update::Connection(ConnectionState::Reconnecting { why: sentence(status), retry_in: delay }));
     }
 
     /// Time has passed.
@@ -425,7 +410,7 @@ impl Engine {
         let deaf = match &mut self.phase {
             Phase::Waiting { until } if now >= *until => {
                 self.phase = Phase::Connecting;
-                self.tell(Update::Connection(Connection::Connecting));
+                self.tell(Update::Connection(ConnectionState::Connecting));
                 self.actions.push(Action::Connect);
                 None
             }
@@ -493,10 +478,10 @@ impl Engine {
         if std::mem::replace(&mut self.paused, true) {
             return;
         }
-        let seated = self.rooms.cut_but_waited_for();
+        let seated = self.rooms.suspend_all_but_pending_joins();
         if let Some(session) = self.online() {
             for room in seated {
-                session.leave(room);
+                session.leave(&room);
             }
         }
     }
@@ -528,25 +513,25 @@ impl Engine {
 
     /// There will be no other session.
     pub(crate) fn lost(&mut self, why: Refused) {
-        self.over(Connection::Lost(why.clone()), SendError::Lost(why), true);
+        self.over(ConnectionState::Failed(why.clone()), SendError::Failed(why), true);
     }
 
     /// Drafts of an earlier run are shown to nobody but their author.
     fn tell_kept(&mut self) {
         for draft in self.outbox.of_earlier_runs() {
-            self.tell(Update::Kept(draft));
+            self.tell(Update::Restored(draft));
         }
     }
 
-    fn marked(&mut self, room: &str, seq: u64) {
+    fn marked(&mut self, room: &RoomId, seq: u64) {
         if self.rooms.marked(room, seq) {
-            self.tell(Update::Read { room: room.to_owned(), seq });
+            self.tell(Update::Read { room: room.clone(), seq });
         }
     }
 
     fn event(&mut self, event: pb::Event, now: Instant) {
         match self.rooms.event(&event.room, event.seq, event.prev_seq) {
-            rooms::Fits::Next => self.tell(Update::Event(convert::event_from_wire(event))),
+            rooms::Fits::Next(room) => self.tell(Update::Event(convert::event_from_wire(&room, event))),
             // Still on its way when the room was left.
             rooms::Fits::Unwanted => {}
             rooms::Fits::Seen => {
@@ -572,16 +557,16 @@ impl Engine {
         }
     }
 
-    fn joined(&mut self, ticket: rooms::Ticket, joined: &pb::Joined) {
-        let told = convert::joined_from_wire(joined);
+    fn joined(&mut self, room: &RoomId, ticket: rooms::Ticket, joined: &pb::Joined) {
+        let told = convert::joined_from_wire(room, joined);
         // Left or joined again meanwhile: that is on its way.
         let seated = self.rooms.joined(ticket, &told, joined.present.clone(), joined.present_count);
         let Some((reply, present)) = seated else { return };
         if self.paused
-            && self.rooms.cut_one(&joined.room)
+            && self.rooms.cut_one(room)
             && let Some(session) = self.online()
         {
-            session.leave(joined.room.clone());
+            session.leave(room);
         }
         self.tell(Update::Joined(told.clone()));
         self.tell(present);
@@ -593,7 +578,7 @@ impl Engine {
 
     /// One frame could not be carried out.
     fn refused(&mut self, asked: Asked, status: &Status, now: Instant) {
-        let passes = may_pass(status.code());
+        let passes = is_transient(status.code());
         match asked {
             Asked::Draft(number) if passes => {
                 self.outbox.again(number);
@@ -609,7 +594,7 @@ impl Engine {
                 let Some(reply) = self.rooms.refused(&room, ticket) else { return };
                 // An earlier Join of the room may still hold; where there is none, this is refused and that is all.
                 if let Some(session) = self.online() {
-                    session.leave(room.clone());
+                    session.leave(&room);
                 }
                 self.not_joined(room, reply, Refused::from(status));
                 self.ask_for_rooms();
@@ -619,7 +604,7 @@ impl Engine {
                 self.hold(status, now);
             }
             Asked::Mark { room, seq } => {
-                tracing::warn!(room, seq, code = ?status.code(), "the read mark was refused");
+                tracing::warn!(%room, seq, code = ?status.code(), "the read mark was refused");
                 self.rooms.mark_refused(&room, seq);
                 self.ask_to_mark(&room);
             }
@@ -633,7 +618,7 @@ impl Engine {
     }
 
     /// The room will not be received.
-    fn not_joined(&mut self, room: String, reply: Option<rooms::Reply>, why: Refused) {
+    fn not_joined(&mut self, room: RoomId, reply: Option<rooms::Reply>, why: Refused) {
         if let Some(reply) = reply {
             let _ = reply.send(Err(JoinError::Refused(why.clone())));
         }
@@ -666,7 +651,7 @@ impl Engine {
         self.ended(status, now);
     }
 
-    fn over(&mut self, connection: Connection, why: SendError, keeps: bool) {
+    fn over(&mut self, connection: ConnectionState, why: SendError, keeps: bool) {
         if matches!(self.phase, Phase::Over { .. }) {
             return;
         }
@@ -680,7 +665,7 @@ impl Engine {
         }
         for reply in self.rooms.drain() {
             let _ = reply.send(Err(match &why {
-                SendError::Lost(why) => JoinError::Lost(why.clone()),
+                SendError::Failed(why) => JoinError::Failed(why.clone()),
                 _ => JoinError::Closed,
             }));
         }
@@ -701,7 +686,7 @@ impl Engine {
         }
     }
 
-    fn ask_to_mark(&mut self, room: &str) {
+    fn ask_to_mark(&mut self, room: &RoomId) {
         if self.hold_until.is_some() {
             return;
         }
@@ -731,21 +716,6 @@ impl Engine {
     fn tell(&mut self, update: Update) {
         self.actions.push(Action::Tell(update));
     }
-}
-
-/// Whether what ended this way may go well another time: PROTOCOL's list, and what the client's own transport answers when a
-/// connection breaks (`Cancelled`, and an end without a word, `Ok`).
-pub(crate) fn may_pass(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Ok
-            | Code::Cancelled
-            | Code::Unavailable
-            | Code::ResourceExhausted
-            | Code::DeadlineExceeded
-            | Code::Unknown
-            | Code::Internal
-    )
 }
 
 /// What to tell a person who asks why there is no connection.

@@ -1,11 +1,23 @@
-//! The example's three messages.
+//! The gRPC bidirectional-streaming example, `Chat/chat`: a stream of messages out, a stream of lines back.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use grpc_chat_client::{Tls, example};
+//!
+//! let service = example::connect(&"http://127.0.0.1:9090".parse()?, &Tls::default()).await?;
+//! let outgoing = tokio_stream::iter(example::messages());
+//! example::converse(service, outgoing, |reply| Ok(println!("{reply}"))).await?;
+//! # Ok(())
+//! # }
+//! ```
 
-use stubs::ChatMessage;
+mod connect;
+mod conversation;
+mod lines;
+mod messages;
 
-/// What the example says, in order.
-pub const CONVERSATION: [(&str, &str); 3] = [("Sam", "Hi"), ("Ann", "Hey"), ("John", "Hello")];
-
-/// The example as messages to send.
-pub fn messages() -> impl Iterator<Item = ChatMessage> {
-    CONVERSATION.into_iter().map(|(name, message)| ChatMessage { name: name.to_owned(), message: message.to_owned() })
-}
+pub use connect::{ConnectError, connect};
+pub use conversation::{ConversationError, converse};
+pub use lines::{Lines, MAX_LINE_BYTES, lines};
+pub use messages::{CONVERSATION, messages};
+pub use stubs::ChatMessage;

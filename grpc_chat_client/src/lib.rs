@@ -1,58 +1,66 @@
 //! A client of the chat, for programs.
 //!
-//! [`connect`] starts a client and answers a [`Client`], the handle to it, and [`Events`], what it tells:
+//! [`connect`] starts a client and returns a [`Client`], the handle to it, and [`Events`], what it reports:
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use grpc_chat_client::{Config, Start, Update, connect};
+//! use grpc_chat_client::{Body, Config, Start, Update, connect};
 //!
-//! let (client, mut events) = connect(Config::new("http://127.0.0.1:9090".parse()?, "sam")).await?;
+//! let config = Config::new("http://127.0.0.1:9090".parse()?, "sam".parse()?);
+//! let (client, mut events) = connect(config).await?;
 //! client.join("general", Start::Last(20)).await?;
 //! let ack = client.send("general", "Hi").await?;
-//! println!("stored at {}", ack.seq);
+//! println!("stored as message {}", ack.seq);
 //! while let Some(update) = events.next().await {
-//!     if let Update::Event(event) = update {
-//!         println!("{} at {}", event.sender, event.seq);
+//!     if let Update::Event(event) = update
+//!         && let Body::Posted { text, .. } = event.body
+//!     {
+//!         println!("{}: {text}", event.sender);
 //!     }
 //! }
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! The connection may break as often as it likes: every event comes once and in order, and every draft is stored once.
-//! What an application has to do about networks is nothing.
+//! Reconnecting is automatic. However often the connection breaks, each event is delivered once and in order, and each draft
+//! is stored once.
 //!
-//! [`converse`] is the smaller thing: one bidirectional call of the example's service, which sends what a stream yields
-//! while it hands each reply to the caller, in whatever order the two come.
+//! [`example`] has something smaller: one bidirectional call, which sends what a stream yields while each reply goes to the
+//! caller.
+//!
+//! # Features
+//!
+//! - `state`: [`Config::state_file`](Config::state_file()), which keeps unsent drafts on disk. It compiles SQLite.
+//! - `cli` (on by default): the command `grpc_chat_client`, and `state`.
 
 mod backoff;
 mod client;
 mod config;
-mod connection;
-mod conversation;
-mod convert;
+mod diagnosis;
 mod engine;
+mod error;
 pub mod example;
-mod line;
 mod mailbox;
 mod model;
-mod outbox;
-pub mod pipe;
 mod sanitize;
+mod server;
+#[cfg(feature = "state")]
+mod state;
+#[cfg(not(feature = "state"))]
+#[path = "state/absent.rs"]
 mod state;
 mod task;
+mod wire;
 
 pub use backoff::Backoff;
-pub use client::{Client, JoinError, OpenError, SendError, Sending, connect};
-pub use config::{Config, Token, TokenSource};
-pub use connection::{ConnectError, ServerUrl, Tls, TlsError, connect_once};
-pub use conversation::{Ended, converse};
-pub use mailbox::{Events, Waiting};
+pub use client::{Client, Sending, connect};
+pub use config::{Config, Program, Token, TokenSource};
+pub use error::{JoinError, OpenError, ParseError, Refused, SaveError, SendError, StateError, TlsError};
+pub use mailbox::{Events, MailboxLimits};
 pub use model::{
-    Ack, Body, Change, Connection, Cursor, Draft, Durability, Event, Invalid, Joined, MsgId, Page, Place, Refused,
-    ResetReason, Room, Seq, Start, Update, Verdict, check_room, check_user,
+    Ack, Body, Change, ConnectionState, Cursor, DeviceId, Draft, Durability, Event, IntoRoomId, Joined, MsgId, Page,
+    PageAt, ResetReason, Room, RoomId, Seq, Start, Update, UserId, Verdict,
 };
 pub use sanitize::sanitize;
-pub use state::{NotKept, StateError};
-pub use stubs::ChatMessage;
+pub use server::{ServerUrl, Tls, TlsIdentity};
 pub use tonic::Code;

@@ -9,27 +9,27 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::Notify;
 use tokio_stream::Stream;
 
-use crate::model::{Body, Change, Cursor, Update};
+use crate::model::{Body, Change, Cursor, RoomId, Update};
 
 /// How much may wait for the application. Over either bound the client leaves its rooms and joins them again, where it
 /// left them, when half of it has been taken: an application that is slow costs this much, and misses nothing. Meanwhile
 /// refusals of drafts for whose answers nobody waits are only logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waiting {
+pub struct MailboxLimits {
     /// Updates; fewer than 256 count as 256, which it takes to join rooms again a few at a time.
     pub updates: usize,
     /// Bytes of text in them; fewer than 65,536 count as that.
     pub bytes: usize,
 }
 
-impl Waiting {
+impl MailboxLimits {
     /// What is enough to make progress with.
-    pub(crate) fn at_least(self) -> Self {
+    pub(crate) fn clamped(self) -> Self {
         Self { updates: self.updates.max(256), bytes: self.bytes.max(64 * 1024) }
     }
 }
 
-impl Default for Waiting {
+impl Default for MailboxLimits {
     fn default() -> Self {
         Self { updates: 4_096, bytes: 4 * 1024 * 1024 }
     }
@@ -44,7 +44,7 @@ pub(crate) struct Mailbox {
     inner: Mutex<Inner>,
     /// An overfull mailbox has room again.
     room: Notify,
-    bounds: Waiting,
+    bounds: MailboxLimits,
     /// Somebody asks what was seen.
     keeps: bool,
 }
@@ -56,25 +56,28 @@ struct Inner {
     bytes: usize,
     /// What replaces what was told before: only the latest of each is kept, and given when nothing else waits, or has
     /// been given so often in between.
-    latest: BTreeMap<(Kind, String), Update>,
+    latest: BTreeMap<Key, Update>,
     /// The one of them that was given last: each gets its turn.
-    turn: Option<(Kind, String)>,
+    turn: Option<Key>,
     given_since_latest: usize,
     /// Rooms that are still to be told as joined, and how often. What is so in them is not told before.
-    joining: HashMap<String, usize>,
+    joining: HashMap<RoomId, usize>,
     /// Lives of the history, by room, as the application was told.
-    epochs: HashMap<String, u64>,
+    epochs: HashMap<RoomId, u64>,
     overfull: bool,
     waker: Option<Waker>,
     /// The event that was given last. It counts as seen when the next update is asked for.
-    given: Option<(String, Cursor)>,
+    given: Option<(RoomId, Cursor)>,
     /// The last event of each room that the application has seen, since this was asked.
-    seen: HashMap<String, Cursor>,
+    seen: HashMap<RoomId, Cursor>,
     /// Nothing more will be put in.
     closed: bool,
     /// Nothing more will be taken out.
     gone: bool,
 }
+
+/// What is replaced, and in which room.
+type Key = (Kind, Option<RoomId>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
@@ -95,7 +98,7 @@ pub struct Events {
 }
 
 /// A mailbox, and the application's side of it. `keeps`: [`Mailbox::take_seen`] will be asked.
-pub(crate) fn open(bounds: Waiting, keeps: bool) -> (Arc<Mailbox>, Events) {
+pub(crate) fn open(bounds: MailboxLimits, keeps: bool) -> (Arc<Mailbox>, Events) {
     let mailbox = Arc::new(Mailbox { inner: Mutex::default(), room: Notify::new(), bounds, keeps });
     (Arc::clone(&mailbox), Events { mailbox })
 }
@@ -108,10 +111,10 @@ impl Mailbox {
             return false;
         }
         let key = match &update {
-            Update::Unsent(_) => Some((Kind::Unsent, String::new())),
-            Update::Present { room, .. } => Some((Kind::Present, room.clone())),
-            Update::Typing { room, .. } => Some((Kind::Typing, room.clone())),
-            Update::Read { room, .. } => Some((Kind::Read, room.clone())),
+            Update::Unsent(_) => Some((Kind::Unsent, None)),
+            Update::Present { room, .. } => Some((Kind::Present, Some(room.clone()))),
+            Update::Typing { room, .. } => Some((Kind::Typing, Some(room.clone()))),
+            Update::Read { room, .. } => Some((Kind::Read, Some(room.clone()))),
             _ => None,
         };
         match key {
@@ -158,18 +161,18 @@ impl Mailbox {
     }
 
     /// The life of a room's history that the application was told last.
-    pub(crate) fn epoch(&self, room: &str) -> Option<u64> {
+    pub(crate) fn epoch(&self, room: &RoomId) -> Option<u64> {
         self.lock().epochs.get(room).copied()
     }
 
     /// How far the application has come, in rooms where that has changed since this was asked.
-    pub(crate) fn take_seen(&self) -> HashMap<String, Cursor> {
+    pub(crate) fn take_seen(&self) -> HashMap<RoomId, Cursor> {
         std::mem::take(&mut self.lock().seen)
     }
 
     /// What a next run is given is not given any more, since nobody notes any more that it was seen. Answers what
     /// [`Mailbox::take_seen`] does.
-    pub(crate) fn leave_to_next_run(&self) -> HashMap<String, Cursor> {
+    pub(crate) fn leave_to_next_run(&self) -> HashMap<RoomId, Cursor> {
         let mut inner = self.lock();
         let comes_again =
             |update: &Update| matches!(update, Update::Joined(_) | Update::Event(_) | Update::CaughtUp { .. });
@@ -200,18 +203,21 @@ impl Inner {
 
     /// What was so in a room before is not told any more, and what is so from here on not before the application knows
     /// that it is joined.
-    fn is_joined_anew(&mut self, room: &str) {
+    fn is_joined_anew(&mut self, room: &RoomId) {
         for kind in [Kind::Present, Kind::Typing, Kind::Read] {
-            self.latest.remove(&(kind, room.to_owned()));
+            self.latest.remove(&(kind, Some(room.clone())));
         }
-        *self.joining.entry(room.to_owned()).or_default() += 1;
+        *self.joining.entry(room.clone()).or_default() += 1;
     }
 
     /// One of what replaces what was told before, each in turn.
     fn take_latest(&mut self) -> Option<Update> {
         let after = self.turn.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         let in_turn = self.latest.range((after, Bound::Unbounded)).map(|(key, _)| key).chain(self.latest.keys());
-        let key = in_turn.into_iter().find(|(_, room)| !self.joining.contains_key(room))?.clone();
+        let key = in_turn
+            .into_iter()
+            .find(|(_, room)| !room.as_ref().is_some_and(|room| self.joining.contains_key(room)))?
+            .clone();
         let update = self.latest.remove(&key);
         self.turn = Some(key);
         update
@@ -249,7 +255,7 @@ impl Events {
         };
         inner.given_since_latest += 1;
         inner.bytes -= cost(&update);
-        let Waiting { updates, bytes } = self.mailbox.bounds;
+        let MailboxLimits { updates, bytes } = self.mailbox.bounds;
         if inner.overfull && inner.queue.len() <= updates / 2 && inner.bytes <= bytes / 2 {
             inner.overfull = false;
             self.mailbox.room.notify_one();
@@ -312,13 +318,13 @@ fn wake(mut inner: MutexGuard<'_, Inner>) {
 /// Bytes of text. What is replaced by the next of its kind is not counted.
 fn cost(update: &Update) -> usize {
     match update {
-        Update::Refused { draft, .. } | Update::Kept(draft) => {
+        Update::Refused { draft, .. } | Update::Restored(draft) => {
             let said = match &draft.change {
                 Change::Post { text, .. } | Change::Edit { text, .. } => text.len(),
                 Change::React { reaction, .. } => reaction.len(),
                 Change::Delete { .. } => 0,
             };
-            draft.room.len() + said
+            draft.room.as_str().len() + said
         }
         Update::Event(event) => {
             let said = match &event.body {
@@ -326,7 +332,7 @@ fn cost(update: &Update) -> usize {
                 Body::Reacted { reaction, .. } => reaction.len(),
                 Body::Deleted { .. } | Body::Unknown => 0,
             };
-            event.room.len() + event.sender.len() + event.device.len() + said
+            event.room.as_str().len() + event.sender.len() + event.device.len() + said
         }
         _ => 0,
     }
@@ -337,11 +343,15 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::model::{Connection, Event, Joined, MsgId, Verdict};
+    use crate::model::{ConnectionState, Event, Joined, MsgId, Verdict};
+
+    fn room(name: &str) -> RoomId {
+        name.parse().unwrap()
+    }
 
     fn event(seq: u64, text: &str) -> Update {
         Update::Event(Event {
-            room: "r".to_owned(),
+            room: room("r"),
             seq,
             prev_seq: seq - 1,
             time: SystemTime::UNIX_EPOCH,
@@ -354,12 +364,12 @@ mod tests {
 
     fn joined(epoch: u64, start: u64) -> Update {
         let verdict = Verdict::Live;
-        Update::Joined(Joined { room: "r".to_owned(), verdict, epoch, start, head: 9, oldest: 1, read: 0 })
+        Update::Joined(Joined { room: room("r"), verdict, epoch, start, head: 9, oldest: 1, read: 0 })
     }
 
     #[test]
     fn updates_come_in_order_and_what_is_replaced_comes_once_after_them() {
-        let (mailbox, mut events) = open(Waiting::default(), true);
+        let (mailbox, mut events) = open(MailboxLimits::default(), true);
         mailbox.put(Update::Unsent(1));
         mailbox.put(event(1, "a"));
         mailbox.put(Update::Unsent(2));
@@ -371,20 +381,20 @@ mod tests {
 
     #[test]
     fn a_connection_that_comes_and_goes_untold_leaves_one_update() {
-        let (mailbox, mut events) = open(Waiting::default(), true);
-        mailbox.put(Update::Connection(Connection::Connecting));
-        mailbox.put(Update::Connection(Connection::Draining));
+        let (mailbox, mut events) = open(MailboxLimits::default(), true);
+        mailbox.put(Update::Connection(ConnectionState::Connecting));
+        mailbox.put(Update::Connection(ConnectionState::Draining));
         mailbox.put(event(1, "a"));
-        mailbox.put(Update::Connection(Connection::Closed));
+        mailbox.put(Update::Connection(ConnectionState::Closed));
         mailbox.close();
         let all: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
         let connection = Update::Connection;
-        assert_eq!(all, [connection(Connection::Draining), event(1, "a"), connection(Connection::Closed)]);
+        assert_eq!(all, [connection(ConnectionState::Draining), event(1, "a"), connection(ConnectionState::Closed)]);
     }
 
     #[tokio::test]
     async fn it_is_overfull_until_half_is_taken() {
-        let bounds = Waiting { updates: 4, bytes: 100 };
+        let bounds = MailboxLimits { updates: 4, bytes: 100 };
         let (mailbox, mut events) = open(bounds, true);
         assert_eq!([1, 2, 3, 4].map(|seq| mailbox.put(event(seq, ""))), [false, false, false, true]);
         events.next().await.unwrap();
@@ -406,21 +416,21 @@ mod tests {
 
     #[test]
     fn what_a_next_run_is_given_is_not_given_after_the_end() {
-        let (mailbox, mut events) = open(Waiting::default(), true);
-        let closed = Update::Connection(Connection::Closed);
+        let (mailbox, mut events) = open(MailboxLimits::default(), true);
+        let closed = Update::Connection(ConnectionState::Closed);
         for update in [joined(7, 3), event(4, "a"), event(5, "b"), closed.clone()] {
             mailbox.put(update);
         }
         events.try_next().unwrap();
         events.try_next().unwrap();
-        assert_eq!(mailbox.leave_to_next_run(), HashMap::from([("r".to_owned(), Cursor { epoch: 7, seq: 3 })]));
+        assert_eq!(mailbox.leave_to_next_run(), HashMap::from([(room("r"), Cursor { epoch: 7, seq: 3 })]));
         mailbox.close();
         assert_eq!(std::iter::from_fn(|| events.try_next()).collect::<Vec<_>>(), [closed]);
     }
 
     #[test]
     fn what_is_replaced_comes_although_the_queue_is_never_empty() {
-        let (mailbox, mut events) = open(Waiting::default(), true);
+        let (mailbox, mut events) = open(MailboxLimits::default(), true);
         mailbox.put(Update::Unsent(1));
         for seq in 1..200 {
             mailbox.put(event(seq, "x"));
@@ -431,7 +441,7 @@ mod tests {
 
     /// What is given while one more update that replaces others is put in before each.
     fn given(put: impl Fn(&Mailbox, u64), times: u64) -> Vec<Update> {
-        let (mailbox, mut events) = open(Waiting::default(), false);
+        let (mailbox, mut events) = open(MailboxLimits::default(), false);
         for seq in 1..=1_000 {
             mailbox.put(event(seq, "x"));
         }
@@ -445,7 +455,7 @@ mod tests {
 
     #[test]
     fn what_is_replaced_all_the_time_does_not_keep_events_out_nor_its_like() {
-        let typing = |room: &str| Update::Typing { room: room.to_owned(), users: Vec::new() };
+        let typing = |name: &str| Update::Typing { room: room(name), users: Vec::new() };
         let given = given(
             |mailbox, n| {
                 mailbox.put(Update::Unsent(n as usize));
@@ -463,8 +473,8 @@ mod tests {
 
     #[test]
     fn what_is_so_in_a_room_is_told_after_it_is_joined_and_what_was_so_before_is_not() {
-        let (mailbox, mut events) = open(Waiting::default(), false);
-        let read = |seq| Update::Read { room: "r".to_owned(), seq };
+        let (mailbox, mut events) = open(MailboxLimits::default(), false);
+        let read = |seq| Update::Read { room: room("r"), seq };
         mailbox.put(read(500));
         for seq in 1..100 {
             mailbox.put(event(seq, "x"));
@@ -473,20 +483,20 @@ mod tests {
         mailbox.put(read(3));
         let all: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
         assert!(all[99..] == [joined(8, 0), read(3)], "{all:?}");
-        assert_eq!(mailbox.epoch("r"), Some(8));
+        assert_eq!(mailbox.epoch(&room("r")), Some(8));
     }
 
     #[test]
     fn refusals_count_by_what_they_carry() {
-        let (mailbox, _events) = open(Waiting { updates: 100, bytes: 1_000 }, false);
-        let draft = crate::model::Draft::new("r", Change::post("x".repeat(1_000)));
-        let why = crate::model::Refused::new(tonic::Code::InvalidArgument, "no".to_owned());
+        let (mailbox, _events) = open(MailboxLimits { updates: 100, bytes: 1_000 }, false);
+        let draft = crate::model::Draft::new(room("r"), Change::post("x".repeat(1_000)));
+        let why = crate::error::Refused::new(tonic::Code::InvalidArgument, "no".to_owned());
         assert!(mailbox.put(Update::Refused { draft, why }));
     }
 
     #[test]
     fn an_event_is_seen_when_the_next_update_is_asked_for() {
-        let (mailbox, mut events) = open(Waiting::default(), true);
+        let (mailbox, mut events) = open(MailboxLimits::default(), true);
         mailbox.put(joined(7, 3));
         mailbox.put(event(4, "a"));
         mailbox.put(event(5, "b"));

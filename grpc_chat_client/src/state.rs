@@ -2,7 +2,6 @@
 //! come in each room. One SQLite file, written by one thread, a batch at a time.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,9 +14,9 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use stubs::chat::v1 as pb;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::convert;
-use crate::engine::Kept;
-use crate::model::{Cursor, Draft, MsgId};
+use crate::error::{SaveError, StateError};
+use crate::model::{Cursor, Draft, MsgId, RoomId, SavedState};
+use crate::wire::convert;
 
 /// "chat", so that no other program's file is taken for one of ours.
 const APPLICATION: i64 = 0x6368_6174;
@@ -42,7 +41,7 @@ pub(crate) struct State {
     desk: Arc<Desk>,
     problems: UnboundedReceiver<String>,
     /// Answers what could not be written in the end.
-    writer: Option<JoinHandle<Result<(), NotKept>>>,
+    writer: Option<JoinHandle<Result<(), SaveError>>>,
 }
 
 /// Between whoever changes something and the writer.
@@ -50,29 +49,6 @@ pub(crate) struct State {
 struct Desk {
     pending: Mutex<Pending>,
     changed: Condvar,
-}
-
-/// What is unsent, or seen, could not be written to disk for the next run. Its text is a sentence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotKept(pub(crate) String);
-
-/// Why a file cannot be used. Its text is a sentence that says what to do.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum StateError {
-    /// Another client uses it.
-    InUse(PathBuf),
-    /// It is not what this version of the client writes.
-    Foreign(PathBuf),
-    /// It has another user's drafts.
-    NotYours {
-        /// The file.
-        path: PathBuf,
-        /// Whose it is.
-        owner: String,
-    },
-    /// It cannot be read or written.
-    Io(PathBuf, String),
 }
 
 /// What is to be written. What is said and acked before its turn comes is not written at all.
@@ -94,7 +70,7 @@ struct Batch {
     saves: BTreeMap<u64, Draft>,
     numbers: HashMap<MsgId, u64>,
     forgets: HashSet<MsgId>,
-    seen: HashMap<String, Cursor>,
+    seen: HashMap<RoomId, Cursor>,
 }
 
 impl State {
@@ -103,10 +79,10 @@ impl State {
     /// # Errors
     ///
     /// [`StateError`].
-    pub(crate) async fn open(path: PathBuf) -> Result<(Self, Kept), StateError> {
+    pub(crate) async fn open(path: PathBuf) -> Result<(Self, SavedState), StateError> {
         let opening = move || {
             let opened = open(&path).map_err(|error| of_sqlite(&path, &error))?;
-            let Some(connection) = opened else { return Err(StateError::Foreign(path)) };
+            let Some(connection) = opened else { return Err(StateError::WrongFormat(path)) };
             let (last, kept) = read(&connection).map_err(|error| of_sqlite(&path, &error))?;
             Ok((connection, last, kept, path))
         };
@@ -134,11 +110,11 @@ impl State {
         self.change(|pending| pending.forget(id));
     }
 
-    pub(crate) fn own(&self, user: String) {
+    pub(crate) fn set_owner(&self, user: String) {
         self.change(|pending| pending.batch.own = Some(user));
     }
 
-    pub(crate) fn seen(&self, cursors: HashMap<String, Cursor>) {
+    pub(crate) fn seen(&self, cursors: HashMap<RoomId, Cursor>) {
         if !cursors.is_empty() {
             self.change(|pending| pending.batch.seen.extend(cursors));
         }
@@ -153,14 +129,14 @@ impl State {
     ///
     /// # Errors
     ///
-    /// [`NotKept`] if something could not be written.
-    pub(crate) async fn close(mut self) -> Result<(), NotKept> {
+    /// [`SaveError`] if something could not be written.
+    pub(crate) async fn close(mut self) -> Result<(), SaveError> {
         self.change(|pending| pending.closed = true);
         let Some(writer) = self.writer.take() else { return Ok(()) };
         match tokio::task::spawn_blocking(move || writer.join()).await {
             Ok(Ok(written)) => written,
             // A writer that panicked has said so on standard error.
-            _ => Err(NotKept("the writer has failed".to_owned())),
+            _ => Err(SaveError("the writer has failed".to_owned())),
         }
     }
 
@@ -256,7 +232,7 @@ fn make_private(path: &Path) -> io::Result<()> {
 }
 
 /// The number of the last draft, and what is kept.
-fn read(connection: &Connection) -> rusqlite::Result<(u64, Kept)> {
+fn read(connection: &Connection) -> rusqlite::Result<(u64, SavedState)> {
     let owner = connection.query_row("SELECT user FROM owner", [], |row| row.get(0)).optional()?;
     let mut statement = connection.prepare("SELECT frame FROM drafts ORDER BY number")?;
     let frames = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
@@ -271,15 +247,16 @@ fn read(connection: &Connection) -> rusqlite::Result<(u64, Kept)> {
     let mut statement = connection.prepare("SELECT room, epoch, seq FROM cursors")?;
     let cursors = statement.query_map([], |row| {
         let (epoch, seq) = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?);
-        Ok((row.get(0)?, Cursor { epoch: epoch.cast_unsigned(), seq: seq.cast_unsigned() }))
+        Ok((row.get::<_, String>(0)?, Cursor { epoch: epoch.cast_unsigned(), seq: seq.cast_unsigned() }))
     })?;
-    let cursors = cursors.collect::<rusqlite::Result<_>>()?;
+    let cursors: Vec<(String, Cursor)> = cursors.collect::<rusqlite::Result<_>>()?;
+    let cursors = cursors.into_iter().filter_map(|(room, cursor)| Some((room.parse().ok()?, cursor))).collect();
     let last: i64 = connection.query_row("SELECT coalesce(max(number), 0) FROM drafts", [], |row| row.get(0))?;
-    Ok((last.cast_unsigned(), Kept { owner, confirmed: false, drafts, cursors }))
+    Ok((last.cast_unsigned(), SavedState { owner, confirmed: false, drafts, cursors }))
 }
 
 /// Writes until there is nothing more to come. A batch is all that has come while the last one was written.
-fn write(mut connection: Connection, desk: &Desk, problems: &UnboundedSender<String>) -> Result<(), NotKept> {
+fn write(mut connection: Connection, desk: &Desk, problems: &UnboundedSender<String>) -> Result<(), SaveError> {
     let mut failed: Option<Instant> = None;
     loop {
         let (batch, last) = desk.next(failed.map(|failed| failed + RETRY));
@@ -292,7 +269,7 @@ fn write(mut connection: Connection, desk: &Desk, problems: &UnboundedSender<Str
                     let _ = problems.send(error.to_string());
                 }
                 if last {
-                    return Err(NotKept(error.to_string()));
+                    return Err(SaveError(error.to_string()));
                 }
                 failed = Some(Instant::now());
                 desk.lock().put_back(batch);
@@ -381,7 +358,7 @@ impl Batch {
                     "INSERT INTO cursors (room, epoch, seq) VALUES (?1, ?2, ?3)
                      ON CONFLICT (room) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq",
                 )?
-                .execute(params![room, epoch.cast_signed(), seq.cast_signed()])?;
+                .execute(params![room.as_str(), epoch.cast_signed(), seq.cast_signed()])?;
         }
         transaction.commit()
     }
@@ -390,49 +367,22 @@ impl Batch {
 fn of_sqlite(path: &Path, error: &rusqlite::Error) -> StateError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StateError::InUse(path.to_owned()),
-        Some(ErrorCode::NotADatabase) => StateError::Foreign(path.to_owned()),
+        Some(ErrorCode::NotADatabase) => StateError::WrongFormat(path.to_owned()),
         _ => StateError::Io(path.to_owned(), error.to_string()),
     }
 }
-
-impl fmt::Display for StateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InUse(path) => write!(f, "{} is used by another client; close that one first", path.display()),
-            Self::Foreign(path) => write!(
-                f,
-                "{} is not a file of this version of the client; move it away, or name another",
-                path.display()
-            ),
-            Self::NotYours { path, owner } => {
-                write!(f, "{} belongs to the user {owner}; name another file", path.display())
-            }
-            Self::Io(path, why) => write!(
-                f,
-                "{} cannot be used: {why}; see that it can be written there, or name another file",
-                path.display()
-            ),
-        }
-    }
-}
-
-impl std::error::Error for StateError {}
-
-impl fmt::Display for NotKept {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "what is unsent or seen could not be kept on disk: {}", self.0)
-    }
-}
-
-impl std::error::Error for NotKept {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::Change as Asked;
 
+    fn general() -> RoomId {
+        "general".parse().unwrap()
+    }
+
     fn draft(text: &str) -> Draft {
-        Draft::new("general", Asked::post(text))
+        Draft::new(general(), Asked::post(text))
     }
 
     #[tokio::test]
@@ -442,12 +392,12 @@ mod tests {
         let (state, kept) = State::open(path.clone()).await.unwrap();
         assert!(kept.owner.is_none() && kept.drafts.is_empty() && kept.cursors.is_empty());
         let drafts = ["a", "b", "c"].map(draft);
-        state.own("sam".to_owned());
+        state.set_owner("sam".to_owned());
         drafts.iter().for_each(|draft| state.save(draft.clone()));
         state.forget(drafts[1].id);
         let cursor = Cursor { epoch: u64::MAX, seq: 7 };
-        state.seen(HashMap::from([("general".to_owned(), Cursor { epoch: 1, seq: 9 })]));
-        state.seen(HashMap::from([("general".to_owned(), cursor)]));
+        state.seen(HashMap::from([(general(), Cursor { epoch: 1, seq: 9 })]));
+        state.seen(HashMap::from([(general(), cursor)]));
         state.close().await.unwrap();
 
         let (state, kept) = State::open(path.clone()).await.unwrap();
@@ -480,16 +430,16 @@ mod tests {
         let path = folder.path().join("state.db");
         fs::write(&path, "a diary, and a long one at that ".repeat(100)).unwrap();
         let before = fs::read(&path).unwrap();
-        assert!(matches!(State::open(path.clone()).await.unwrap_err(), StateError::Foreign(_)));
+        assert!(matches!(State::open(path.clone()).await.unwrap_err(), StateError::WrongFormat(_)));
         assert_eq!(fs::read(&path).unwrap(), before);
 
         let path = folder.path().join("other.db");
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE a (b)").unwrap();
-        assert!(matches!(State::open(path.clone()).await.unwrap_err(), StateError::Foreign(_)));
+        assert!(matches!(State::open(path.clone()).await.unwrap_err(), StateError::WrongFormat(_)));
 
         let path = folder.path().join("newer.db");
         Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 2").unwrap();
-        assert!(matches!(State::open(path).await.unwrap_err(), StateError::Foreign(_)));
+        assert!(matches!(State::open(path).await.unwrap_err(), StateError::WrongFormat(_)));
 
         let below_a_file = folder.path().join("newer.db/state.db");
         assert!(matches!(State::open(below_a_file).await.unwrap_err(), StateError::Io(..)));
@@ -534,12 +484,12 @@ mod tests {
         let [acked, kept, later] = ["acked", "kept", "later"].map(draft);
         pending.save(acked.clone());
         pending.save(kept.clone());
-        pending.batch.seen.insert("general".to_owned(), Cursor { epoch: 1, seq: 1 });
+        pending.batch.seen.insert(general(), Cursor { epoch: 1, seq: 1 });
         let batch = pending.take();
         batch.write(&mut connection).unwrap_err();
         pending.forget(acked.id);
         pending.save(later.clone());
-        pending.batch.seen.insert("general".to_owned(), Cursor { epoch: 1, seq: 2 });
+        pending.batch.seen.insert(general(), Cursor { epoch: 1, seq: 2 });
         pending.put_back(batch);
 
         connection.pragma_update(None, "query_only", false).unwrap();
@@ -570,7 +520,7 @@ mod tests {
         state.save(draft("a"));
         assert!(state.problem().await.is_some(), "at once");
         state.save(draft("b"));
-        assert!(state.close().await.unwrap_err().to_string().contains("could not be kept"));
+        assert!(state.close().await.unwrap_err().to_string().contains("could not be written"));
     }
 
     #[cfg(unix)]

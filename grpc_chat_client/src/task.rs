@@ -10,12 +10,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tonic::{Code, Status, Streaming};
 
-use crate::client::Link;
+use crate::diagnosis::with_reason;
 use crate::engine::{Action, Command, Engine};
-use crate::line::{Access, Line, Opener, with_reason};
+use crate::error::{Refused, SaveError};
 use crate::mailbox::Mailbox;
-use crate::model::{Connection, Refused, Update};
-use crate::state::{NotKept, State};
+use crate::model::{ConnectionState, Update};
+use crate::state::State;
+use crate::wire::{Access, Connector, Link, SessionStream};
 
 /// Frames taken in one turn, so that the application's commands get theirs.
 const TURN: usize = 128;
@@ -26,12 +27,12 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How often it is kept how far the application has come.
 const KEEP: Duration = Duration::from_secs(1);
 
-type Opened = Result<(Line, pb::Welcome), Status>;
+type Opened = Result<(SessionStream, pb::Welcome), Status>;
 type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 pub(crate) struct Task {
     engine: Engine,
-    opener: Arc<Opener>,
+    connector: Arc<Connector>,
     commands: mpsc::Receiver<Command>,
     mailbox: Arc<Mailbox>,
     state: Option<State>,
@@ -54,7 +55,7 @@ pub(crate) struct Task {
 impl Task {
     pub(crate) fn new(
         engine: Engine,
-        opener: Opener,
+        connector: Connector,
         commands: mpsc::Receiver<Command>,
         mailbox: Arc<Mailbox>,
         state: Option<State>,
@@ -62,7 +63,7 @@ impl Task {
     ) -> Self {
         Self {
             engine,
-            opener: Arc::new(opener),
+            connector: Arc::new(connector),
             commands,
             mailbox,
             state,
@@ -116,7 +117,7 @@ impl Task {
                         self.engine.no_token(&Refused::new(Code::Unavailable, why));
                     }
                 },
-                problem = problem(self.state.as_mut()) => self.tell(Update::NotKept(problem)),
+                problem = problem(self.state.as_mut()) => self.tell(Update::SaveFailed(problem)),
                 () = self.mailbox.room() => if !self.mailbox.is_overfull() {
                     self.engine.resume();
                 },
@@ -150,22 +151,22 @@ impl Task {
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Connect => {
-                let opener = Arc::clone(&self.opener);
+                let connector = Arc::clone(&self.connector);
                 self.renewed = None;
-                self.opening = Some(Box::pin(async move { opener.open().await }));
+                self.opening = Some(Box::pin(async move { connector.open().await }));
             }
             Action::Disconnect => {
                 self.opening = None;
                 self.hang_up();
             }
             Action::GetToken => {
-                let opener = Arc::clone(&self.opener);
-                self.token = Some(Box::pin(async move { opener.token().await }));
+                let connector = Arc::clone(&self.connector);
+                self.token = Some(Box::pin(async move { connector.token().await }));
             }
             Action::Tell(update) => self.tell(update),
             Action::Save(draft) => self.with_state(|state| state.save(draft)),
             Action::Forget(id) => self.with_state(|state| state.forget(id)),
-            Action::Own(user) => self.with_state(|state| state.own(user)),
+            Action::Own(user) => self.with_state(|state| state.set_owner(user)),
             Action::Over => self.over = true,
         }
     }
@@ -181,7 +182,7 @@ impl Task {
             self.link.send_modify(|link| {
                 link.connection = connection.clone();
                 link.access = match connection {
-                    Connection::Online { .. } | Connection::Draining => self.access.clone(),
+                    ConnectionState::Online { .. } | ConnectionState::Draining => self.access.clone(),
                     _ => None,
                 };
             });
@@ -219,7 +220,7 @@ impl Task {
     fn opened(&mut self, opened: Opened) {
         let now = Instant::now();
         match opened {
-            Ok((Line { frames, heard, mut access }, welcome)) => {
+            Ok((SessionStream { outgoing: frames, incoming: heard, mut access }, welcome)) => {
                 if let Some(token) = self.renewed.take()
                     && let Err(status) = access.renew(&token)
                 {
@@ -291,9 +292,9 @@ impl Task {
         self.act();
         if let Some(state) = self.state.take() {
             state.seen(self.mailbox.leave_to_next_run());
-            if let Err(NotKept(why)) = state.close().await {
-                self.mailbox.put(Update::NotKept(why.clone()));
-                self.link.send_modify(|link| link.not_kept = Some(NotKept(why)));
+            if let Err(SaveError(why)) = state.close().await {
+                self.mailbox.put(Update::SaveFailed(why.clone()));
+                self.link.send_modify(|link| link.save_error = Some(SaveError(why)));
             }
         }
         self.mailbox.close();
@@ -307,8 +308,8 @@ impl Drop for Task {
         if !self.over {
             let why = Refused::new(Code::Internal, "the client was ended in the middle of its work");
             self.engine.lost(why.clone());
-            let lost = Connection::Lost(why);
-            self.link.send_modify(|link| *link = Link { connection: lost.clone(), access: None, not_kept: None });
+            let lost = ConnectionState::Failed(why);
+            self.link.send_modify(|link| *link = Link { connection: lost.clone(), access: None, save_error: None });
             if self.state.is_some() {
                 self.mailbox.leave_to_next_run();
             }

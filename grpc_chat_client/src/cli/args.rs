@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
-use grpc_chat_client::{ServerUrl, check_room, check_user};
+use grpc_chat_client::{DeviceId, RoomId, ServerUrl, UserId};
 
 use crate::bench::BenchArgs;
 
@@ -40,12 +40,12 @@ pub(crate) struct ConnectArgs {
     pub(crate) server: Option<ServerUrl>,
 
     /// The user's id [default: $USER or $LOGNAME]
-    #[arg(long, global = true, value_name = "ID", env = "CHAT_USER", value_parser = user)]
-    pub(crate) user: Option<String>,
+    #[arg(long, global = true, value_name = "ID", env = "CHAT_USER")]
+    pub(crate) user: Option<UserId>,
 
     /// An id that tells this device from the user's others
-    #[arg(long, global = true, value_name = "ID", env = "CHAT_DEVICE", value_parser = user)]
-    pub(crate) device: Option<String>,
+    #[arg(long, global = true, value_name = "ID", env = "CHAT_DEVICE")]
+    pub(crate) device: Option<DeviceId>,
 
     /// A bearer token, for a service that asks for one; better in a file, since others can see command lines
     #[arg(long, global = true, env = "CHAT_TOKEN", hide_env_values = true)]
@@ -85,8 +85,7 @@ pub(crate) enum Command {
     /// Take part in a room: a screen on a terminal, lines in and out in a pipe
     Chat {
         /// The room; on a terminal, without it, those that you were in the last time
-        #[arg(value_parser = room)]
-        room: Option<String>,
+        room: Option<RoomId>,
         /// Keep nothing on disk: messages that are unsent at the end are lost
         #[arg(long)]
         no_state: bool,
@@ -94,8 +93,7 @@ pub(crate) enum Command {
     /// Send one message, and end when it is stored
     Send {
         /// The room
-        #[arg(value_parser = room)]
-        room: String,
+        room: RoomId,
         /// The message; without it, all of standard input is one message. One that begins with `-` comes after `--`
         text: Vec<String>,
         /// The message that this one answers
@@ -111,8 +109,7 @@ pub(crate) enum Command {
     /// Print what happens in a room, from now on and for as long as it runs
     Tail {
         /// The room
-        #[arg(value_parser = room)]
-        room: String,
+        room: RoomId,
         /// Begin after this event: SEQ, or EPOCH:SEQ as in --json, which tells if the history has begun anew since
         #[arg(long, value_name = "SEQ", conflicts_with_all = ["last", "resume"])]
         after: Option<After>,
@@ -129,8 +126,7 @@ pub(crate) enum Command {
     /// Print what has happened in a room
     History {
         /// The room
-        #[arg(value_parser = room)]
-        room: String,
+        room: RoomId,
         /// Only the last so many events
         #[arg(long, value_name = "N", conflicts_with = "after")]
         last: Option<u32>,
@@ -173,14 +169,6 @@ impl std::str::FromStr for After {
             None => Ok(Self { epoch: None, seq: number(text)? }),
         }
     }
-}
-
-fn room(text: &str) -> Result<String, String> {
-    check_room(text).map(|()| text.to_owned()).map_err(|why| why.to_string())
-}
-
-fn user(text: &str) -> Result<String, String> {
-    check_user(text).map(|()| text.to_owned()).map_err(|why| why.to_string())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ pub(crate) mod rooms;
 pub(crate) mod send;
 pub(crate) mod tail;
 
-use grpc_chat_client::{Client, Config, Connection, Events, JoinError, OpenError, Refused, SendError, connect};
+use grpc_chat_client::{Client, Config, ConnectionState, Events, JoinError, OpenError, Refused, SendError, connect};
 
 use crate::output::Failure;
 
@@ -18,9 +18,9 @@ const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
 /// has just typed a command wants to know that there is no service.
 pub(crate) async fn open(config: Config) -> Result<(Client, Events), Failure> {
     let (client, events) = connect(config).await?;
-    match client.attempted().await {
-        Connection::Waiting { why, .. } => Err(Failure::Failed(with_advice(&why))),
-        Connection::Lost(why) => Err(why.into()),
+    match client.first_attempt().await {
+        ConnectionState::Reconnecting { why, .. } => Err(Failure::Failed(with_advice(&why))),
+        ConnectionState::Failed(why) => Err(why.into()),
         _ => Ok((client, events)),
     }
 }
@@ -90,7 +90,7 @@ impl From<Refused> for Failure {
 impl From<SendError> for Failure {
     fn from(error: SendError) -> Self {
         match error {
-            SendError::Refused(why) | SendError::Lost(why) => why.into(),
+            SendError::Refused(why) | SendError::Failed(why) => why.into(),
             other => Self::Failed(other.to_string()),
         }
     }
@@ -99,7 +99,7 @@ impl From<SendError> for Failure {
 impl From<JoinError> for Failure {
     fn from(error: JoinError) -> Self {
         match error {
-            JoinError::Refused(why) | JoinError::Lost(why) => why.into(),
+            JoinError::Refused(why) | JoinError::Failed(why) => why.into(),
             other => Self::Failed(other.to_string()),
         }
     }

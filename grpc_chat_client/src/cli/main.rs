@@ -85,7 +85,7 @@ async fn run(args: Args, matches: &clap::ArgMatches) -> Result<(), Failure> {
                 let rooms = settings.state_file("rooms")?.with_extension("txt");
                 Some(tui::Kept { state: settings.state_file("chat")?, rooms })
             };
-            tui::run(config, room, if no_state { None } else { files() }).await
+            tui::run(config, room.map(|room| room.to_string()), if no_state { None } else { files() }).await
         }
         (Some(Command::Send { room, text, reply_to, timeout, json }), _) => {
             let timeout = Duration::from_secs(timeout.into());
@@ -97,7 +97,7 @@ async fn run(args: Args, matches: &clap::ArgMatches) -> Result<(), Failure> {
                 None if resume => {
                     let file = settings.state_file(&format!("tail.{room}"));
                     let nowhere = || Failure::Usage("say where to keep how far it came, with --state DIR".to_owned());
-                    config.state = Some(file.ok_or_else(nowhere)?);
+                    config.state_file = Some(file.ok_or_else(nowhere)?);
                     tail::From::Resume(last)
                 }
                 None => tail::From::Last(last),

@@ -83,7 +83,7 @@ pub(crate) fn event_text(event: &Event, zone: &TimeZone) -> String {
                 format!("{sender} reacted to {seq} with {reaction}")
             }
         }
-        Body::Unknown => format!("{sender} did something that this client does not know; a newer one may"),
+        _ => format!("{sender} did something that this client does not know; a newer one may"),
     };
     format!("{seq} {} {what}", time_text(event.time, zone))
 }
@@ -106,7 +106,7 @@ pub(crate) fn time_text(time: SystemTime, zone: &TimeZone) -> String {
 pub(crate) fn event_json(event: &Event, epoch: u64) -> String {
     let Event { room, seq, prev_seq, time, sender, device, id, body } = event;
     let mut object = json!({
-        "room": room, "epoch": epoch.to_string(), "seq": seq, "prev_seq": prev_seq, "time": time_json(*time),
+        "room": room.as_str(), "epoch": epoch.to_string(), "seq": seq, "prev_seq": prev_seq, "time": time_json(*time),
         "sender": sender, "device": device, "client_msg_id": id.to_string(),
     });
     let details = match body {
@@ -120,7 +120,7 @@ pub(crate) fn event_json(event: &Event, epoch: u64) -> String {
         Body::Reacted { seq, reaction, removed } => {
             json!({"type": "reacted", "of_seq": seq, "reaction": reaction, "removed": removed})
         }
-        Body::Unknown => json!({"type": "unknown"}),
+        _ => json!({"type": "unknown"}),
     };
     if let (Value::Object(object), Value::Object(details)) = (&mut object, details) {
         object.extend(details);
@@ -143,7 +143,7 @@ mod tests {
 
     fn event(body: Body) -> Event {
         Event {
-            room: "general".to_owned(),
+            room: "general".parse().unwrap(),
             seq: 7,
             prev_seq: 6,
             time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_764_000_000_123),

@@ -7,7 +7,7 @@ use std::{env, fs};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use etcetera::BaseStrategy;
-use grpc_chat_client::{Config, ServerUrl, Tls, Token, check_user};
+use grpc_chat_client::{Config, DeviceId, ParseError, ServerUrl, Tls, TlsIdentity, Token, UserId};
 use serde::Deserialize;
 
 use crate::args::ConnectArgs;
@@ -60,12 +60,15 @@ impl Settings {
             (None, Some(server)) => server_url(&server)?,
             (None, None) => server_url(DEFAULT_SERVER)?,
         };
-        let user = match args.user.or(file.user).or_else(name_of_this_user) {
-            Some(user) => user,
+        let in_file = file.user.map(|user| {
+            let parsed: Result<UserId, _> = user.parse();
+            parsed.map_err(|why| format!("the user \"{}\" cannot be used: {why}", user.escape_debug()))
+        });
+        let user = match args.user.map(Ok).or(in_file).or_else(|| name_of_this_user().map(Ok)) {
+            Some(user) => user?,
             None if seen => return Err("say who you are with --user ID".to_owned()),
-            None => GUEST.to_owned(),
+            None => GUEST.parse().map_err(|why: ParseError| why.to_string())?,
         };
-        check_user(&user).map_err(|why| format!("the user \"{}\" cannot be used: {why}", user.escape_debug()))?;
         let given = |name| match matches.value_source(name) {
             Some(ValueSource::CommandLine) => 2,
             Some(ValueSource::EnvVariable) => 1,
@@ -75,23 +78,21 @@ impl Settings {
             (given("token"), args.token.or(file.token)),
             (given("token_file"), args.token_file.or(file.token_file)),
         )?;
-        let tls = Tls {
-            ca_certificates: args.ca_cert.or(file.ca_cert).map(|path| read(&path)).transpose()?,
-            identity: match (args.client_cert.or(file.client_cert), args.client_key.or(file.client_key)) {
-                (Some(certificate), Some(key)) => Some((read(&certificate)?, read(&key)?)),
-                (None, None) => None,
-                _ => return Err("--client-cert and --client-key go together".to_owned()),
-            },
-            server_name: args.tls_server_name.or(file.tls_server_name),
+        let mut tls = Tls::default();
+        tls.ca_certificates = args.ca_cert.or(file.ca_cert).map(|path| read(&path)).transpose()?;
+        tls.identity = match (args.client_cert.or(file.client_cert), args.client_key.or(file.client_key)) {
+            (Some(certificate), Some(key)) => Some(TlsIdentity { certificate: read(&certificate)?, key: read(&key)? }),
+            (None, None) => None,
+            _ => return Err("--client-cert and --client-key go together".to_owned()),
         };
-        let device = args.device.or(file.device);
-        if let Some(Err(why)) = device.as_deref().map(check_user) {
-            return Err(format!("the device cannot be used: {why}"));
-        }
-        let mut config = Config::new(server, user);
-        config.tls = tls;
+        tls.server_name = args.tls_server_name.or(file.tls_server_name);
+        let in_file = || {
+            let parsed: Option<Result<DeviceId, _>> = file.device.map(TryInto::try_into);
+            parsed.transpose().map_err(|why| format!("the device cannot be used: {why}"))
+        };
+        let device = args.device.map_or_else(in_file, |device| Ok(Some(device)))?;
+        let mut config = Config::new(server, user).tls(tls).token(token);
         config.device = device;
-        config.token = token;
         let of_this_machine = || {
             let platform = etcetera::choose_base_strategy().ok()?;
             let state = platform.state_dir().unwrap_or_else(|| platform.data_dir());
@@ -176,9 +177,9 @@ fn file(named: Option<&Path>) -> Result<File, String> {
     })
 }
 
-fn name_of_this_user() -> Option<String> {
+fn name_of_this_user() -> Option<UserId> {
     let named = ["USER", "LOGNAME", "USERNAME"].into_iter().filter_map(|variable| env::var(variable).ok());
-    named.into_iter().find(|user| check_user(user).is_ok())
+    named.into_iter().find_map(|user| user.parse().ok())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_state_file_stays_where_it_belongs() {
-        let config = Config::new("http://127.0.0.1:9090".parse().unwrap(), "..");
+        let config = Config::new("http://127.0.0.1:9090".parse().unwrap(), "..".parse().unwrap());
         let settings = Settings { config, state: Some(PathBuf::from("/state")) };
         let file = settings.state_file("tail.a/../../b").unwrap();
         assert_eq!(file, Path::new("/state/http___127.0.0.1_9090/..%tail.a%..%..%b.db"));

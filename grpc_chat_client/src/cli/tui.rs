@@ -25,7 +25,7 @@ use std::{env, fs};
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use grpc_chat_client::{
-    Client, Config, Connection, Events, JoinError, OpenError, Page, Place, Start, StateError, Update, check_room,
+    Client, Config, ConnectionState, Events, JoinError, OpenError, Page, PageAt, RoomId, Start, StateError, Update,
     connect,
 };
 use jiff::tz::TimeZone;
@@ -75,7 +75,7 @@ pub(crate) async fn run(mut config: Config, room: Option<String>, kept: Option<K
     let (client, events) = match &kept {
         None => connect(config.clone()).await?,
         Some(kept) => {
-            config.state = Some(kept.state.clone());
+            config.state_file = Some(kept.state.clone());
             match connect(config.clone()).await {
                 Ok(connected) => connected,
                 // Another screen of this user, perhaps. This one works without.
@@ -86,14 +86,14 @@ pub(crate) async fn run(mut config: Config, room: Option<String>, kept: Option<K
                         }
                         error => format!("what is unsent when you leave is lost: {error}"),
                     });
-                    config.state = None;
+                    config.state_file = None;
                     connect(config.clone()).await?
                 }
                 Err(error) => return Err(error.into()),
             }
         }
     };
-    let kept = kept.filter(|_| config.state.is_some());
+    let kept = kept.filter(|_| config.state_file.is_some());
     let mut terminal = Terminal::take()?;
     let theme = Theme::new(env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()));
     let mut app = App::new(&config.user, &rooms, TimeZone::system(), theme, terminal.size()?, Instant::now());
@@ -110,7 +110,7 @@ pub(crate) async fn run(mut config: Config, room: Option<String>, kept: Option<K
     // From here on the terminal is the user's again.
     drop(terminal);
     // Nobody waits at a prompt for a network that is not there.
-    let online = matches!(client.connection(), Connection::Online { .. } | Connection::Draining);
+    let online = matches!(client.connection_state(), ConnectionState::Online { .. } | ConnectionState::Draining);
     let closing = client.close(if online { GRACE } else { Duration::ZERO });
     // What was written last has not been counted yet.
     let mut unsent = app.unsent;
@@ -235,14 +235,15 @@ impl Screen {
             Effect::Quit => self.over = true,
             Effect::Repaint => terminal.forget()?,
             Effect::Post(draft) => {
-                if let Err(error) = client.try_post(draft.clone()) {
+                if let Err(error) = client.try_enqueue(draft.clone()) {
                     self.app.not_taken(draft, &error.to_string());
                 }
             }
             Effect::Join(room) => self.later(async move {
                 match client.join(room, Start::Last(FIRST)).await {
                     // A refusal comes as an update, too.
-                    Ok(_) | Err(JoinError::Refused(_) | JoinError::Left | JoinError::Lost(_) | JoinError::Closed) => {
+                    Ok(_)
+                    | Err(JoinError::Refused(_) | JoinError::Left | JoinError::Failed(_) | JoinError::Closed | _) => {
                         Done::Nothing
                     }
                 }
@@ -264,15 +265,15 @@ impl Screen {
             }),
             Effect::Page { room, wanted } => self.later(async move {
                 let place = match wanted {
-                    Wanted::Older(seq) => Place::Before(seq),
-                    Wanted::Newer(seq) => Place::After(seq),
+                    Wanted::Older(seq) => PageAt::Before(seq),
+                    Wanted::Newer(seq) => PageAt::After(seq),
                 };
                 let page = client.history(room.clone(), place, PAGE).await.map_err(|why| why.to_string());
                 Done::Page { room, wanted, page }
             }),
             Effect::ListRooms => self.later(async move {
                 let rooms = client.rooms().await.map_err(|why| why.to_string());
-                Done::Rooms(rooms.map(|rooms| rooms.into_iter().map(|room| room.room).collect()))
+                Done::Rooms(rooms.map(|rooms| rooms.into_iter().map(|room| room.id.to_string()).collect()))
             }),
         }
         Ok(())
@@ -340,7 +341,7 @@ async fn next(events: Option<&mut Events>) -> Option<Update> {
 /// One room a line. A file that is not there, or not a list of rooms, is none.
 fn read_rooms(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap_or_default();
-    text.lines().filter(|room| check_room(room).is_ok()).map(str::to_owned).collect()
+    text.lines().filter(|room| room.parse::<RoomId>().is_ok()).map(str::to_owned).collect()
 }
 
 fn write_rooms(path: &Path, rooms: &[&str]) -> io::Result<()> {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use stubs::chat::v1 as pb;
 use tokio::sync::oneshot;
 
-use crate::client::JoinError;
-use crate::model::{Cursor, Joined, Seq, Start, Update, Verdict};
+use crate::error::JoinError;
+use crate::model::{Cursor, Joined, RoomId, Seq, Start, Update, Verdict};
 
 /// Rooms that catch up at the same time. One that is joined again is told of by two updates and what it missed; if all
 /// came at once, those two of each could fill the mailbox of a slow application, again and again, and no event ever come.
@@ -17,10 +17,10 @@ pub(super) type Reply = oneshot::Sender<Result<Joined, JoinError>>;
 
 #[derive(Debug)]
 pub(super) struct Rooms {
-    rooms: BTreeMap<String, Room>,
-    marks: BTreeMap<String, Mark>,
+    rooms: BTreeMap<RoomId, Room>,
+    marks: BTreeMap<RoomId, Mark>,
     /// Where an earlier run of the program has stopped, or this one when it left a room.
-    kept: HashMap<String, Cursor>,
+    kept: HashMap<RoomId, Cursor>,
     last_ticket: Ticket,
 }
 
@@ -64,9 +64,9 @@ struct Mark {
 }
 
 /// How an event fits what has been received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fits {
-    Next,
+    Next(RoomId),
     /// Nobody wants it, or wants it yet.
     Unwanted,
     Seen,
@@ -76,12 +76,12 @@ pub(super) enum Fits {
 }
 
 impl Rooms {
-    pub(super) fn new(kept: HashMap<String, Cursor>) -> Self {
+    pub(super) fn new(kept: HashMap<RoomId, Cursor>) -> Self {
         Self { rooms: BTreeMap::new(), marks: BTreeMap::new(), kept, last_ticket: 0 }
     }
 
     /// Joining a room again begins again.
-    pub(super) fn join(&mut self, room: String, start: Start, reply: Reply) {
+    pub(super) fn join(&mut self, room: RoomId, start: Start, reply: Reply) {
         if let Some(cursor) = self.rooms.get(&room).and_then(|earlier| earlier.cursor) {
             self.kept.insert(room.clone(), cursor);
         }
@@ -98,20 +98,20 @@ impl Rooms {
     }
 
     /// Answers whether the service has to be told.
-    pub(super) fn leave(&mut self, room: &str) -> bool {
+    pub(super) fn leave(&mut self, room: &RoomId) -> bool {
         let Some(left) = self.rooms.remove(room) else { return false };
         if let Some(reply) = left.reply {
             let _ = reply.send(Err(JoinError::Left));
         }
         // Whoever comes back goes on from there.
         if let Some(cursor) = left.cursor {
-            self.kept.insert(room.to_owned(), cursor);
+            self.kept.insert(room.clone(), cursor);
         }
         left.seated
     }
 
     /// The room that is to be asked for next, unless enough are catching up. One that somebody waits for is not put off.
-    pub(super) fn next(&self) -> Option<String> {
+    pub(super) fn next(&self) -> Option<RoomId> {
         self.next_waited_for().or_else(|| {
             let catching_up = |room: &&Room| matches!(room.place, Place::Asking | Place::CatchingUp);
             if self.rooms.values().filter(catching_up).count() >= AT_ONCE {
@@ -123,7 +123,7 @@ impl Rooms {
     }
 
     /// The next room that somebody waits for.
-    pub(super) fn next_waited_for(&self) -> Option<String> {
+    pub(super) fn next_waited_for(&self) -> Option<RoomId> {
         let waited_for = |room: &Room| room.place == Place::Away && room.reply.is_some();
         self.rooms.iter().find(|(_, room)| waited_for(room)).map(|(name, _)| name.clone())
     }
@@ -134,16 +134,20 @@ impl Rooms {
     }
 
     pub(super) fn is_here(&self, room: &str) -> bool {
-        self.rooms.get(room).is_some_and(|room| matches!(room.place, Place::CatchingUp | Place::Here))
+        self.here(room).is_some()
     }
 
-    /// All that was missed has come; answers whether the room is received.
-    pub(super) fn caught_up(&mut self, room: &str) -> bool {
-        let here = self.is_here(room);
-        if let Some(room) = self.rooms.get_mut(room).filter(|_| here) {
-            room.place = Place::Here;
-        }
-        here
+    /// Returns the id of a room that is received.
+    pub(super) fn here(&self, room: &str) -> Option<RoomId> {
+        let (id, room) = self.rooms.get_key_value(room)?;
+        matches!(room.place, Place::CatchingUp | Place::Here).then(|| id.clone())
+    }
+
+    /// All that was missed has come. Returns the room's id if the room is received.
+    pub(super) fn caught_up(&mut self, room: &str) -> Option<RoomId> {
+        let id = self.here(room)?;
+        self.rooms.get_mut(room)?.place = Place::Here;
+        Some(id)
     }
 
     /// Stops receiving one room; answers whether the service has to be told.
@@ -169,7 +173,7 @@ impl Rooms {
         present: Vec<String>,
         count: u32,
     ) -> Option<(Option<Reply>, Update)> {
-        let room = self.asked_for(&joined.room, ticket)?;
+        let room = self.asked_for(joined.room.as_str(), ticket)?;
         room.place = Place::CatchingUp;
         room.cursor = Some(Cursor { epoch: joined.epoch, seq: joined.start });
         room.present = present.into_iter().collect();
@@ -194,41 +198,37 @@ impl Rooms {
     }
 
     /// It is not to be asked for again. Answers whoever waited for it; `None` if it was not asked for any more.
-    pub(super) fn refused(&mut self, room: &str, ticket: Ticket) -> Option<Option<Reply>> {
+    pub(super) fn refused(&mut self, room: &RoomId, ticket: Ticket) -> Option<Option<Reply>> {
         self.asked_for(room, ticket)?;
-        self.give_up(room)
+        self.give_up(room.as_str()).map(|(_, reply)| reply)
     }
 
     /// The same, whatever was asked for; `None` if the room is not wanted.
-    pub(super) fn give_up(&mut self, room: &str) -> Option<Option<Reply>> {
-        let refused = self.rooms.remove(room)?;
+    pub(super) fn give_up(&mut self, room: &str) -> Option<(RoomId, Option<Reply>)> {
+        let (room, refused) = self.rooms.remove_entry(room)?;
         if let Some(cursor) = refused.cursor {
-            self.kept.insert(room.to_owned(), cursor);
+            self.kept.insert(room.clone(), cursor);
         }
-        Some(refused.reply)
+        Some((room, refused.reply))
     }
 
     pub(super) fn event(&mut self, room: &str, seq: Seq, prev_seq: Seq) -> Fits {
-        let Some(Room { place: Place::CatchingUp | Place::Here, cursor: Some(cursor), .. }) = self.rooms.get_mut(room)
-        else {
-            return Fits::Unwanted;
-        };
+        let Some(id) = self.here(room) else { return Fits::Unwanted };
+        let Some(Room { cursor: Some(cursor), .. }) = self.rooms.get_mut(room) else { return Fits::Unwanted };
         if seq <= cursor.seq {
             Fits::Seen
         } else if prev_seq != cursor.seq {
             Fits::Gap { last: cursor.seq }
         } else {
             cursor.seq = seq;
-            Fits::Next
+            Fits::Next(id)
         }
     }
 
     /// Who is in the room now, as a whole.
     pub(super) fn presence(&mut self, changed: pb::PresenceChanged) -> Option<Update> {
         let pb::PresenceChanged { room: name, came, left, snapshot, present_count } = changed;
-        if !self.is_here(&name) {
-            return None;
-        }
+        let name = self.here(&name)?;
         let room = self.rooms.get_mut(&name)?;
         if snapshot {
             room.present.clear();
@@ -240,12 +240,12 @@ impl Rooms {
         Some(Update::Present { room: name, users: room.present.iter().cloned().collect(), count: present_count })
     }
 
-    pub(super) fn want_mark(&mut self, room: &str, seq: Seq) {
-        let mark = self.marks.entry(room.to_owned()).or_default();
+    pub(super) fn want_mark(&mut self, room: &RoomId, seq: Seq) {
+        let mark = self.marks.entry(room.clone()).or_default();
         mark.wanted = mark.wanted.max(seq);
     }
 
-    pub(super) fn marks_wanted(&self) -> Vec<String> {
+    pub(super) fn marks_wanted(&self) -> Vec<RoomId> {
         let wanted = |mark: &Mark| mark.wanted > mark.stored && !mark.asking;
         self.marks.iter().filter(|(_, mark)| wanted(mark)).map(|(room, _)| room.clone()).collect()
     }
@@ -257,9 +257,9 @@ impl Rooms {
         Some(mark.wanted)
     }
 
-    /// A mark is stored. Answers whether that is news for the application.
-    pub(super) fn marked(&mut self, room: &str, seq: Seq) -> bool {
-        let mark = self.marks.entry(room.to_owned()).or_default();
+    /// A mark is stored. Returns whether that is news for the application.
+    pub(super) fn marked(&mut self, room: &RoomId, seq: Seq) -> bool {
+        let mark = self.marks.entry(room.clone()).or_default();
         mark.stored = mark.stored.max(seq);
         let news = seq > mark.told;
         mark.told = mark.told.max(seq);
@@ -292,7 +292,7 @@ impl Rooms {
 
     /// Nothing is received any more, but for rooms that are asked for and waited for; answers where something was, or was
     /// about to be.
-    pub(super) fn cut_but_waited_for(&mut self) -> Vec<String> {
+    pub(super) fn suspend_all_but_pending_joins(&mut self) -> Vec<RoomId> {
         let waited_for = |room: &Room| room.place == Place::Asking && room.reply.is_some();
         let mut seated = Vec::new();
         for (name, room) in self.rooms.iter_mut().filter(|(_, room)| !waited_for(room)) {

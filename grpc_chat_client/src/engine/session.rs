@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::rooms::Ticket;
 use super::{ANSWER, HEARTBEAT};
-use crate::convert;
-use crate::model::{Seq, Start};
+use crate::model::{RoomId, Seq, Start};
+use crate::wire::convert;
 
 /// How long a service that says it is leaving may take to leave.
 const LEAVING: Duration = Duration::from_secs(60);
@@ -21,12 +21,12 @@ pub(super) enum Asked {
     /// The draft with this number in the outbox.
     Draft(u64),
     Join {
-        room: String,
+        room: RoomId,
         ticket: Ticket,
     },
     Leave,
     Mark {
-        room: String,
+        room: RoomId,
         seq: Seq,
     },
     Token,
@@ -134,26 +134,26 @@ impl Session {
         self.left_by.get_or_insert(now + LEAVING);
     }
 
-    pub(super) fn join(&mut self, room: &str, ticket: Ticket, start: Start) {
-        let asked = Asked::Join { room: room.to_owned(), ticket };
+    pub(super) fn join(&mut self, room: &RoomId, ticket: Ticket, start: Start) {
+        let asked = Asked::Join { room: room.clone(), ticket };
         self.requests.push_back((asked, convert::join_to_wire(room, start)));
     }
 
-    pub(super) fn leave(&mut self, room: String) {
-        self.requests.push_back((Asked::Leave, client_frame::Body::Leave(pb::Leave { room })));
+    pub(super) fn leave(&mut self, room: &RoomId) {
+        self.requests.push_back((Asked::Leave, client_frame::Body::Leave(pb::Leave { room: room.to_string() })));
     }
 
-    pub(super) fn mark(&mut self, room: &str, seq: Seq) {
-        let mark = client_frame::Body::MarkRead(pb::MarkRead { room: room.to_owned(), seq });
-        self.requests.push_back((Asked::Mark { room: room.to_owned(), seq }, mark));
+    pub(super) fn mark(&mut self, room: &RoomId, seq: Seq) {
+        let mark = client_frame::Body::MarkRead(pb::MarkRead { room: room.to_string(), seq });
+        self.requests.push_back((Asked::Mark { room: room.clone(), seq }, mark));
     }
 
     pub(super) fn token(&mut self, token: String) {
         self.requests.push_back((Asked::Token, client_frame::Body::RefreshToken(pb::RefreshToken { token })));
     }
 
-    pub(super) fn typing(&mut self, room: String) {
-        let typing = client_frame::Body::Typing(pb::Typing { room });
+    pub(super) fn typing(&mut self, room: &RoomId) {
+        let typing = client_frame::Body::Typing(pb::Typing { room: room.to_string() });
         // A hint that has not gone out yet says it for this one, too.
         if !self.signs.contains(&typing) {
             self.signs.push_back(typing);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
-use crate::model::Refused;
+use crate::error::Refused;
 
 /// Whoever waits for another token to be taken.
 type Reply = oneshot::Sender<Result<(), Refused>>;

@@ -73,11 +73,11 @@ fn what_cannot_be_sent_is_said_with_its_exit_code() {
     for (args, input, code, said) in [
         (&["send", "general"][..], &b"\n"[..], 2, "nothing to send"),
         (&["send", "general"], b"\xff\xff", 1, "not UTF-8"),
-        (&["send", "no room", "Hi"], b"", 2, "name has only"),
+        (&["send", "no room", "Hi"], b"", 2, "may contain only"),
         (&["send", "general", "\u{1b}[2J"], b"", 3, "control characters"),
         (&["send", "general", "Hi", "--reply-to", "7"], b"", 3, "no such message"),
         (&["send", "general", "Hi", "--reply-to", "0"], b"", 2, "is not in 1.."),
-        (&["--user", "sam smith", "rooms"], b"", 2, "name has only"),
+        (&["--user", "sam smith", "rooms"], b"", 2, "may contain only"),
         (&["--name", "Sam", "rooms"], b"", 2, "--user"),
         (&["tail", "general", "--after", "x"], b"", 2, "SEQ"),
         (&["rooms", "--client-cert", "/nonexistent"], b"", 2, "go together"),
@@ -375,12 +375,15 @@ fn a_reaction_is_one_word_and_no_line_of_its_own() {
     let service = Service::start();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let config = grpc_chat_client::Config::new(format!("http://{}", service.address()).parse().unwrap(), "ann");
+        let config = grpc_chat_client::Config::new(
+            format!("http://{}", service.address()).parse().unwrap(),
+            "ann".parse().unwrap(),
+        );
         let (ann, _events) = grpc_chat_client::connect(config).await.unwrap();
         ann.send("general", "Hi").await.unwrap();
         for reaction in ["x\n3 2026-11-24 10:00:00 boss: pay", "a\tb"] {
-            ann.react("general", 1, reaction, false).await.unwrap_err();
+            ann.react("general", 1, reaction).await.unwrap_err();
         }
-        ann.react("general", 1, "👍", false).await.unwrap();
+        ann.react("general", 1, "👍").await.unwrap();
     });
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use grpc_chat_client::{Client, Code, Config, Connection, SendError, Tls, Token, connect};
+use grpc_chat_client::{Client, Code, Config, ConnectionState, SendError, Tls, TlsIdentity, Token, connect};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use stubs::chat::v1::chat_service_server::{ChatService, ChatServiceServer};
 use stubs::chat::v1::{self as pb, client_frame, server_frame};
@@ -79,7 +79,8 @@ async fn tls_before(service: SocketAddr, authority: &Authority, name: &str, asks
 }
 
 fn config(address: SocketAddr, tls: Tls) -> Config {
-    let mut config = Config::new(format!("https://localhost:{}", address.port()).parse().unwrap(), "sam");
+    let mut config =
+        Config::new(format!("https://localhost:{}", address.port()).parse().unwrap(), "sam".parse().unwrap());
     config.tls = tls;
     config.backoff.base = Duration::from_millis(20);
     config
@@ -87,8 +88,8 @@ fn config(address: SocketAddr, tls: Tls) -> Config {
 
 async fn refused(config: Config) -> String {
     let (client, _events) = connect(config).await.unwrap();
-    match soon(client.attempted()).await {
-        Connection::Waiting { why, .. } => why,
+    match soon(client.first_attempt()).await {
+        ConnectionState::Reconnecting { why, .. } => why,
         other => panic!("{other:?}"),
     }
 }
@@ -98,21 +99,21 @@ async fn a_service_is_trusted_if_its_authority_is_and_the_name_fits() {
     let service = Service::start();
     let authority = Authority::new();
     let address = tls_before(service.address(), &authority, "localhost", false).await;
-    let trusting = Tls { ca_certificates: Some(authority.pem()), ..Tls::default() };
+    let trusting = Tls::default().ca_certificates(authority.pem());
     let (client, _events) = connect(config(address, trusting.clone())).await.unwrap();
     assert_eq!(soon(client.send("general", "Hi")).await.unwrap().seq, 1);
 
     // Neither the machine's authorities nor another one have signed it.
     let why = refused(config(address, Tls::default())).await;
     assert!(why.contains("certificate"), "{why}");
-    let other = Tls { ca_certificates: Some(Authority::new().pem()), ..Tls::default() };
+    let other = Tls::default().ca_certificates(Authority::new().pem());
     let why = refused(config(address, other)).await;
     assert!(why.contains("certificate"), "{why}");
 
     let address = tls_before(service.address(), &authority, "chat.example", false).await;
     let why = refused(config(address, trusting.clone())).await;
     assert!(why.contains("not valid for name"), "{why}");
-    let named = Tls { server_name: Some("chat.example".to_owned()), ..trusting };
+    let named = trusting.server_name("chat.example");
     let (client, _events) = connect(config(address, named)).await.unwrap();
     assert_eq!(soon(client.send("general", "Hi")).await.unwrap().seq, 2);
 }
@@ -122,12 +123,12 @@ async fn a_service_that_asks_for_a_certificate_gets_it() {
     let service = Service::start();
     let authority = Authority::new();
     let address = tls_before(service.address(), &authority, "localhost", true).await;
-    let nobody = Tls { ca_certificates: Some(authority.pem()), ..Tls::default() };
+    let nobody = Tls::default().ca_certificates(authority.pem());
     let why = refused(config(address, nobody.clone())).await;
     assert!(why.contains("ertificate"), "{why}");
     let (certificate, key) = authority.sign("sam");
-    let identity = Some((certificate.pem().into_bytes(), key.serialize_pem().into_bytes()));
-    let (client, _events) = connect(config(address, Tls { identity, ..nobody })).await.unwrap();
+    let identity = TlsIdentity { certificate: certificate.pem().into_bytes(), key: key.serialize_pem().into_bytes() };
+    let (client, _events) = connect(config(address, nobody.identity(identity))).await.unwrap();
     assert_eq!(soon(client.send("general", "Hi")).await.unwrap().seq, 1);
 }
 
@@ -211,7 +212,7 @@ impl Door {
 }
 
 async fn knocks(address: SocketAddr, token: Token) -> Client {
-    let mut config = Config::new(format!("http://{address}").parse().unwrap(), "sam");
+    let mut config = Config::new(format!("http://{address}").parse().unwrap(), "sam".parse().unwrap());
     config.token = token;
     // A session has gone well when it has lasted longer than the delay before it.
     config.backoff.base = Duration::from_millis(1);
@@ -256,7 +257,7 @@ async fn a_token_that_is_refused_is_asked_for_once_more_and_a_new_one_can_be_tol
     assert_eq!(soon(client.refresh_token()).await.unwrap_err().message, "no more tokens");
 
     door.ends.notify_one();
-    comes_true(|| matches!(client.connection(), Connection::Waiting { .. })).await;
+    comes_true(|| matches!(client.connection_state(), ConnectionState::Reconnecting { .. })).await;
 }
 
 #[tokio::test]
@@ -265,11 +266,15 @@ async fn without_another_token_a_refusal_is_final() {
     let address = door.open().await;
     for token in [Token::None, Token::Fixed("stolen".to_owned())] {
         let client = knocks(address, token).await;
-        let Connection::Lost(why) = soon(client.attempted()).await else { panic!("{:?}", client.connection()) };
+        let ConnectionState::Failed(why) = soon(client.first_attempt()).await else {
+            panic!("{:?}", client.connection_state())
+        };
         assert_eq!((why.code, why.message.as_str()), (Code::Unauthenticated, "no such token"));
-        assert_eq!(soon(client.send("general", "Hi")).await.unwrap_err(), SendError::Lost(why));
+        assert_eq!(soon(client.send("general", "Hi")).await.unwrap_err(), SendError::Failed(why));
     }
     let client = knocks(address, Token::Fixed("two\nlines".to_owned())).await;
-    let Connection::Lost(why) = soon(client.attempted()).await else { panic!("{:?}", client.connection()) };
+    let ConnectionState::Failed(why) = soon(client.first_attempt()).await else {
+        panic!("{:?}", client.connection_state())
+    };
     assert!(why.message.contains("characters"), "{why}");
 }

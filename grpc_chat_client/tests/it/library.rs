@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use grpc_chat_client::{
-    Body, Change, Client, Code, Config, Connection, Cursor, Draft, Durability, Event, Events, JoinError, Place,
-    ResetReason, SendError, Start, Token, Update, Verdict, Waiting, connect,
+    Body, Change, Client, Code, Config, ConnectionState, Cursor, Draft, Durability, Event, Events, JoinError,
+    MailboxLimits, PageAt, ResetReason, RoomId, SendError, Start, Token, Update, Verdict, connect,
 };
 use grpc_chat_service::Limits;
 use grpc_chat_service::config::Config as ServiceConfig;
@@ -20,8 +20,12 @@ async fn soon<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(30), future).await.expect("this should have happened long ago")
 }
 
+fn room(name: &str) -> RoomId {
+    name.parse().unwrap()
+}
+
 fn config(url: &str, user: &str) -> Config {
-    let mut config = Config::new(url.parse().unwrap(), user);
+    let mut config = Config::new(url.parse().unwrap(), user.parse().unwrap());
     // A test does not wait for what a person would.
     config.backoff.max = Duration::from_millis(300);
     config.backoff.base = Duration::from_millis(20);
@@ -83,9 +87,9 @@ async fn what_one_says_the_other_hears_and_everything_about_it() {
     assert_eq!(event.time, ack.time);
 
     let reply = Change::Post { text: "Hey".to_owned(), reply_to: Some(1) };
-    soon(soon(sam.post(Draft::new("general", reply))).await.unwrap()).await.unwrap();
+    soon(sam.post(Draft::new(room("general"), reply))).await.unwrap();
     soon(sam.edit("general", 2, "Hello")).await.unwrap();
-    soon(ann.react("general", 2, "👍", false)).await.unwrap();
+    soon(ann.react("general", 2, "👍")).await.unwrap();
     soon(sam.delete("general", 2)).await.unwrap();
     let mut bodies = Vec::new();
     for _ in 0..4 {
@@ -114,19 +118,19 @@ async fn history_and_rooms_come_in_pages() {
         soon(sam.send("general", n.to_string())).await.unwrap();
     }
     soon(sam.send("a/b", "Hi")).await.unwrap();
-    let page = soon(sam.history("general", Place::Newest, 2)).await.unwrap();
+    let page = soon(sam.history("general", PageAt::Newest, 2)).await.unwrap();
     assert_eq!(page.events.iter().map(text).collect::<Vec<_>>(), ["3", "4"]);
     assert_eq!((page.head, page.more), (5, true));
-    let page = soon(sam.history("general", Place::Before(page.events[0].seq), 100)).await.unwrap();
+    let page = soon(sam.history("general", PageAt::Before(page.events[0].seq), 100)).await.unwrap();
     assert_eq!((page.events.len(), page.more), (3, false));
-    let page = soon(sam.history("general", Place::After(4), 100)).await.unwrap();
+    let page = soon(sam.history("general", PageAt::After(4), 100)).await.unwrap();
     assert_eq!(page.events.iter().map(text).collect::<Vec<_>>(), ["4"]);
     let rooms = soon(sam.rooms()).await.unwrap();
     assert_eq!(
-        rooms.iter().map(|room| (room.room.as_str(), room.head)).collect::<Vec<_>>(),
+        rooms.iter().map(|room| (room.id.as_str(), room.head)).collect::<Vec<_>>(),
         [("a/b", 1), ("general", 5)]
     );
-    let refused = soon(sam.history("no such room", Place::Newest, 2)).await.unwrap_err();
+    let refused = soon(sam.history("no such room", PageAt::Newest, 2)).await.unwrap_err();
     assert_eq!(refused.code, Code::InvalidArgument);
 }
 
@@ -179,8 +183,8 @@ async fn a_connection_that_is_cut_again_and_again_loses_and_repeats_nothing() {
         let mut sending = Vec::new();
         for n in 0..10 {
             sent.push(format!("{round} {n}"));
-            let draft = Draft::new("general", Change::post(format!("{round} {n}")));
-            sending.push(sam.post(draft).await.unwrap());
+            let draft = Draft::new(room("general"), Change::post(format!("{round} {n}")));
+            sending.push(sam.enqueue(draft).await.unwrap());
             if n == round % 10 {
                 network.cut();
             }
@@ -209,10 +213,11 @@ async fn what_is_said_while_the_service_is_away_is_sent_when_it_is_back() {
     assert_eq!(texts(&mut heard, 1).await, ["before"]);
     network.down();
     first.stop();
-    told(&mut heard, |update| matches!(update, Update::Connection(Connection::Waiting { .. })).then_some(())).await;
+    told(&mut heard, |update| matches!(update, Update::Connection(ConnectionState::Reconnecting { .. })).then_some(()))
+        .await;
 
     let sending: Vec<_> =
-        ["one", "two"].map(|text| sam.try_post(Draft::new("general", Change::post(text))).unwrap()).into();
+        ["one", "two"].map(|text| sam.try_enqueue(Draft::new(room("general"), Change::post(text))).unwrap()).into();
     told(&mut heard, |update| matches!(update, Update::Unsent(2)).then_some(())).await;
     let second = Service::start_with(on_disk());
     network.leads_to(second.address());
@@ -239,11 +244,11 @@ async fn a_service_that_is_asked_to_leave_is_left_in_order_and_found_again() {
     let stopping = std::thread::spawn(|| first.stop());
     told(&mut heard, |update| match update {
         // The second replaces the first if nobody has taken that yet.
-        Update::Connection(Connection::Draining | Connection::Waiting { .. }) => Some(()),
+        Update::Connection(ConnectionState::Draining | ConnectionState::Reconnecting { .. }) => Some(()),
         _ => None,
     })
     .await;
-    let sending = sam.try_post(Draft::new("general", Change::post("meanwhile"))).unwrap();
+    let sending = sam.try_enqueue(Draft::new(room("general"), Change::post("meanwhile"))).unwrap();
     tokio::task::spawn_blocking(|| stopping.join().unwrap()).await.unwrap();
     let second = Service::start_with(on_disk());
     network.leads_to(second.address());
@@ -258,10 +263,12 @@ async fn a_silent_network_is_noticed_by_a_session_and_by_one_that_waits_to_open(
     let (sam, mut heard) = open_through(&network, "sam").await;
     soon(sam.join("general", Start::Live)).await.unwrap();
     network.silent(true);
-    told(&mut heard, |update| matches!(update, Update::Connection(Connection::Waiting { .. })).then_some(())).await;
-    let sending = sam.try_post(Draft::new("general", Change::post("Hi"))).unwrap();
+    told(&mut heard, |update| matches!(update, Update::Connection(ConnectionState::Reconnecting { .. })).then_some(()))
+        .await;
+    let sending = sam.try_enqueue(Draft::new(room("general"), Change::post("Hi"))).unwrap();
     // The next attempt meets silence from the beginning.
-    told(&mut heard, |update| matches!(update, Update::Connection(Connection::Waiting { .. })).then_some(())).await;
+    told(&mut heard, |update| matches!(update, Update::Connection(ConnectionState::Reconnecting { .. })).then_some(()))
+        .await;
     network.silent(false);
     soon(sending).await.unwrap();
     assert_eq!(texts(&mut heard, 1).await, ["Hi"]);
@@ -298,8 +305,9 @@ async fn what_is_said_about_a_message_is_not_said_about_another_one_of_a_later_h
     soon(sam.send("general", "old")).await.unwrap();
     let old = next_event(&mut heard).await;
     network.down();
-    told(&mut heard, |update| matches!(update, Update::Connection(Connection::Waiting { .. })).then_some(())).await;
-    let about = |change| sam.try_post(Draft::new("general", change)).unwrap();
+    told(&mut heard, |update| matches!(update, Update::Connection(ConnectionState::Reconnecting { .. })).then_some(()))
+        .await;
+    let about = |change| sam.try_enqueue(Draft::new(room("general"), change)).unwrap();
     let changes = [
         about(Change::Delete { seq: old.seq }),
         about(Change::Edit { seq: old.seq, text: "changed".to_owned() }),
@@ -320,20 +328,20 @@ async fn what_is_said_about_a_message_is_not_said_about_another_one_of_a_later_h
     told(&mut heard, |update| matches!(update, Update::Joined(_)).then_some(())).await;
     // Now it is told of the new one.
     soon(sam.edit("general", new.seq, "newer")).await.unwrap();
-    let page = soon(sam.history("general", Place::Newest, 10)).await.unwrap();
+    let page = soon(sam.history("general", PageAt::Newest, 10)).await.unwrap();
     assert_eq!(page.events.len(), 2, "{page:?}");
 }
 
 /// Ann, who is in a room and takes nothing, and Sam, who says so much there; it is more than may wait for her.
 async fn slow_while_much_is_said(service: &Service, count: usize) -> (Client, Events, Client) {
     let mut config = config(&format!("http://{}", service.address()), "ann");
-    config.waiting = Waiting { updates: 256, bytes: usize::MAX };
+    config.mailbox_limits = MailboxLimits { updates: 256, bytes: usize::MAX };
     let (ann, heard) = connect(config).await.unwrap();
     soon(ann.join("general", Start::Last(10))).await.unwrap();
     let (sam, _) = open(service, "sam").await;
     let mut sending = Vec::new();
     for n in 0..count {
-        sending.push(sam.post(Draft::new("general", Change::post(n.to_string()))).await.unwrap());
+        sending.push(sam.enqueue(Draft::new(room("general"), Change::post(n.to_string()))).await.unwrap());
     }
     for sending in sending {
         soon(sending).await.unwrap();
@@ -349,7 +357,7 @@ async fn an_application_that_is_slow_may_join_rooms_because_of_what_it_hears() {
     soon(ann.send("general", "it is alive")).await.unwrap();
     soon(ann.join("other", Start::Live)).await.unwrap();
     soon(sam.send("other", "Hi")).await.unwrap();
-    let mut received = BTreeMap::<String, usize>::new();
+    let mut received = BTreeMap::<RoomId, usize>::new();
     while received.values().sum::<usize>() < 1_002 {
         *received.entry(next_event(&mut heard).await.room).or_default() += 1;
     }
@@ -360,11 +368,11 @@ async fn an_application_that_is_slow_may_join_rooms_because_of_what_it_hears() {
 async fn whatever_is_configured_there_is_a_client() {
     let service = Service::start();
     for (max_unsent, waiting, backoff) in [
-        (0, Waiting { updates: 0, bytes: 0 }, Duration::ZERO),
-        (usize::MAX, Waiting { updates: usize::MAX, bytes: usize::MAX }, Duration::MAX),
+        (0, MailboxLimits { updates: 0, bytes: 0 }, Duration::ZERO),
+        (usize::MAX, MailboxLimits { updates: usize::MAX, bytes: usize::MAX }, Duration::MAX),
     ] {
         let mut config = config(&format!("http://{}", service.address()), "ann");
-        (config.max_unsent, config.waiting) = (max_unsent, waiting);
+        (config.max_unsent, config.mailbox_limits) = (max_unsent, waiting);
         (config.backoff.base, config.backoff.max) = (backoff, backoff);
         let (ann, mut heard) = connect(config).await.unwrap();
         soon(ann.join("general", Start::Live)).await.unwrap();
@@ -401,11 +409,11 @@ async fn more_than_may_be_unsent_waits_or_is_refused() {
     let mut config = config(&network.url(), "sam");
     config.max_unsent = 2;
     let (sam, _events) = connect(config).await.unwrap();
-    let draft = |text: &str| Draft::new("general", Change::post(text));
-    let first = sam.try_post(draft("1")).unwrap();
-    drop(sam.try_post(draft("2")).unwrap());
-    assert_eq!(sam.try_post(draft("3")).unwrap_err(), SendError::Full);
-    let waits = sam.post(draft("4"));
+    let draft = |text: &str| Draft::new(room("general"), Change::post(text));
+    let first = sam.try_enqueue(draft("1")).unwrap();
+    drop(sam.try_enqueue(draft("2")).unwrap());
+    assert_eq!(sam.try_enqueue(draft("3")).unwrap_err(), SendError::Full);
+    let waits = sam.enqueue(draft("4"));
     tokio::pin!(waits);
     assert!(tokio::time::timeout(Duration::from_millis(50), &mut waits).await.is_err());
     network.up();
@@ -421,7 +429,7 @@ async fn what_is_unsent_and_unseen_when_a_program_ends_is_there_when_it_comes_ba
     let network = Network::before(service.address()).await;
     let kept = || {
         let mut config = config(&network.url(), "sam");
-        config.state = Some(folder.path().join("state.db"));
+        config.state_file = Some(folder.path().join("state.db"));
         config
     };
     let resume = Start::Resume { or_last: 100 };
@@ -439,7 +447,7 @@ async fn what_is_unsent_and_unseen_when_a_program_ends_is_there_when_it_comes_ba
     network.down();
     {
         let (sam, _heard) = connect(kept()).await.unwrap();
-        let lost = sam.try_post(Draft::new("general", Change::post("unsent"))).unwrap();
+        let lost = sam.try_enqueue(Draft::new(room("general"), Change::post("unsent"))).unwrap();
         soon(sam.close(Duration::ZERO)).await.unwrap();
         assert_eq!(soon(lost).await.unwrap_err(), SendError::Closed);
     }
@@ -466,7 +474,7 @@ async fn a_draft_that_is_taken_while_the_client_is_closed_is_there_when_the_prog
     let (_socket, url) = nobody();
     let kept = || {
         let mut config = config(&url, "sam");
-        config.state = Some(folder.path().join("state.db"));
+        config.state_file = Some(folder.path().join("state.db"));
         config.max_unsent = 100_000;
         config
     };
@@ -475,7 +483,7 @@ async fn a_draft_that_is_taken_while_the_client_is_closed_is_there_when_the_prog
     let posting = tokio::task::spawn_blocking(move || {
         let mut taken = 0;
         loop {
-            match other.try_post(Draft::new("general", Change::post("Hi"))) {
+            match other.try_enqueue(Draft::new(room("general"), Change::post("Hi"))) {
                 Ok(_) => taken += 1,
                 Err(SendError::Full) => std::thread::yield_now(),
                 Err(error) => return (taken, error),
@@ -498,7 +506,7 @@ async fn what_was_not_taken_when_the_client_is_closed_is_given_once_and_by_the_n
     let service = Service::start();
     let kept = || {
         let mut config = config(&format!("http://{}", service.address()), "sam");
-        config.state = Some(folder.path().join("state.db"));
+        config.state_file = Some(folder.path().join("state.db"));
         config
     };
     let resume = Start::Resume { or_last: 100 };
@@ -530,13 +538,13 @@ async fn a_client_that_is_dropped_still_says_what_it_was_asked_to() {
     let service = Service::start();
     // Before there is a session.
     let (sam, heard) = open(&service, "sam").await;
-    let sending = sam.try_post(Draft::new("general", Change::post("Hi"))).unwrap();
+    let sending = sam.try_enqueue(Draft::new(room("general"), Change::post("Hi"))).unwrap();
     drop(sam);
     drop(heard);
     assert_eq!(soon(sending).await.unwrap().seq, 1);
 
     let (sam, _heard) = open(&service, "sam").await;
-    let sending = sam.try_post(Draft::new("general", Change::post("Hi"))).unwrap();
+    let sending = sam.try_enqueue(Draft::new(room("general"), Change::post("Hi"))).unwrap();
     soon(sam.close(Duration::MAX)).await.unwrap();
     assert_eq!(soon(sending).await.unwrap().seq, 2);
 }
@@ -549,12 +557,12 @@ async fn a_closed_client_says_so_to_everyone() {
     soon(sam.close(Duration::from_secs(5))).await.unwrap();
     assert_eq!(soon(other.send("general", "Hi")).await.unwrap_err(), SendError::Closed);
     assert_eq!(soon(other.join("general", Start::Live)).await.unwrap_err(), JoinError::Closed);
-    assert!(soon(other.history("general", Place::Newest, 1)).await.is_err());
+    assert!(soon(other.history("general", PageAt::Newest, 1)).await.is_err());
     let mut last = None;
     while let Some(update) = soon(heard.next()).await {
         last = Some(update);
     }
-    assert_eq!(last, Some(Update::Connection(Connection::Closed)));
+    assert_eq!(last, Some(Update::Connection(ConnectionState::Closed)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -572,7 +580,7 @@ async fn a_token_source_is_asked_before_each_connection() {
     soon(sam.send("general", "1")).await.unwrap();
     network.cut();
     let why = told(&mut heard, |update| match update {
-        Update::Connection(Connection::Waiting { why, .. }) if why.contains("file") => Some(why),
+        Update::Connection(ConnectionState::Reconnecting { why, .. }) if why.contains("file") => Some(why),
         _ => None,
     })
     .await;
@@ -590,10 +598,12 @@ async fn many_rooms_on_many_cuts_stay_apart() {
     for room in &rooms {
         soon(sam.join(room.clone(), Start::Last(100))).await.unwrap();
     }
-    let mut received: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    let mut received: BTreeMap<RoomId, Vec<u64>> = BTreeMap::new();
     for round in 0..5 {
-        let sending: Vec<_> =
-            rooms.iter().map(|room| sam.try_post(Draft::new(room, Change::post(round.to_string()))).unwrap()).collect();
+        let sending: Vec<_> = rooms
+            .iter()
+            .map(|room| sam.try_enqueue(Draft::new(self::room(room), Change::post(round.to_string()))).unwrap())
+            .collect();
         network.cut();
         for sending in sending {
             soon(sending).await.unwrap();
@@ -610,8 +620,8 @@ async fn many_rooms_on_many_cuts_stay_apart() {
 async fn one_text_that_is_too_long_is_refused_and_holds_up_nothing() {
     let service = Service::start();
     let (sam, _events) = open(&service, "sam").await;
-    let long = sam.try_post(Draft::new("general", Change::post("x".repeat(70_000)))).unwrap();
-    let short = sam.try_post(Draft::new("general", Change::post("short"))).unwrap();
+    let long = sam.try_enqueue(Draft::new(room("general"), Change::post("x".repeat(70_000)))).unwrap();
+    let short = sam.try_enqueue(Draft::new(room("general"), Change::post("short"))).unwrap();
     let SendError::Refused(why) = soon(long).await.unwrap_err() else { panic!("refused") };
     assert_eq!(why.code, Code::InvalidArgument);
     assert_eq!(soon(short).await.unwrap().seq, 1);
@@ -621,7 +631,7 @@ async fn one_text_that_is_too_long_is_refused_and_holds_up_nothing() {
 async fn a_client_whose_events_are_dropped_while_it_is_slow_is_a_client() {
     let service = Service::start();
     let mut config = config(&format!("http://{}", service.address()), "ann");
-    config.waiting = Waiting { updates: 256, bytes: usize::MAX };
+    config.mailbox_limits = MailboxLimits { updates: 256, bytes: usize::MAX };
     let (ann, events) = connect(config).await.unwrap();
     soon(ann.join("general", Start::Live)).await.unwrap();
     let sending = (0..500).map(|n| ann.send("general", n.to_string()));
@@ -639,8 +649,8 @@ fn a_client_whose_runtime_ends_says_so() {
     let (sam, mut events) = runtime.block_on(async { open(&service, "sam").await });
     runtime.shutdown_timeout(Duration::from_secs(5));
     let last = std::iter::from_fn(|| events.try_next()).last();
-    assert!(matches!(last, Some(Update::Connection(Connection::Lost(_)))), "{last:?}");
-    assert!(matches!(sam.connection(), Connection::Lost(_)));
+    assert!(matches!(last, Some(Update::Connection(ConnectionState::Failed(_)))), "{last:?}");
+    assert!(matches!(sam.connection_state(), ConnectionState::Failed(_)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -649,7 +659,7 @@ async fn one_users_state_is_not_anothers() {
     let service = Service::start();
     let kept = |user: &str| {
         let mut config = config(&format!("http://{}", service.address()), user);
-        config.state = Some(folder.path().join("state.db"));
+        config.state_file = Some(folder.path().join("state.db"));
         config
     };
     let (sam, _events) = connect(kept("sam")).await.unwrap();

@@ -17,7 +17,7 @@ pub(crate) fn seen(event: &Event) -> Seen {
         _ => None,
     };
     Seen::of(&pb::Event {
-        room: room.clone(),
+        room: room.to_string(),
         seq: *seq,
         prev_seq: *prev_seq,
         time: Some((*time).into()),
@@ -38,13 +38,13 @@ pub(crate) fn joined(joined: &Joined) -> pb::Joined {
                 ResetReason::Epoch => pb::ResetReason::Epoch,
                 ResetReason::Ahead => pb::ResetReason::Ahead,
                 ResetReason::Expired => pb::ResetReason::Expired,
-                ResetReason::Unknown => pb::ResetReason::Unspecified,
+                _ => pb::ResetReason::Unspecified,
             };
             (pb::Verdict::Reset, why)
         }
     };
     pb::Joined {
-        room: room.clone(),
+        room: room.to_string(),
         verdict: verdict.into(),
         reset_reason: reset_reason.into(),
         epoch: *epoch,

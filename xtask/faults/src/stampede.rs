@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use grpc_chat_client::{Client, Config, Connection, Cursor, Events, Start, Update, connect};
+use grpc_chat_client::{Client, Config, ConnectionState, Cursor, Events, Start, Update, connect};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use xtask::service::Service;
@@ -113,7 +113,7 @@ impl Crowd {
             sending: Sending::default(),
         };
         for number in 0..all {
-            let config = Config::new(crowd.gate.address().parse()?, user(number));
+            let config = Config::new(crowd.gate.address().parse()?, user(number).parse()?);
             let (client, events) = connect(config).await?;
             let joining = client.clone();
             let (here, delivered, enough) =
@@ -218,7 +218,7 @@ async fn listen(
         };
         match update {
             // The session goes on until its end.
-            Some(Update::Connection(Connection::Draining)) => {}
+            Some(Update::Connection(ConnectionState::Draining)) => {}
             Some(Update::Connection(_)) => {
                 if !reading.is_away() {
                     here.fetch_sub(1, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use faults::block_on;
 use faults::site::Site;
-use grpc_chat_client::{Change, Client, Config, Draft, connect};
+use grpc_chat_client::{Change, Client, Config, Draft, ParseError, RoomId, connect};
 use xtask::service::{self, Start};
 use xtask::{Outcome, cargo};
 
@@ -46,7 +46,7 @@ pub(super) fn run() -> Outcome {
     screen.wait_for("nobody has said anything")?;
     let process = screen.process("grpc_chat_client")?;
     block_on(async {
-        let (client, events) = connect(Config::new(format!("http://{address}").parse()?, "ann")).await?;
+        let (client, events) = connect(Config::new(format!("http://{address}").parse()?, "ann".parse()?)).await?;
         drop(events);
         let paced = pace(&client, &screen, process).await?;
         println!(
@@ -92,7 +92,7 @@ async fn pace(client: &Client, screen: &Tmux, process: u32) -> Result<Paced, Box
         for _ in 0..A_SECOND {
             ticks.tick().await;
             sent += 1;
-            client.post(message(sent)).await?.await?;
+            client.post(message(sent)?).await?;
         }
         let shown = tokio::task::block_in_place(|| screen.screen())?;
         behind = behind.max(sent - newest(&shown));
@@ -105,18 +105,16 @@ async fn pace(client: &Client, screen: &Tmux, process: u32) -> Result<Paced, Box
 async fn flood(client: &Client, screen: &Tmux, from: usize, upto: usize) -> Outcome {
     for n in from + 1..=upto {
         // Waits while too much is unsent.
-        drop(client.post(message(n)).await?);
+        drop(client.enqueue(message(n)?).await?);
     }
     client.flush().await?;
     tokio::task::block_in_place(|| screen.wait("the last message", |text| newest(text) == upto))?;
     Ok(())
 }
 
-fn message(n: usize) -> Draft {
-    Draft::new(
-        "busy",
-        Change::post(format!("message {n} is as long as messages are, in rooms as they are, on most days")),
-    )
+fn message(n: usize) -> Result<Draft, ParseError> {
+    let text = format!("message {n} is as long as messages are, in rooms as they are, on most days");
+    Ok(Draft::new("busy".parse::<RoomId>()?, Change::post(text)))
 }
 
 /// The highest number on the screen.

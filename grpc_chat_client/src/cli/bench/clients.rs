@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use grpc_chat_client::{Client, Config, Connection, Events, Token, check_user, connect, sanitize};
+use grpc_chat_client::{Client, Config, ConnectionState, Events, Token, UserId, connect, sanitize};
 
 use super::progress::Progress;
 use super::speaker::MOST;
@@ -55,7 +55,7 @@ pub(super) async fn open(config: &Config, count: usize, progress: &mut Progress)
     may_open(count as u64)?;
     let mut config = config.clone();
     // Nothing of a bench is for another run of the program.
-    config.state = None;
+    config.state_file = None;
     config.max_unsent = MOST;
     let config = &config;
     let (mut clients, mut events) = (Vec::with_capacity(count), Vec::with_capacity(count));
@@ -73,25 +73,22 @@ async fn one(config: &Config, number: usize) -> Result<(Client, Events), String>
     let mut config = config.clone();
     config.user = user(&config, number)?;
     let (client, events) = connect(config).await.map_err(|error| error.to_string())?;
-    match client.attempted().await {
-        Connection::Online { .. } => Ok((client, events)),
-        Connection::Waiting { why, .. } => Err(why),
-        Connection::Lost(why) => Err(format!("the service refuses the session: {why}")),
+    match client.first_attempt().await {
+        ConnectionState::Online { .. } => Ok((client, events)),
+        ConnectionState::Reconnecting { why, .. } => Err(why),
+        ConnectionState::Failed(why) => Err(format!("the service refuses the session: {why}")),
         _ => Err("the service is leaving".to_owned()),
     }
 }
 
 /// Who a client is.
-fn user(config: &Config, number: usize) -> Result<String, String> {
+fn user(config: &Config, number: usize) -> Result<UserId, String> {
     // The service knows by the token.
     if !matches!(config.token, Token::None) {
         return Ok(config.user.clone());
     }
     let user = format!("{}-bench-{number}", config.user);
-    match check_user(&user) {
-        Ok(()) => Ok(user),
-        Err(error) => Err(format!("{} cannot be a user: {error}", sanitize(&user))),
-    }
+    user.parse().map_err(|error| format!("{} cannot be a user: {error}", sanitize(&user)))
 }
 
 /// What to say when a connection could not be made.
@@ -122,14 +119,13 @@ mod tests {
 
     #[test]
     fn clients_are_users_of_their_own_unless_a_token_says_who_they_are() {
-        let mut config = Config::new("http://127.0.0.1:9090".parse().unwrap(), "sam");
+        let mut config = Config::new("http://127.0.0.1:9090".parse().unwrap(), "sam".parse().unwrap());
         assert_eq!(user(&config, 7).unwrap(), "sam-bench-7");
         config.token = Token::Fixed("secret".to_owned());
         assert_eq!(user(&config, 7).unwrap(), "sam");
-        for name in ["sam smith", &"x".repeat(60)] {
-            let why = user(&Config::new(config.server.clone(), name), 7).unwrap_err();
-            assert!(why.contains("cannot be a user"), "{why}");
-        }
+        let long = "x".repeat(60).parse().unwrap();
+        let why = user(&Config::new(config.server, long), 7).unwrap_err();
+        assert!(why.contains("cannot be a user"), "{why}");
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use clap::value_parser;
-use grpc_chat_client::{ChatMessage, Config, Ended, connect_once, converse, sanitize};
+use grpc_chat_client::example::{self, ChatMessage, ConversationError};
+use grpc_chat_client::{Config, sanitize};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
@@ -53,20 +54,20 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<Report, String> 
     may_open(*connections)?;
     let (mut calls, mut takers) = (JoinSet::new(), Vec::new());
     for connected in 0..*connections {
-        let service = connect_once(&config.server, &config.tls).await;
+        let service = example::connect(&config.server, &config.tls).await;
         let service = service.map_err(|error| failed(&error.to_string(), connected as usize, *connections as usize))?;
         for _ in 0..*streams {
             let (ticket, tickets) = mpsc::unbounded_channel();
             let call = Call {
                 run: Arc::clone(&run),
                 index: takers.len(),
-                name: config.user.clone(),
+                name: config.user.to_string(),
                 again: answer_for_answer.then(|| ticket.clone()),
             };
             let service = service.clone();
             calls.spawn(async move {
                 let (outgoing, received) = call.sides(tickets);
-                let ended = converse(service, outgoing, received).await;
+                let ended = example::converse(service, outgoing, received).await;
                 ended.map_err(|ended| broken(&ended))
             });
             takers.push(ticket);
@@ -149,10 +150,10 @@ impl Call {
     }
 }
 
-fn broken(ended: &Ended) -> String {
+fn broken(ended: &ConversationError) -> String {
     match ended {
-        Ended::Output(error) => error.to_string(),
-        Ended::ByService(status) => {
+        ConversationError::Output(error) => error.to_string(),
+        ConversationError::Service(status) => {
             let why = if status.message().is_empty() { status.code().description() } else { status.message() };
             format!("a call was ended during the bench: {}", sanitize(why))
         }

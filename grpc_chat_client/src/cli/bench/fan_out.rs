@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::value_parser;
 use futures_util::StreamExt;
-use grpc_chat_client::{Client, Config, Start, Waiting, check_room, sanitize};
+use grpc_chat_client::{Client, Config, MailboxLimits, RoomId, Start, sanitize};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -36,8 +36,8 @@ pub(super) struct Args {
     in_flight: u64,
 
     /// The room [default: a new one]
-    #[arg(long, value_name = "ROOM", value_parser = room)]
-    room: Option<String>,
+    #[arg(long, value_name = "ROOM")]
+    room: Option<RoomId>,
 
     #[command(flatten)]
     pub(super) terms: Terms,
@@ -54,14 +54,15 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<Report, String> 
     let run = Arc::new(Run::new(terms.size)?);
     let demand = terms.demand(*in_flight);
     let one_for_one = matches!(demand, Demand::InFlight(_));
-    let room = room.clone().unwrap_or_else(|| run.room());
+    let room = room.clone().map_or_else(|| run.room(), Ok)?;
 
     let mut config = config.clone();
     if one_for_one {
         // What is in flight is not too much for whoever takes it as fast as these do.
-        let Waiting { updates, bytes } = config.waiting;
+        let MailboxLimits { updates, bytes } = config.mailbox_limits;
         let messages = 2 * *in_flight as usize;
-        config.waiting = Waiting { updates: updates.max(messages), bytes: bytes.max(messages * terms.size) };
+        config.mailbox_limits =
+            MailboxLimits { updates: updates.max(messages), bytes: bytes.max(messages * terms.size) };
     }
     let opened = clients::open(&config, (receivers + senders) as usize, &mut progress).await?;
     let (mut clients, mut events) = (opened.clients, opened.events);
@@ -76,7 +77,7 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<Report, String> 
         listening.spawn(Arc::clone(&hall).listen(index, events));
     }
     let (mut attending, mut speakers) = (JoinSet::new(), JoinSet::new());
-    let rooms: Arc<[String]> = [room.clone()].into();
+    let rooms: Arc<[RoomId]> = [room.clone()].into();
     for (index, ((client, tickets), events)) in speaking.iter().zip(taken).zip(told).enumerate() {
         let index = index as u32;
         let (run, client, rooms) = (Arc::clone(&run), client.clone(), Arc::clone(&rooms));
@@ -111,7 +112,7 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<Report, String> 
         parameters: Parameters {
             receivers: Some(*receivers),
             senders: Some(*senders),
-            room: Some(room),
+            room: Some(room.to_string()),
             in_flight: one_for_one.then_some(*in_flight),
             ..report.parameters
         },
@@ -123,7 +124,7 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<Report, String> 
 }
 
 /// Seats them all in the room, before anything is said there.
-async fn join(clients: &[Client], room: &str, progress: &mut Progress) -> Result<(), String> {
+async fn join(clients: &[Client], room: &RoomId, progress: &mut Progress) -> Result<(), String> {
     let joining = clients.iter().cloned().map(|client| async move { client.join(room, Start::Live).await });
     let mut joining = futures_util::stream::iter(joining).buffer_unordered(clients::AT_ONCE);
     let mut joined = 0;
@@ -138,8 +139,4 @@ async fn join(clients: &[Client], room: &str, progress: &mut Progress) -> Result
 /// A receiver has ended although it should go on.
 fn too_soon(ended: Result<Vec<()>, String>) -> String {
     ended.err().unwrap_or_else(|| "the receivers have ended before their time".to_owned())
-}
-
-fn room(text: &str) -> Result<String, String> {
-    check_room(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
 }

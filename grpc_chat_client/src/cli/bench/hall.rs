@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use grpc_chat_client::{Body, Connection, Events, Update, Verdict, sanitize};
+use grpc_chat_client::{Body, ConnectionState, Events, Update, Verdict, sanitize};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -82,7 +82,7 @@ impl Hall {
             Update::Connection(connection) => {
                 watch.told(&self.run, &connection);
                 match connection {
-                    Connection::Lost(why) => Err(sanitize(&why.to_string()).into_owned()),
+                    ConnectionState::Failed(why) => Err(sanitize(&why.to_string()).into_owned()),
                     _ => Ok(()),
                 }
             }
@@ -177,7 +177,7 @@ mod tests {
 
     fn event(seq: u64, text: String) -> Update {
         Update::Event(Event {
-            room: "r".to_owned(),
+            room: "r".parse().unwrap(),
             seq,
             prev_seq: seq - 1,
             time: SystemTime::UNIX_EPOCH,
@@ -244,12 +244,12 @@ mod tests {
         assert_eq!(told(&hall, 0, twice).unwrap_err(), "event 2 came after event 2");
 
         let verdict = Verdict::Reset(ResetReason::Epoch);
-        let joined = Joined { room: "r".to_owned(), verdict, epoch: 1, start: 0, head: 0, oldest: 0, read: 0 };
+        let joined = Joined { room: "r".parse().unwrap(), verdict, epoch: 1, start: 0, head: 0, oldest: 0, read: 0 };
         assert!(told(&hall, 0, vec![Update::Joined(joined)]).unwrap_err().contains("begun anew"));
 
         let refused = || Refused::new(Code::PermissionDenied, "no\u{1b}");
-        let lost = Update::Connection(Connection::Lost(refused()));
-        let not_joined = Update::JoinRefused { room: "r".to_owned(), why: refused() };
+        let lost = Update::Connection(ConnectionState::Failed(refused()));
+        let not_joined = Update::JoinRefused { room: "r".parse().unwrap(), why: refused() };
         for update in [lost, not_joined] {
             assert_eq!(told(&hall, 0, vec![update]).unwrap_err(), "no\u{FFFD}");
         }

@@ -180,7 +180,7 @@ pub(super) fn durability(durability: Durability) -> &'static str {
         Durability::Synced => "synced",
         Durability::Written => "written",
         Durability::Memory => "memory",
-        Durability::Unknown => "unknown",
+        _ => "unknown",
     }
 }
 

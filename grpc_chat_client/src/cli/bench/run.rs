@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use grpc_chat_client::{Connection, Events, Update, sanitize};
+use grpc_chat_client::{ConnectionState, Events, ParseError, RoomId, Update, sanitize};
 use tokio_util::sync::CancellationToken;
 
 use super::pace::{Ticket, nanoseconds};
@@ -63,8 +63,12 @@ impl Run {
     }
 
     /// A room of its own.
-    pub(super) fn room(&self) -> String {
-        format!("bench/{:08x}", self.id)
+    ///
+    /// # Errors
+    ///
+    /// None: the id is one that a room may have.
+    pub(super) fn room(&self) -> Result<RoomId, String> {
+        format!("bench/{:08x}", self.id).parse().map_err(|error: ParseError| error.to_string())
     }
 
     /// A message leaves now, by this ticket. Answers its time.
@@ -130,13 +134,13 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn told(&mut self, run: &Run, connection: &Connection) {
+    pub(super) fn told(&mut self, run: &Run, connection: &ConnectionState) {
         match connection {
-            Connection::Online { .. } => {
+            ConnectionState::Online { .. } => {
                 let again = std::mem::replace(&mut self.was_online, true);
                 run.reconnects.fetch_add(u64::from(again), Ordering::Relaxed);
             }
-            Connection::Waiting { why, .. } => {
+            ConnectionState::Reconnecting { why, .. } => {
                 *run.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(sanitize(why).into_owned());
             }
             _ => {}
@@ -156,7 +160,7 @@ mod tests {
         assert_eq!((text.len(), sender, number, at), (64, 3, 7, 99));
         assert_eq!(other.read(&text), None);
         assert_eq!(one.read("Hi"), None);
-        grpc_chat_client::check_room(&one.room()).unwrap();
+        one.room().unwrap();
     }
 
     #[test]
@@ -171,9 +175,10 @@ mod tests {
     fn sessions_after_the_first_are_reconnects() {
         let run = Run::new(64).unwrap();
         let mut watch = Watch::default();
-        let online = Connection::Online { user: "sam".to_owned(), max_text_bytes: 1 };
-        let waiting = Connection::Waiting { why: "it\u{1b} is away".to_owned(), retry_in: std::time::Duration::ZERO };
-        for connection in [&online, &waiting, &Connection::Connecting, &waiting, &online] {
+        let online = ConnectionState::Online { user: "sam".to_owned(), max_text_bytes: 1 };
+        let waiting =
+            ConnectionState::Reconnecting { why: "it\u{1b} is away".to_owned(), retry_in: std::time::Duration::ZERO };
+        for connection in [&online, &waiting, &ConnectionState::Connecting, &waiting, &online] {
             watch.told(&run, connection);
         }
         assert_eq!(run.reconnects(), 1);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clap::value_parser;
-use grpc_chat_client::Config;
+use grpc_chat_client::{Config, RoomId};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -47,11 +47,12 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<Report, String> 
     let run = Arc::new(Run::new(terms.size)?);
     let demand = terms.demand(in_flight * count);
     let ack_for_ack = matches!(demand, Demand::InFlight(_));
-    let room = run.room();
-    let rooms: Arc<[String]> = match room_count {
-        1 => [room.clone()].into(),
-        _ => (1..=*room_count).map(|number| format!("{room}/{number}")).collect(),
+    let room = run.room()?;
+    let rooms: Result<Arc<[RoomId]>, _> = match room_count {
+        1 => Ok([room.clone()].into()),
+        _ => (1..=*room_count).map(|number| format!("{room}/{number}").parse()).collect(),
     };
+    let rooms = rooms.map_err(|error| error.to_string())?;
 
     let opened = clients::open(config, *count as usize, &mut progress).await?;
     let (mut speakers, mut takers) = (JoinSet::new(), Vec::new());
@@ -89,7 +90,7 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<Report, String> 
         parameters: Parameters {
             clients: Some(*count),
             rooms: Some(*room_count),
-            room: Some(room),
+            room: Some(room.to_string()),
             in_flight: ack_for_ack.then_some(*in_flight),
             ..report.parameters
         },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use grpc_chat_client::{Ack, Change, Client, Draft, Durability, SendError, Sending, sanitize};
+use grpc_chat_client::{Ack, Change, Client, Draft, Durability, RoomId, SendError, Sending, sanitize};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::pace::Ticket;
@@ -21,7 +21,7 @@ pub(super) struct Speaker {
     /// Which of the senders it is.
     pub(super) index: u32,
     /// Where it sends, in turn.
-    pub(super) rooms: Arc<[String]>,
+    pub(super) rooms: Arc<[RoomId]>,
     pub(super) tickets: UnboundedReceiver<Ticket>,
     /// Answers that each message leads to.
     pub(super) answers: u64,
@@ -86,7 +86,7 @@ impl Speaker {
         let room = &self.rooms[(u64::from(self.index) + number) as usize % self.rooms.len()];
         let text = self.run.text(self.index, number, begun);
         self.run.sent(self.answers);
-        self.client.post(Draft::new(room.as_str(), Change::post(text))).await.map_err(|error| refused(&error))
+        self.client.enqueue(Draft::new(room, Change::post(text))).await.map_err(|error| refused(&error))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use grpc_chat_client::{ChatMessage, Ended, ServerUrl, Tls, connect_once, converse, example, pipe};
+use grpc_chat_client::example::{self, ChatMessage, ConversationError};
+use grpc_chat_client::{ServerUrl, Tls};
 use tokio_stream::Stream;
 
 use super::with_advice;
@@ -15,7 +16,7 @@ pub(crate) async fn run(server: &ServerUrl, tls: &Tls) -> Result<(), Failure> {
 
 /// Each line of standard input under this name, and each reply as it comes.
 pub(crate) async fn lines(server: &ServerUrl, tls: &Tls, name: String) -> Result<(), Failure> {
-    let (lines, problem) = pipe::lines(tokio::io::stdin(), name);
+    let (lines, problem) = example::lines(tokio::io::stdin(), name);
     talk(server, tls, lines).await?;
     // What could be sent was answered first.
     match problem.try_recv() {
@@ -29,13 +30,13 @@ async fn talk(
     tls: &Tls,
     outgoing: impl Stream<Item = ChatMessage> + Send + 'static,
 ) -> Result<(), Failure> {
-    let service = connect_once(server, tls).await;
+    let service = example::connect(server, tls).await;
     let service = service.map_err(|error| Failure::Failed(with_advice(&error.to_string())))?;
-    match converse(service, outgoing, line).await {
+    match example::converse(service, outgoing, line).await {
         Ok(()) => Ok(()),
-        Err(Ended::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::ReaderLeft),
-        Err(Ended::Output(error)) => Err(error.into()),
-        Err(Ended::ByService(status)) => {
+        Err(ConversationError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::ReaderLeft),
+        Err(ConversationError::Output(error)) => Err(error.into()),
+        Err(ConversationError::Service(status)) => {
             let why = if status.message().is_empty() { status.code().description() } else { status.message() };
             Err(Failure::Failed(format!("the service ended the conversation: {why}")))
         }

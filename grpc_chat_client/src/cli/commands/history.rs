@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use grpc_chat_client::{Client, Config, Page, Place, Refused};
+use grpc_chat_client::{Client, Config, Page, PageAt, Refused};
 use jiff::tz::TimeZone;
 
 use super::open;
@@ -31,7 +31,7 @@ pub(crate) async fn run(config: Config, room: &str, extent: Extent, json: bool) 
     };
     match extent {
         Extent::After(mut after) => loop {
-            let page = client.history(room, Place::After(after), PAGE).await?;
+            let page = client.history(room, PageAt::After(after), PAGE).await?;
             print(&page)?;
             match page.events.last() {
                 Some(last) if page.more => after = last.seq,
@@ -49,14 +49,14 @@ pub(crate) async fn run(config: Config, room: &str, extent: Extent, json: bool) 
 
 /// The last so many events, oldest page first.
 async fn last(client: &Client, room: &str, count: u32) -> Result<VecDeque<Page>, Refused> {
-    let (mut left, mut place) = (count, Place::Newest);
+    let (mut left, mut place) = (count, PageAt::Newest);
     let mut pages = VecDeque::new();
     while left > 0 {
         let page = client.history(room, place, left.min(PAGE)).await?;
         let more = page.more;
         left -= u32::try_from(page.events.len()).unwrap_or(left).min(left);
         let Some(first) = page.events.first() else { break };
-        place = Place::Before(first.seq);
+        place = PageAt::Before(first.seq);
         pages.push_front(page);
         if !more {
             break;

@@ -1,8 +1,8 @@
 //! `chat` in a pipe: each line of standard input is a message, each message of the room is a line.
 
 use grpc_chat_client::{
-    Body, Change, Client, Config, Connection, Draft, Event, Events, MsgId, SendError, Sending, Start, Update, Verdict,
-    pipe,
+    Body, Change, Client, Config, ConnectionState, Draft, Event, Events, MsgId, RoomId, SendError, Sending, Start,
+    Update, Verdict, example,
 };
 use std::collections::{HashSet, VecDeque};
 use tokio_stream::StreamExt;
@@ -11,10 +11,10 @@ use super::{GRACE, open};
 use crate::output::{Failure, indented, line_when_read, note};
 
 /// Ends when standard input does, and everything of it has been stored and has come back.
-pub(crate) async fn run(config: Config, room: &str) -> Result<(), Failure> {
+pub(crate) async fn run(config: Config, room: &RoomId) -> Result<(), Failure> {
     let (client, mut events) = open(config).await?;
     client.join(room, Start::Live).await?;
-    let (mut typed, problem) = pipe::lines(tokio::io::stdin(), String::new());
+    let (mut typed, problem) = example::lines(tokio::io::stdin(), String::new());
     let mut talk = Talk { lines: 0, sent: VecDeque::new(), awaited: HashSet::new(), lost: false };
     let mut open = true;
     while open || !talk.is_over() {
@@ -62,12 +62,12 @@ impl Talk {
         self.sent.is_empty() && self.awaited.is_empty()
     }
 
-    async fn say(&mut self, client: &Client, room: &str, text: String) -> Result<(), Failure> {
+    async fn say(&mut self, client: &Client, room: &RoomId, text: String) -> Result<(), Failure> {
         self.lines += 1;
         if text.is_empty() {
             return Ok(());
         }
-        let sending = client.post(Draft::new(room, Change::post(text))).await?;
+        let sending = client.enqueue(Draft::new(room, Change::post(text))).await?;
         self.awaited.insert(sending.id());
         self.sent.push_back((self.lines, sending));
         Ok(())
@@ -96,15 +96,17 @@ impl Talk {
             }
             // What was sent before it is in a history that is gone.
             Update::Joined(joined) if matches!(joined.verdict, Verdict::Reset(_)) => self.awaited.clear(),
-            Update::Connection(Connection::Waiting { why, .. }) if !self.lost => {
+            Update::Connection(ConnectionState::Reconnecting { why, .. }) if !self.lost => {
                 self.lost = true;
                 note(&format!("the connection is lost ({why}); trying again"));
             }
-            Update::Connection(Connection::Online { .. }) if self.lost => {
+            Update::Connection(ConnectionState::Online { .. }) if self.lost => {
                 self.lost = false;
                 note("connected again");
             }
-            Update::Connection(Connection::Lost(why)) | Update::JoinRefused { why, .. } => return Err(why.into()),
+            Update::Connection(ConnectionState::Failed(why)) | Update::JoinRefused { why, .. } => {
+                return Err(why.into());
+            }
             _ => {}
         }
         Ok(())

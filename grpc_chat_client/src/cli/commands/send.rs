@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Read};
 use std::time::Duration;
 
-use grpc_chat_client::{Ack, Change, Config, Connection, Draft, Durability};
+use grpc_chat_client::{Ack, Change, Config, ConnectionState, Draft, Durability, RoomId};
 use serde_json::json;
 
 use super::{GRACE, open};
@@ -13,7 +13,7 @@ use crate::output::{Failure, line, note, time_json};
 const MAX_INPUT: u64 = 1024 * 1024;
 
 pub(crate) struct Send {
-    pub(crate) room: String,
+    pub(crate) room: RoomId,
     pub(crate) text: Vec<String>,
     pub(crate) reply_to: Option<u64>,
     pub(crate) timeout: Duration,
@@ -28,14 +28,14 @@ pub(crate) async fn run(config: Config, send: Send) -> Result<(), Failure> {
     }
     let sending = async {
         let (client, _) = open(config).await?;
-        if let Connection::Online { max_text_bytes, .. } = client.connection()
+        if let ConnectionState::Online { max_text_bytes, .. } = client.connection_state()
             && text.len() > max_text_bytes
         {
             let why = format!("the message has {} bytes, and the service takes at most {max_text_bytes}", text.len());
             return Err(Failure::Refused(why));
         }
         let draft = Draft::new(room.clone(), Change::Post { text, reply_to });
-        let ack = client.post(draft).await?.await?;
+        let ack = client.post(draft).await?;
         // It is stored; nothing is kept.
         let _ = client.close(GRACE).await;
         Ok(ack)
@@ -69,10 +69,10 @@ fn from_standard_input() -> Result<String, Failure> {
 fn ack_json(room: &str, ack: &Ack) -> String {
     let Ack { id, seq, time, duplicate, durability } = ack;
     let durability = match durability {
-        Durability::Unknown => "unknown",
         Durability::Memory => "memory",
         Durability::Written => "written",
         Durability::Synced => "synced",
+        _ => "unknown",
     };
     json!({
         "room": room, "seq": seq, "time": time_json(*time), "client_msg_id": id.to_string(),

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use grpc_chat_client::{Client, Config, Connection, Cursor, Events, Place, Start, Update, Verdict};
+use grpc_chat_client::{Client, Config, ConnectionState, Cursor, Events, PageAt, Start, Update, Verdict};
 use jiff::tz::TimeZone;
 use serde_json::json;
 
@@ -47,7 +47,7 @@ async fn follow(client: &Client, events: &mut Events, room: &str, from: From, js
         From::After(After { seq, epoch: Some(epoch) }) => Start::After(Cursor { epoch, seq }),
         // In the history as it is now.
         From::After(After { seq, epoch: None }) => {
-            let epoch = client.history(room, Place::Newest, 1).await?.epoch;
+            let epoch = client.history(room, PageAt::Newest, 1).await?.epoch;
             Start::After(Cursor { epoch, seq })
         }
     };
@@ -71,16 +71,18 @@ async fn follow(client: &Client, events: &mut Events, room: &str, from: From, js
                     }
                 }
             }
-            Update::Connection(Connection::Waiting { why, .. }) if !lost => {
+            Update::Connection(ConnectionState::Reconnecting { why, .. }) if !lost => {
                 lost = true;
                 note(&format!("the connection is lost ({why}); trying again"));
             }
-            Update::Connection(Connection::Online { .. }) if lost => {
+            Update::Connection(ConnectionState::Online { .. }) if lost => {
                 lost = false;
                 note("connected again");
             }
-            Update::Connection(Connection::Lost(why)) | Update::JoinRefused { why, .. } => return Err(why.into()),
-            Update::NotKept(why) => note(&format!("where this ends cannot be kept: {why}")),
+            Update::Connection(ConnectionState::Failed(why)) | Update::JoinRefused { why, .. } => {
+                return Err(why.into());
+            }
+            Update::SaveFailed(why) => note(&format!("where this ends cannot be kept: {why}")),
             _ => {}
         }
     }

@@ -5,7 +5,7 @@ mod rooms;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use grpc_chat_client::{Change, Connection, Draft, MsgId, Page, Seq, Update, sanitize};
+use grpc_chat_client::{Change, ConnectionState, Draft, MsgId, Page, RoomId, Seq, Update, sanitize};
 use jiff::tz::TimeZone;
 use ratatui::crossterm::event::{
     Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind,
@@ -87,7 +87,7 @@ pub(crate) struct App {
     pub(crate) rooms_from: usize,
     /// Rooms that there are and that are not joined.
     pub(crate) others: Vec<String>,
-    pub(crate) connection: Connection,
+    pub(crate) connection: ConnectionState,
     pub(crate) retry_at: Option<Instant>,
     pub(crate) unsent: usize,
     /// Drafts of an earlier run that may be unsent.
@@ -126,7 +126,7 @@ impl App {
             current: 0,
             rooms_from: 0,
             others: Vec::new(),
-            connection: Connection::Connecting,
+            connection: ConnectionState::Connecting,
             retry_at: None,
             unsent: 0,
             kept: HashSet::new(),
@@ -200,7 +200,7 @@ impl App {
                     }
                     self.reset_until = Some(self.now + TOGETHER);
                 }
-                self.others.retain(|other| *other != joined.room);
+                self.others.retain(|other| joined.room != other.as_str());
             }
             Update::JoinRefused { room, why } => {
                 let gone = self.index(&room).filter(|_| self.rooms.len() > 1);
@@ -237,7 +237,7 @@ impl App {
                     self.rooms[index].read_up_to(seq, &self.me);
                 }
             }
-            Update::Kept(draft) => {
+            Update::Restored(draft) => {
                 if let Some(index) = self.index(&draft.room) {
                     self.kept.insert(draft.id);
                     self.rooms[index].unsent.push(draft);
@@ -254,9 +254,10 @@ impl App {
                 }
             }
             Update::Refused { draft, why } => self.not_taken(draft, &why.to_string()),
-            Update::NotKept(why) => {
+            Update::SaveFailed(why) => {
                 self.say(true, format!("what is unsent cannot be kept on disk, and is lost when you leave: {why}"));
             }
+            _ => {}
         }
     }
 
@@ -266,14 +267,15 @@ impl App {
         if let Some(index) = self.index(&room) {
             self.rooms[index].unsent.retain(|unsent| unsent.id != id);
         }
-        let place = if self.room().is_some_and(|current| current.name == room) { "" } else { &format!(" in {room}") };
+        let place =
+            if self.room().is_some_and(|current| room == current.name.as_str()) { "" } else { &format!(" in {room}") };
         match change {
             Change::Post { text, .. } | Change::Edit { text, .. } => {
                 self.editor.remember(text);
                 self.say(true, format!("not sent{place}: {why}; Up brings the text back"));
             }
             Change::Delete { .. } => self.say(true, format!("not deleted{place}: {why}")),
-            Change::React { .. } => self.say(true, format!("no reaction{place}: {why}")),
+            _ => self.say(true, format!("no reaction{place}: {why}")),
         }
     }
 
@@ -680,7 +682,9 @@ impl App {
 
     fn post(&mut self, change: Change) {
         let Some(room) = self.rooms.get_mut(self.current) else { return };
-        let draft = Draft::new(room.name.clone(), change);
+        // Rooms are checked when they are entered.
+        let Ok(id) = room.name.parse::<RoomId>() else { return };
+        let draft = Draft::new(id, change);
         room.unsent.push(draft.clone());
         self.effects.push(Effect::Post(draft));
         // A message ends its author's typing: of the next one it is told at once.
@@ -742,23 +746,23 @@ impl App {
         self.effects.push(Effect::Quit);
     }
 
-    fn connected(&mut self, connection: Connection) {
+    fn connected(&mut self, connection: ConnectionState) {
         self.retry_at = None;
         match &connection {
-            Connection::Online { user, max_text_bytes } => {
+            ConnectionState::Online { user, max_text_bytes } => {
                 user.clone_into(&mut self.me);
                 self.max_text_bytes = *max_text_bytes;
                 self.effects.push(Effect::ListRooms);
                 self.rooms.iter_mut().for_each(|room| room.failed = false);
             }
-            Connection::Waiting { retry_in, .. } => self.retry_at = Some(self.now + *retry_in),
-            Connection::Lost(why) => {
+            ConnectionState::Reconnecting { retry_in, .. } => self.retry_at = Some(self.now + *retry_in),
+            ConnectionState::Failed(why) => {
                 let why = sanitize(&why.to_string()).into_owned();
                 self.say(true, format!("the service says: {why}"));
             }
             _ => {}
         }
-        if !matches!(connection, Connection::Online { .. }) {
+        if !matches!(connection, ConnectionState::Online { .. }) {
             for room in &mut self.rooms {
                 room.typing.clear();
                 (room.present, room.count) = (Vec::new(), 0);
@@ -801,10 +805,10 @@ impl App {
 }
 
 /// What there is to say about messages that are older than those held.
-pub(crate) fn older(connection: &Connection, room: &Room) -> &'static str {
+pub(crate) fn older(connection: &ConnectionState, room: &Room) -> &'static str {
     match connection {
-        Connection::Online { .. } if room.failed => "older messages could not be read",
-        Connection::Online { .. } => "reading older messages",
+        ConnectionState::Online { .. } if room.failed => "older messages could not be read",
+        ConnectionState::Online { .. } => "reading older messages",
         _ => "older messages cannot be read while offline",
     }
 }

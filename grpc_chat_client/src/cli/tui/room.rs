@@ -348,7 +348,7 @@ impl Room {
             Change::Edit { seq, text } => Some((*seq, Pending::Text(text.clone()))),
             Change::Delete { seq } => Some((*seq, Pending::Gone)),
             Change::React { seq, reaction, remove: false } => Some((*seq, Pending::Reaction(reaction.clone()))),
-            Change::React { .. } | Change::Post { .. } => None,
+            _ => None,
         };
         self.unsent.iter().filter_map(pending).collect()
     }

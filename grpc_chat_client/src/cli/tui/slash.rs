@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use grpc_chat_client::check_room;
+use grpc_chat_client::RoomId;
 
 use super::text::cut;
 
@@ -54,8 +54,8 @@ pub(crate) fn parse(text: &str) -> Typed {
     let needed = |what: &str, typed: fn(String) -> Typed| {
         given().map_or_else(|| Typed::Wrong(format!("/{name} needs {what}")), typed)
     };
-    let room = |typed: fn(String) -> Typed| match check_room(rest) {
-        Ok(()) => typed(rest.to_owned()),
+    let room = |typed: fn(String) -> Typed| match rest.parse::<RoomId>() {
+        Ok(_) => typed(rest.to_owned()),
         Err(why) => Typed::Wrong(why.to_string()),
     };
     match name {

@@ -215,7 +215,7 @@ impl Transcript {
                     self.changes.pop_first();
                 }
             }
-            Body::Unknown => {}
+            _ => {}
         }
     }
 
@@ -282,7 +282,7 @@ mod tests {
             };
             let prev_seq = events.last().map_or(0, |last| last.seq);
             events.push(Event {
-                room: "r".to_owned(),
+                room: "r".parse().unwrap(),
                 seq,
                 prev_seq,
                 time: SystemTime::UNIX_EPOCH,

@@ -2,7 +2,7 @@
 
 mod overlay;
 
-use grpc_chat_client::{Connection, sanitize};
+use grpc_chat_client::{ConnectionState, sanitize};
 use ratatui::Frame;
 use ratatui::buffer::{Buffer, CellWidth};
 use ratatui::layout::{Position, Rect};
@@ -337,15 +337,17 @@ fn hint(app: &App, area: Rect, buffer: &mut Buffer) {
 fn status(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = app.theme;
     let (mark, style, words) = match &app.connection {
-        Connection::Online { user, .. } => ("●", theme.good(), format!("{user} at {}", app.server)),
-        Connection::Connecting => ("◌", theme.news(), "connecting…".to_owned()),
-        Connection::Draining => ("◌", theme.news(), "the service is leaving; waiting for it to come back".to_owned()),
-        Connection::Waiting { why, .. } => {
+        ConnectionState::Online { user, .. } => ("●", theme.good(), format!("{user} at {}", app.server)),
+        ConnectionState::Connecting => ("◌", theme.news(), "connecting…".to_owned()),
+        ConnectionState::Draining => {
+            ("◌", theme.news(), "the service is leaving; waiting for it to come back".to_owned())
+        }
+        ConnectionState::Reconnecting { why, .. } => {
             let left = app.retry_at.map_or(0, |at| at.saturating_duration_since(app.now).as_secs() + 1);
             ("○", theme.bad(), format!("offline, next try in {left} s: {why}"))
         }
-        Connection::Lost(why) => ("✖", theme.bad(), format!("over: {why}")),
-        Connection::Closed => ("✖", theme.bad(), "closed".to_owned()),
+        ConnectionState::Failed(why) => ("✖", theme.bad(), format!("over: {why}")),
+        ConnectionState::Closed => ("✖", theme.bad(), "closed".to_owned()),
     };
     let unsent = match app.unsent {
         0 => String::new(),

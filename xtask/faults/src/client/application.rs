@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use grpc_chat_client::{
-    Backoff, Change, Client, Config, Cursor, Draft, Events, JoinError, OpenError, SendError, Start, StateError,
-    Waiting, connect,
+    Backoff, Change, Client, Config, Cursor, Draft, Events, JoinError, MailboxLimits, OpenError, RoomId, SendError,
+    Start, StateError, connect,
 };
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -209,14 +209,15 @@ impl Application {
 
     async fn open(&self) -> Result<(Client, Events), String> {
         let Part { user, slow, lives, backoff, .. } = &self.part;
-        let mut config = Config::new(self.server.parse().map_err(|why| format!("{}: {why}", self.server))?, user);
+        let server = self.server.parse().map_err(|why| format!("{}: {why}", self.server))?;
+        let mut config = Config::new(server, user.parse().map_err(|why| format!("{user}: {why}"))?);
         config.backoff = *backoff;
-        config.state = lives.as_ref().map(|(state, _)| state.clone());
+        config.state_file = lives.as_ref().map(|(state, _)| state.clone());
         // Few enough for a black hole to fill it.
         config.max_unsent = 200;
         if *slow {
             // As little as counts.
-            config.waiting = Waiting { updates: 256, bytes: 64 * 1024 };
+            config.mailbox_limits = MailboxLimits { updates: 256, bytes: 64 * 1024 };
         }
         let deadline = Instant::now() + AT_ONCE;
         loop {
@@ -355,15 +356,16 @@ impl Speaker {
         for _ in 0..self.random.usize(20..200) {
             text.push(self.random.alphanumeric());
         }
-        let draft = Draft::new(room.clone(), Change::post(text.clone()));
+        let Ok(id) = room.parse::<RoomId>() else { return false };
+        let draft = Draft::new(id, Change::post(text.clone()));
         let id = draft.id.0;
         self.notes.lock().asked(self.life, id, &room, said(&room, &self.user, &text));
         let begun = Instant::now();
         let taken = if self.random.u8(..8) == 0 {
-            self.client.try_post(draft)
+            self.client.try_enqueue(draft)
         } else {
             tokio::select! {
-                taken = self.client.post(draft) => taken,
+                taken = self.client.enqueue(draft) => taken,
                 () = &mut settled => {
                     self.notes.lock().withdrawn(id);
                     return false;

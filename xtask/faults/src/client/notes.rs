@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use grpc_chat_client::{Ack, Connection, Durability, Event, SendError, Update};
+use grpc_chat_client::{Ack, ConnectionState, Durability, Event, SendError, Update};
 
 use crate::checker::{History, Id, Notes as RoomNotes, Reading, Sending};
 use crate::library;
@@ -111,13 +111,13 @@ impl Notes {
         let life = &mut self.lives[life];
         match update {
             // The session goes on until its end.
-            Update::Connection(Connection::Draining) => {}
-            Update::Connection(Connection::Lost(why)) => {
+            Update::Connection(ConnectionState::Draining) => {}
+            Update::Connection(ConnectionState::Failed(why)) => {
                 self.violations.push(format!("the client gave up: {why}"));
             }
             Update::Connection(_) => life.rooms.values_mut().for_each(|heard| heard.reading.cut()),
             Update::Joined(joined) => {
-                let Some(heard) = life.rooms.get_mut(&joined.room) else { return self.stranger(&joined.room) };
+                let Some(heard) = life.rooms.get_mut(joined.room.as_str()) else { return self.stranger(&joined.room) };
                 if !heard.reading.is_away() {
                     // It was left because too much waited for the application.
                     self.returns += 1;
@@ -127,11 +127,11 @@ impl Notes {
                 heard.joined.get_or_insert(now);
             }
             Update::Event(event) => {
-                let Some(heard) = life.rooms.get_mut(&event.room) else { return self.stranger(&event.room) };
+                let Some(heard) = life.rooms.get_mut(event.room.as_str()) else { return self.stranger(&event.room) };
                 heard.event(event, now);
             }
             Update::CaughtUp { room, seq } => {
-                let Some(heard) = life.rooms.get_mut(room) else { return self.stranger(room) };
+                let Some(heard) = life.rooms.get_mut(room.as_str()) else { return self.stranger(room) };
                 heard.reading.caught_up(*seq);
             }
             Update::Unsent(unsent) => {
@@ -141,12 +141,8 @@ impl Notes {
                     self.violations.push(format!("it was told that {unsent} are unsent, of {open} without an ack"));
                 }
             }
-            Update::Present { .. } | Update::Kept(_) => {}
-            Update::JoinRefused { .. }
-            | Update::Typing { .. }
-            | Update::Read { .. }
-            | Update::Refused { .. }
-            | Update::NotKept(_) => self.violations.push(format!("it was told {update:?}")),
+            Update::Present { .. } | Update::Restored(_) => {}
+            _ => self.violations.push(format!("it was told {update:?}")),
         }
     }
 
@@ -361,7 +357,7 @@ mod tests {
 
     fn event(seq: u64) -> Event {
         Event {
-            room: ROOM.to_owned(),
+            room: ROOM.parse().unwrap(),
             seq,
             prev_seq: seq - 1,
             time: SystemTime::UNIX_EPOCH,
@@ -382,7 +378,15 @@ mod tests {
 
     fn joined(start: u64) -> Update {
         let verdict = Verdict::Recovered;
-        Update::Joined(Joined { room: ROOM.to_owned(), verdict, epoch: 7, start, head: start, oldest: 1, read: 0 })
+        Update::Joined(Joined {
+            room: ROOM.parse().unwrap(),
+            verdict,
+            epoch: 7,
+            start,
+            head: start,
+            oldest: 1,
+            read: 0,
+        })
     }
 
     /// An application in one room, with a clock in seconds.
@@ -549,9 +553,9 @@ mod tests {
         for (update, wrong) in [
             (Update::Unsent(3), "told last that 3 are unsent"),
             (Update::Unsent(3), "told that 3 are unsent, of 0 without an ack"),
-            (Update::NotKept("full".to_owned()), "full"),
-            (Update::Connection(Connection::Lost(why)), "gave up: no"),
-            (Update::CaughtUp { room: "s".to_owned(), seq: 1 }, "told of s, which it did not join"),
+            (Update::SaveFailed("full".to_owned()), "full"),
+            (Update::Connection(ConnectionState::Failed(why)), "gave up: no"),
+            (Update::CaughtUp { room: "s".parse().unwrap(), seq: 1 }, "told of s, which it did not join"),
         ] {
             let mut app = App::new();
             let life = app.lives(0, 0, []);
@@ -564,13 +568,13 @@ mod tests {
     fn rooms_are_joined_again_after_a_lost_connection_and_when_too_much_waits() {
         let mut app = App::new();
         let life = app.lives(0, 0, [1]);
-        let online = Connection::Online { user: "sam".to_owned(), max_text_bytes: 1 };
+        let online = ConnectionState::Online { user: "sam".to_owned(), max_text_bytes: 1 };
         for update in [Update::Connection(online), joined(1), Update::Event(event(2)), joined(2)] {
             app.notes.told(life, &update, app.at(1));
         }
         assert_eq!(app.notes.returns(), 1);
         assert!(!app.notes.has_read_to(&[(ROOM.to_owned(), 2)]), "it has not caught up");
-        app.notes.told(life, &Update::CaughtUp { room: ROOM.to_owned(), seq: 2 }, app.at(1));
+        app.notes.told(life, &Update::CaughtUp { room: ROOM.parse().unwrap(), seq: 2 }, app.at(1));
         assert!(app.notes.has_read_to(&[(ROOM.to_owned(), 2)]));
         let readings: Vec<_> = app.notes.readings().collect();
         let tally = check(&history(1..=2), &[], &readings);

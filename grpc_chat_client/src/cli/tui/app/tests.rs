@@ -21,7 +21,7 @@ impl Desk {
         let (size, now) = (Size { width: 80, height: 24 }, Instant::now());
         let mut desk = Self { app: App::new("sam", &rooms, TimeZone::UTC, Theme::new(false), size, now), now };
         assert_eq!(desk.app.effects(), rooms.iter().map(|room| Effect::Join(room.clone())).collect::<Vec<_>>());
-        desk.tell(Update::Connection(Connection::Online { user: "sam".to_owned(), max_text_bytes: 100 }));
+        desk.tell(Update::Connection(ConnectionState::Online { user: "sam".to_owned(), max_text_bytes: 100 }));
         for room in &rooms {
             desk.joins(room, Verdict::Live, 0, 0);
         }
@@ -36,13 +36,13 @@ impl Desk {
 
     fn joins(&mut self, room: &str, verdict: Verdict, start: Seq, read: Seq) {
         let head = start;
-        let joined = Joined { room: room.to_owned(), verdict, epoch: 1, start, head, oldest: 1, read };
+        let joined = Joined { room: room.parse().unwrap(), verdict, epoch: 1, start, head, oldest: 1, read };
         self.tell(Update::Joined(joined));
-        self.tell(Update::CaughtUp { room: room.to_owned(), seq: head });
+        self.tell(Update::CaughtUp { room: room.parse().unwrap(), seq: head });
     }
 
     fn event(seq: Seq, sender: &str, body: Body) -> Event {
-        let (room, time) = ("general".to_owned(), SystemTime::UNIX_EPOCH);
+        let (room, time) = ("general".parse().unwrap(), SystemTime::UNIX_EPOCH);
         Event {
             room,
             seq,
@@ -165,7 +165,7 @@ fn home_goes_to_where_new_messages_begin() {
     for seq in 1..=5 {
         desk.says(seq, "sam", "mine");
     }
-    desk.tell(Update::Read { room: "general".to_owned(), seq: 5 });
+    desk.tell(Update::Read { room: "general".parse().unwrap(), seq: 5 });
     for seq in 6..=100 {
         desk.says(seq, "ann", "while nobody looked");
     }
@@ -235,15 +235,15 @@ fn the_last_message_is_not_the_one_before_it_while_it_is_unsent() {
 #[test]
 fn what_an_earlier_run_left_is_shown_until_it_is_sent() {
     let mut desk = Desk::new(&["general"]);
-    let draft = Draft::new("general", Change::post("left behind"));
-    desk.tell(Update::Kept(draft.clone()));
+    let draft = Draft::new("general".parse::<RoomId>().unwrap(), Change::post("left behind"));
+    desk.tell(Update::Restored(draft.clone()));
     assert_eq!(desk.app.rooms[0].unsent.len(), 1);
     // It is stored, and was told to the earlier run.
-    let other = Draft::new("general", Change::post("seen before"));
-    desk.tell(Update::Kept(other));
+    let other = Draft::new("general".parse::<RoomId>().unwrap(), Change::post("seen before"));
+    desk.tell(Update::Restored(other));
     desk.tell(Update::Unsent(0));
     assert!(desk.app.rooms[0].unsent.is_empty());
-    desk.tell(Update::Kept(draft.clone()));
+    desk.tell(Update::Restored(draft.clone()));
     desk.tell(Update::Event(Event { id: draft.id, ..Desk::event(1, "sam", posted("left behind")) }));
     assert!(desk.app.rooms[0].unsent.is_empty());
 }
@@ -398,7 +398,7 @@ fn a_message_is_selected_and_acted_on_with_one_key() {
 fn tab_goes_through_what_fits() {
     let mut desk = Desk::new(&["general"]);
     let users = ["ann", "anton", "sam"].map(str::to_owned).to_vec();
-    desk.tell(Update::Present { room: "general".to_owned(), users, count: 3 });
+    desk.tell(Update::Present { room: "general".parse().unwrap(), users, count: 3 });
     desk.types("@a");
     desk.press(KeyCode::Tab);
     assert_eq!(desk.app.editor.text(), "@ann, ");
@@ -438,7 +438,7 @@ fn rooms_are_joined_switched_and_left() {
     assert_eq!(desk.room().name, "random");
 
     let why = Refused::new(Code::PermissionDenied, "members only".to_owned());
-    desk.tell(Update::JoinRefused { room: "random".to_owned(), why });
+    desk.tell(Update::JoinRefused { room: "random".parse().unwrap(), why });
     assert_eq!(desk.room().name, "general");
     assert!(desk.next_notice().contains("members only"), "{}", desk.notice());
 }
@@ -449,7 +449,7 @@ fn scrolling_up_reads_older_pages_and_stays_where_it_is() {
     desk.joins("general", Verdict::Reset(ResetReason::Epoch), 1_000, 0);
     // There is nothing on the screen: the newest page is wanted at once.
     let effects = desk.app.effects();
-    assert_eq!(effects, [Effect::Page { room: "general".to_owned(), wanted: Wanted::Older(1_001) }]);
+    assert_eq!(effects, [Effect::Page { room: "general".parse().unwrap(), wanted: Wanted::Older(1_001) }]);
     let page = |from: Seq, upto: Seq| -> Result<Page, String> {
         let events = (from..=upto).map(|seq| Desk::event(seq, "ann", posted(&format!("message {seq}")))).collect();
         Ok(Page { events, epoch: 1, head: 1_000, more: from > 1 })
@@ -493,7 +493,7 @@ fn a_page_that_cannot_be_read_is_said_and_tried_again() {
     let mut desk = Desk::new(&["general"]);
     desk.joins("general", Verdict::Reset(ResetReason::Epoch), 10, 0);
     let wanted = Wanted::Older(11);
-    let page = Effect::Page { room: "general".to_owned(), wanted };
+    let page = Effect::Page { room: "general".parse().unwrap(), wanted };
     assert_eq!(desk.app.effects().first(), Some(&page));
     desk.app.page("general", wanted, Err("the disk is full".to_owned()));
     assert!(desk.next_notice().contains("the disk is full"));
@@ -562,7 +562,7 @@ fn unread_is_what_others_said_and_goes_when_it_is_read_elsewhere() {
     desk.says(4, "ann", "and @samantha");
     let general = |desk: &Desk| (desk.app.rooms[1].unread, desk.app.rooms[1].mentioned);
     assert_eq!(general(&desk), (3, true));
-    desk.tell(Update::Read { room: "general".to_owned(), seq: 3 });
+    desk.tell(Update::Read { room: "general".parse().unwrap(), seq: 3 });
     assert_eq!(general(&desk), (1, false));
     desk.control('n');
     assert_eq!(desk.room().new_after, Some(3));
@@ -572,7 +572,7 @@ fn unread_is_what_others_said_and_goes_when_it_is_read_elsewhere() {
 fn the_connection_is_always_told_and_counts_down() {
     let mut desk = Desk::new(&["general"]);
     let retry_in = Duration::from_millis(2_500);
-    desk.tell(Update::Connection(Connection::Waiting { why: "down".to_owned(), retry_in }));
+    desk.tell(Update::Connection(ConnectionState::Reconnecting { why: "down".to_owned(), retry_in }));
     let until = desk.now + retry_in;
     let mut ticks = 0;
     while let Some(due) = desk.app.deadline() {
@@ -583,7 +583,7 @@ fn the_connection_is_always_told_and_counts_down() {
     }
     assert_eq!(ticks, 3);
     let why = Refused::new(Code::PermissionDenied, "you are banned\u{1b}[2J");
-    desk.tell(Update::Connection(Connection::Lost(why)));
+    desk.tell(Update::Connection(ConnectionState::Failed(why)));
     assert!(desk.notice().contains("you are banned\u{FFFD}"), "{}", desk.notice());
 }
 
@@ -596,7 +596,7 @@ fn another_life_of_the_history_is_said_and_read_anew() {
     desk.joins("general", Verdict::Reset(ResetReason::Epoch), 7, 0);
     assert!(desk.notice().contains("begun anew"), "{}", desk.notice());
     assert_eq!(desk.room().transcript.len(), 0);
-    assert_eq!(desk.app.effects(), [Effect::Page { room: "general".to_owned(), wanted: Wanted::Older(8) }]);
+    assert_eq!(desk.app.effects(), [Effect::Page { room: "general".parse().unwrap(), wanted: Wanted::Older(8) }]);
 }
 
 #[test]
@@ -617,7 +617,7 @@ fn what_was_written_for_a_room_is_not_said_in_another() {
     let why = || Refused::new(Code::PermissionDenied, "members only".to_owned());
     let mut desk = Desk::new(&["secret", "general"]);
     desk.types("for the secret room only");
-    desk.tell(Update::JoinRefused { room: "secret".to_owned(), why: why() });
+    desk.tell(Update::JoinRefused { room: "secret".parse().unwrap(), why: why() });
     assert!(desk.notice().contains("Up brings back"), "{}", desk.notice());
     desk.press(KeyCode::Enter);
     assert_eq!(desk.posted(), []);
@@ -627,7 +627,7 @@ fn what_was_written_for_a_room_is_not_said_in_another() {
     let mut desk = Desk::new(&["general", "other"]);
     desk.says(4, "sam", "mine");
     desk.enters("/edit");
-    desk.tell(Update::JoinRefused { room: "general".to_owned(), why: why() });
+    desk.tell(Update::JoinRefused { room: "general".parse().unwrap(), why: why() });
     desk.press(KeyCode::Enter);
     assert_eq!((desk.posted(), desk.app.mode), (vec![], Mode::Say));
 }
@@ -635,7 +635,7 @@ fn what_was_written_for_a_room_is_not_said_in_another() {
 #[test]
 fn no_seq_is_too_large() {
     let mut desk = Desk::new(&["general"]);
-    desk.tell(Update::Read { room: "general".to_owned(), seq: Seq::MAX });
+    desk.tell(Update::Read { room: "general".parse().unwrap(), seq: Seq::MAX });
     desk.joins("general", Verdict::Reset(ResetReason::Epoch), Seq::MAX, 0);
     desk.says(Seq::MAX, "ann", "x");
     desk.press(KeyCode::PageUp);
@@ -684,7 +684,7 @@ fn a_completion_ends_where_the_text_is_another() {
     let users = ["ann", "anton"].map(str::to_owned).to_vec();
     let completing = || {
         let mut desk = Desk::new(&["general", "other"]);
-        desk.tell(Update::Present { room: "general".to_owned(), users: users.clone(), count: 2 });
+        desk.tell(Update::Present { room: "general".parse().unwrap(), users: users.clone(), count: 2 });
         desk.says(1, "ann", "x");
         desk.press_with(KeyCode::Up, KeyModifiers::CONTROL);
         desk.press(KeyCode::Char('r'));
@@ -699,7 +699,7 @@ fn a_completion_ends_where_the_text_is_another() {
     desk.press(KeyCode::Tab);
     assert!(desk.app.editor.is_empty());
     let mut desk = completing();
-    desk.tell(Update::JoinRefused { room: "general".to_owned(), why });
+    desk.tell(Update::JoinRefused { room: "general".parse().unwrap(), why });
     desk.press(KeyCode::Tab);
     assert!(desk.app.editor.is_empty());
 }
@@ -727,7 +727,7 @@ fn what_is_being_changed_is_not_there_after_a_reset() {
     desk.says(3, "sam", "mine");
     desk.enters("/edit");
     let verdict = Verdict::Recovered;
-    let joined = Joined { room: "general".to_owned(), verdict, epoch: 2, start: 0, head: 0, oldest: 0, read: 0 };
+    let joined = Joined { room: "general".parse().unwrap(), verdict, epoch: 2, start: 0, head: 0, oldest: 0, read: 0 };
     desk.tell(Update::Joined(joined));
     assert_eq!((desk.app.mode, desk.room().transcript.len()), (Mode::Say, 0));
 }
@@ -771,8 +771,8 @@ fn a_terminal_that_is_made_wider_can_still_be_scrolled() {
 fn what_is_told_from_elsewhere_stays_long_enough_to_be_seen() {
     let mut desk = Desk::new(&["general"]);
     desk.types("Hel");
-    desk.tell(Update::NotKept("one".to_owned()));
-    desk.tell(Update::NotKept("two".to_owned()));
+    desk.tell(Update::SaveFailed("one".to_owned()));
+    desk.tell(Update::SaveFailed("two".to_owned()));
     desk.types("lo");
     assert!(desk.notice().ends_with("one"), "a key does not take it away: {}", desk.notice());
     assert_eq!(desk.app.deadline(), Some(desk.now + STAYS));
@@ -883,7 +883,7 @@ fn alt_a_goes_to_what_is_unread_first_to_what_speaks_to_the_user() {
     let mut desk = Desk::new(&["a", "b", "c", "d"]);
     for (room, text) in [("b", "x"), ("c", "@sam"), ("d", "x")] {
         let mut event = Desk::event(1, "ann", posted(text));
-        event.room = room.to_owned();
+        event.room = room.parse().unwrap();
         desk.tell(Update::Event(event));
     }
     let mut visited = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use grpc_chat_client::{Body, Change, Draft, Event, Joined, MsgId, Refused, Seq, Update, Verdict};
+use grpc_chat_client::{Body, Change, Draft, Event, Joined, MsgId, Refused, RoomId, Seq, Update, Verdict};
 use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -19,18 +19,18 @@ fn app(rooms: &[&str], width: u16, height: u16, theme: Theme) -> App {
     let rooms: Vec<String> = rooms.iter().map(|&room| room.to_owned()).collect();
     let mut app = App::new("sam", &rooms, TimeZone::UTC, theme, Size { width, height }, Instant::now());
     app.server = "http://127.0.0.1:9090".to_owned();
-    let online = Connection::Online { user: "sam".to_owned(), max_text_bytes: 8 * 1024 };
+    let online = ConnectionState::Online { user: "sam".to_owned(), max_text_bytes: 8 * 1024 };
     app.update(Update::Connection(online), Instant::now());
     for room in rooms {
         joined(&mut app, &room, 0, 0);
-        app.update(Update::CaughtUp { room, seq: 0 }, Instant::now());
+        app.update(Update::CaughtUp { room: room.parse().unwrap(), seq: 0 }, Instant::now());
     }
     app
 }
 
 fn joined(app: &mut App, room: &str, start: Seq, read: Seq) {
     let verdict = Verdict::Live;
-    let joined = Joined { room: room.to_owned(), verdict, epoch: 1, start, head: 0, oldest: 1, read };
+    let joined = Joined { room: room.parse().unwrap(), verdict, epoch: 1, start, head: 0, oldest: 1, read };
     app.update(Update::Joined(joined), Instant::now());
 }
 
@@ -40,7 +40,7 @@ fn minute(minute: u64) -> SystemTime {
 }
 
 fn happened(app: &mut App, room: &str, seq: Seq, sender: &str, at: SystemTime, body: Body) {
-    let (room, sender, id) = (room.to_owned(), sender.to_owned(), MsgId([0; 16]));
+    let (room, sender, id) = (room.parse().unwrap(), sender.to_owned(), MsgId([0; 16]));
     let event = Event { room, seq, prev_seq: seq - 1, time: at, sender, device: String::new(), id, body };
     app.update(Update::Event(event), Instant::now());
 }
@@ -104,8 +104,8 @@ fn busy(width: u16, height: u16, theme: Theme) -> App {
     happened(&mut app, "team/ops", 1, "joe", minute(0), says("the disk is full"));
     happened(&mut app, "random", 1, "joe", minute(0), says("@sam look"));
     let users = ["ann", "joe", "sam"].map(str::to_owned).to_vec();
-    app.update(Update::Present { room: room.to_owned(), users, count: 3 }, Instant::now());
-    app.update(Update::Typing { room: room.to_owned(), users: vec!["ann".to_owned()] }, Instant::now());
+    app.update(Update::Present { room: room.parse().unwrap(), users, count: 3 }, Instant::now());
+    app.update(Update::Typing { room: room.parse().unwrap(), users: vec!["ann".to_owned()] }, Instant::now());
     app
 }
 
@@ -131,7 +131,7 @@ fn without_a_connection_it_says_why_and_what_is_unsent() {
     press(&mut app, KeyCode::Enter, KeyModifiers::NONE);
     app.update(Update::Unsent(1), now);
     let why = "no chat service answers at http://127.0.0.1:9090 (nothing listens there)".to_owned();
-    let waiting = Connection::Waiting { why, retry_in: Duration::from_millis(2_500) };
+    let waiting = ConnectionState::Reconnecting { why, retry_in: Duration::from_millis(2_500) };
     app.update(Update::Connection(waiting), now);
     insta::assert_snapshot!(text(&drawn(&mut app, 90, 14)));
 }
@@ -201,7 +201,7 @@ fn rooms_that_there_is_no_place_for_are_told_of() {
 fn the_candidate_that_is_chosen_can_be_seen() {
     let mut app = app(&["general"], 60, 10, Theme::new(true));
     let users: Vec<String> = (0..31).map(|n| format!("user-{n}")).collect();
-    app.update(Update::Present { room: "general".to_owned(), users, count: 31 }, Instant::now());
+    app.update(Update::Present { room: "general".parse().unwrap(), users, count: 31 }, Instant::now());
     type_text(&mut app, "@");
     for n in 0..31 {
         press(&mut app, KeyCode::Tab, KeyModifiers::NONE);
@@ -240,14 +240,15 @@ fn above_the_oldest_message_it_says_why_there_is_nothing() {
     let mut app = app(&["general"], 80, 10, Theme::new(true));
     joined(&mut app, "general", 0, 0);
     let reset = Verdict::Reset(grpc_chat_client::ResetReason::Epoch);
-    let again = Joined { room: "general".to_owned(), verdict: reset, epoch: 2, start: 9, head: 9, oldest: 1, read: 9 };
+    let again =
+        Joined { room: "general".parse().unwrap(), verdict: reset, epoch: 2, start: 9, head: 9, oldest: 1, read: 9 };
     app.update(Update::Joined(again), Instant::now());
-    app.update(Update::CaughtUp { room: "general".to_owned(), seq: 9 }, Instant::now());
+    app.update(Update::CaughtUp { room: "general".parse().unwrap(), seq: 9 }, Instant::now());
     let seen = |app: &mut App| text(&drawn(app, 80, 10));
     assert!(seen(&mut app).contains("reading older messages"));
     happened(&mut app, "general", 10, "ann", minute(0), says("new"));
     assert!(seen(&mut app).contains("── reading older messages ──"));
-    app.update(Update::Connection(Connection::Connecting), Instant::now());
+    app.update(Update::Connection(ConnectionState::Connecting), Instant::now());
     assert!(seen(&mut app).contains("── older messages cannot be read while offline ──"));
     let page = grpc_chat_client::Page { events: Vec::new(), epoch: 2, head: 10, more: false };
     app.page("general", crate::tui::room::Wanted::Older(10), Ok(page));
@@ -287,7 +288,7 @@ fn what_is_on_its_way_to_a_message_is_seen_there() {
         Change::Delete { seq: 2 },
         Change::React { seq: 3, reaction: "👍".to_owned(), remove: false },
     ] {
-        app.rooms[0].unsent.push(Draft::new("general", change));
+        app.rooms[0].unsent.push(Draft::new("general".parse::<RoomId>().unwrap(), change));
     }
     let screen = text(&drawn(&mut app, 60, 10));
     for there in ["better (to be edited…)", "message to be deleted…", "third", "👍 …"] {
@@ -403,14 +404,21 @@ fn whatever_is_done_in_whatever_order_it_goes_on() {
                 17 => {
                     epoch += random.u64(..2);
                     let verdict = Verdict::Recovered;
-                    let joined =
-                        Joined { room: room.to_owned(), verdict, epoch, start: seq, head: seq, oldest: 1, read: 0 };
+                    let joined = Joined {
+                        room: room.parse().unwrap(),
+                        verdict,
+                        epoch,
+                        start: seq,
+                        head: seq,
+                        oldest: 1,
+                        read: 0,
+                    };
                     app.update(Update::Joined(joined), now);
-                    app.update(Update::CaughtUp { room: room.to_owned(), seq }, now);
+                    app.update(Update::CaughtUp { room: room.parse().unwrap(), seq }, now);
                 }
                 18 => {
                     let why = Refused::new(grpc_chat_client::Code::PermissionDenied, "no".to_owned());
-                    app.update(Update::JoinRefused { room: room.to_owned(), why }, now);
+                    app.update(Update::JoinRefused { room: room.parse().unwrap(), why }, now);
                 }
                 _ => app.input([Input::FocusLost, Input::FocusGained][random.usize(..2)].clone(), now),
             }
@@ -447,8 +455,8 @@ fn nothing_hostile_is_drawn_wherever_it_comes_from() {
         let answer = Body::Posted { text: bad(), reply_to: Some(1), erased: false };
         happened(&mut app, "general", 2, &bad(), minute(0), answer);
         happened(&mut app, "general", 3, &bad(), minute(0), reacts(2, &bad()));
-        app.update(Update::Present { room: "general".to_owned(), users: vec![bad()], count: 1 }, now);
-        app.update(Update::Typing { room: "general".to_owned(), users: vec![bad()] }, now);
+        app.update(Update::Present { room: "general".parse().unwrap(), users: vec![bad()], count: 1 }, now);
+        app.update(Update::Typing { room: "general".parse().unwrap(), users: vec![bad()] }, now);
         app.listed(vec![bad()]);
         app.editor.paste(&bad());
         for step in 0..4 {
@@ -459,9 +467,9 @@ fn nothing_hostile_is_drawn_wherever_it_comes_from() {
                 _ => {
                     app.overlay = None;
                     let why = Refused::new(grpc_chat_client::Code::Unknown, bad());
-                    let draft = Draft::new("general", Change::post("x"));
+                    let draft = Draft::new("general".parse::<RoomId>().unwrap(), Change::post("x"));
                     app.update(Update::Refused { draft, why: why.clone() }, now);
-                    app.update(Update::Connection(Connection::Lost(why)), now);
+                    app.update(Update::Connection(ConnectionState::Failed(why)), now);
                 }
             }
             let screen = drawn(&mut app, 80, 16);

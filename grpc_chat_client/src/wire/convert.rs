@@ -8,8 +8,9 @@ use stubs::chat::v1::{self as pb, client_frame, event};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use crate::error::Refused;
 use crate::model::{
-    Ack, Body, Change, Cursor, Draft, Durability, Event, Joined, MsgId, Page, Refused, ResetReason, Room, Seq, Start,
+    Ack, Body, Change, Cursor, Draft, Durability, Event, Joined, MsgId, Page, ResetReason, Room, RoomId, Seq, Start,
     Verdict,
 };
 
@@ -21,7 +22,7 @@ const MAX_LAST: u32 = 1000;
 
 pub(crate) fn change_to_wire(draft: &Draft) -> client_frame::Body {
     let Draft { id, room, change, epoch } = draft;
-    let (room, client_msg_id) = (room.clone(), Bytes::copy_from_slice(&id.0));
+    let (room, client_msg_id) = (room.to_string(), Bytes::copy_from_slice(&id.0));
     let epoch = epoch.unwrap_or(0);
     match change.clone() {
         Change::Post { text, reply_to } => {
@@ -36,6 +37,7 @@ pub(crate) fn change_to_wire(draft: &Draft) -> client_frame::Body {
 }
 
 /// The draft that a frame carries; `None` if it carries none.
+#[cfg(any(feature = "state", test))]
 pub(crate) fn draft_from_wire(body: client_frame::Body) -> Option<Draft> {
     let (room, id, change, epoch) = match body {
         client_frame::Body::Send(pb::Send { room, text, client_msg_id, reply_to_seq, epoch }) => {
@@ -52,19 +54,19 @@ pub(crate) fn draft_from_wire(body: client_frame::Body) -> Option<Draft> {
         }
         _ => return None,
     };
-    Some(Draft { id: id_from_wire(&id)?, room, change, epoch: (epoch != 0).then_some(epoch) })
+    Some(Draft { id: id_from_wire(&id)?, room: room.parse().ok()?, change, epoch: (epoch != 0).then_some(epoch) })
 }
 
-pub(crate) fn join_to_wire(room: &str, start: Start) -> client_frame::Body {
+pub(crate) fn join_to_wire(room: &RoomId, start: Start) -> client_frame::Body {
     let start = match start {
         Start::Live => None,
         Start::Last(last) | Start::Resume { or_last: last } => Some(pb::join::Start::Last(last.min(MAX_LAST))),
         Start::After(Cursor { epoch, seq }) => Some(pb::join::Start::After(pb::Cursor { epoch, seq })),
     };
-    client_frame::Body::Join(pb::Join { room: room.to_owned(), start })
+    client_frame::Body::Join(pb::Join { room: room.to_string(), start })
 }
 
-pub(crate) fn joined_from_wire(joined: &pb::Joined) -> Joined {
+pub(crate) fn joined_from_wire(room: &RoomId, joined: &pb::Joined) -> Joined {
     let verdict = match joined.verdict() {
         pb::Verdict::Recovered => Verdict::Recovered,
         pb::Verdict::Reset => Verdict::Reset(match joined.reset_reason() {
@@ -76,7 +78,7 @@ pub(crate) fn joined_from_wire(joined: &pb::Joined) -> Joined {
         pb::Verdict::Live | pb::Verdict::Unspecified => Verdict::Live,
     };
     Joined {
-        room: joined.room.clone(),
+        room: room.clone(),
         verdict,
         epoch: joined.epoch,
         start: joined.start_seq,
@@ -101,8 +103,9 @@ pub(crate) fn ack_from_wire(ack: &pb::Ack) -> Option<Ack> {
     })
 }
 
-pub(crate) fn event_from_wire(event: pb::Event) -> Event {
-    let pb::Event { room, seq, prev_seq, time, sender, device, client_msg_id, body } = event;
+/// An event of this room, whose id is not parsed again for each.
+pub(crate) fn event_from_wire(room: &RoomId, event: pb::Event) -> Event {
+    let pb::Event { room: _, seq, prev_seq, time, sender, device, client_msg_id, body } = event;
     let body = match body {
         Some(event::Body::Posted(pb::Posted { text, reply_to_seq, erased })) => {
             Body::Posted { text, reply_to: place(reply_to_seq), erased }
@@ -114,17 +117,19 @@ pub(crate) fn event_from_wire(event: pb::Event) -> Event {
     };
     // An id of another length is nobody's draft.
     let id = id_from_wire(&client_msg_id).unwrap_or(MsgId([0; 16]));
-    Event { room, seq, prev_seq, time: time_from_wire(time), sender, device, id, body }
+    Event { room: room.clone(), seq, prev_seq, time: time_from_wire(time), sender, device, id, body }
 }
 
-pub(crate) fn page_from_wire(page: pb::ListMessagesResponse) -> Page {
+pub(crate) fn page_from_wire(room: &RoomId, page: pb::ListMessagesResponse) -> Page {
     let pb::ListMessagesResponse { events, epoch, head_seq, more } = page;
-    Page { events: events.into_iter().map(event_from_wire).collect(), epoch, head: head_seq, more }
+    let events = events.into_iter().map(|event| event_from_wire(room, event)).collect();
+    Page { events, epoch, head: head_seq, more }
 }
 
-pub(crate) fn room_from_wire(room: pb::Room) -> Room {
+/// `None` if its id is none: it could not be joined.
+pub(crate) fn room_from_wire(room: pb::Room) -> Option<Room> {
     let pb::Room { room, head_seq, head_time } = room;
-    Room { room, head: head_seq, time: time_from_wire(head_time) }
+    Some(Room { id: room.parse().ok()?, head: head_seq, time: time_from_wire(head_time) })
 }
 
 /// An error of the stream as the status it is.
@@ -146,6 +151,21 @@ impl From<&Status> for Refused {
         let reason = info.or_else(violation).unwrap_or_default();
         Self { reason, ..Self::new(status.code(), status.message()) }
     }
+}
+
+/// Whether the status may be another one when the same is tried again. They are those of `chat.v1`, and those that the
+/// client's own transport returns when a connection breaks (`Cancelled`, and an end without a status, `Ok`).
+pub(crate) fn is_transient(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Ok
+            | Code::Cancelled
+            | Code::Unavailable
+            | Code::ResourceExhausted
+            | Code::DeadlineExceeded
+            | Code::Unknown
+            | Code::Internal
+    )
 }
 
 /// The room whose history the service cannot read, if it says so.
@@ -173,6 +193,10 @@ fn time_from_wire(time: Option<prost_types::Timestamp>) -> SystemTime {
 mod tests {
     use super::*;
 
+    fn room() -> RoomId {
+        "general".parse().unwrap()
+    }
+
     #[test]
     fn a_draft_comes_back_from_the_wire_as_it_was() {
         for change in [
@@ -182,7 +206,7 @@ mod tests {
             Change::Delete { seq: 1 },
             Change::React { seq: 1, reaction: "👍".to_owned(), remove: true },
         ] {
-            let draft = Draft { epoch: Some(7), ..Draft::new("general", change) };
+            let draft = Draft { epoch: Some(7), ..Draft::new(room(), change) };
             assert_eq!(draft_from_wire(change_to_wire(&draft)), Some(draft));
         }
         assert_eq!(draft_from_wire(client_frame::Body::Ping(pb::Ping {})), None);
@@ -190,8 +214,10 @@ mod tests {
 
     #[test]
     fn what_this_client_does_not_know_is_not_made_up() {
-        let event =
-            event_from_wire(pb::Event { seq: 3, client_msg_id: Bytes::from_static(b"x"), ..Default::default() });
+        let event = event_from_wire(
+            &room(),
+            pb::Event { seq: 3, client_msg_id: Bytes::from_static(b"x"), ..Default::default() },
+        );
         assert_eq!((event.seq, event.body, event.time), (3, Body::Unknown, SystemTime::UNIX_EPOCH));
         assert_eq!(ack_from_wire(&pb::Ack::default()), None);
         let for_ever = prost_types::Duration { seconds: i64::MAX, nanos: 0 };

@@ -1,4 +1,4 @@
-//! Lines in, messages out.
+//! Lines of text as messages.
 
 use std::pin::Pin;
 use std::sync::mpsc;
@@ -12,29 +12,31 @@ use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 /// The longest line that is sent, in bytes. The service takes messages of up to 64 KiB of text.
 pub const MAX_LINE_BYTES: usize = 64 * 1024;
 
-/// Each line of a reader as a message from `name`, until the end of the reader or the first line that cannot be
-/// sent. That one's problem, as a sentence, goes to the receiver beside it: the stream itself has to end in
-/// either case, so that the call is half-closed and the replies to what was sent still come.
+/// Returns a stream of the reader's lines, each as a message from `name`, that ends with the reader or at the first line that
+/// cannot be sent.
+///
+/// Why that line cannot be sent comes through the receiver, as a sentence. The stream itself only ends, so that the call is
+/// half-closed and the replies to what was sent still come.
 pub fn lines<R: AsyncRead + Unpin>(reader: R, name: String) -> (Lines<R>, mpsc::Receiver<String>) {
     let (problems, received) = mpsc::sync_channel(1);
     let lines = FramedRead::new(reader, LinesCodec::new_with_max_length(MAX_LINE_BYTES));
-    (Lines { lines, name, problems, over: false }, received)
+    (Lines { lines, name, problems, ended: false }, received)
 }
 
-/// See [`lines`].
+/// The stream that [`lines`] returns.
 #[derive(Debug)]
 pub struct Lines<R> {
     lines: FramedRead<R, LinesCodec>,
     name: String,
     problems: mpsc::SyncSender<String>,
-    over: bool,
+    ended: bool,
 }
 
 impl<R: AsyncRead + Unpin> Stream for Lines<R> {
     type Item = ChatMessage;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ChatMessage>> {
-        if self.over {
+        if self.ended {
             return Poll::Ready(None);
         }
         let Poll::Ready(next) = Pin::new(&mut self.lines).poll_next(cx) else {
@@ -43,13 +45,13 @@ impl<R: AsyncRead + Unpin> Stream for Lines<R> {
         Poll::Ready(match next {
             Some(Ok(message)) => Some(ChatMessage { name: self.name.clone(), message }),
             Some(Err(error)) => {
-                self.over = true;
-                // The one place in the channel is free, because the stream ends here.
+                self.ended = true;
+                // The channel has room for one, and this is the only one.
                 let _ = self.problems.try_send(problem(&error));
                 None
             }
             None => {
-                self.over = true;
+                self.ended = true;
                 None
             }
         })
@@ -59,10 +61,10 @@ impl<R: AsyncRead + Unpin> Stream for Lines<R> {
 fn problem(error: &LinesCodecError) -> String {
     match error {
         LinesCodecError::MaxLineLengthExceeded => {
-            format!("a line is longer than {MAX_LINE_BYTES} bytes; it and what follows was not sent")
+            format!("a line is longer than {MAX_LINE_BYTES} bytes; it and all that follows was not sent")
         }
         LinesCodecError::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            "a line is not UTF-8; it and what follows was not sent".to_owned()
+            "a line is not UTF-8; it and all that follows was not sent".to_owned()
         }
         LinesCodecError::Io(error) => format!("cannot read standard input: {error}"),
     }

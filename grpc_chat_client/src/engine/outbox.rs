@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::client::SendError;
+use crate::error::SendError;
 use crate::model::{Ack, Draft, MsgId};
 
 /// How a draft's way ends.
@@ -108,10 +108,10 @@ impl Posted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Change;
+    use crate::model::{Change, RoomId};
 
     fn put(outbox: &mut Outbox, text: &str) {
-        let draft = Draft::new("general", Change::post(text));
+        let draft = Draft::new("general".parse::<RoomId>().unwrap(), Change::post(text));
         outbox.put(Posted { draft, reply: None, _place: None });
     }
 

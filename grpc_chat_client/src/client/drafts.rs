@@ -1,0 +1,224 @@
+//! Sending: each method makes a draft, or takes one, and puts it into the outbox.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use super::Client;
+use super::sending::Sending;
+use crate::engine::{Command, Posted};
+use crate::error::SendError;
+use crate::model::{Ack, Change, Draft, IntoRoomId, Seq};
+
+impl Client {
+    /// Posts a message and waits until it is stored, however many connections that takes. Waits first if too much is unsent.
+    ///
+    /// If the returned future is dropped before it resolves, as by a timeout, the message may be stored or not. To send it
+    /// again and have it stored once, make a [`Draft`] and [`post`](Client::post) a clone of it each time.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], but not [`SendError::Full`].
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # async fn example(client: grpc_chat_client::Client) -> Result<(), grpc_chat_client::SendError> {
+    /// let ack = client.send("general", "Hi").await?;
+    /// println!("stored as message {}", ack.seq);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn send(&self, room: impl IntoRoomId, text: impl Into<String>) -> Result<Ack, SendError> {
+        self.change(room, Change::post(text)).await
+    }
+
+    /// Posts a reply to the message `seq`. Like [`Client::send`] otherwise.
+    ///
+    /// # Errors
+    ///
+    /// The same as of [`Client::send`].
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # async fn example(client: grpc_chat_client::Client) -> Result<(), grpc_chat_client::SendError> {
+    /// let question = client.send("general", "Lunch?").await?;
+    /// client.reply("general", question.seq, "In ten minutes").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn reply(&self, room: impl IntoRoomId, seq: Seq, text: impl Into<String>) -> Result<Ack, SendError> {
+        self.change(room, Change::reply(seq, text)).await
+    }
+
+    /// Replaces the text of the user's own message. Like [`Client::send`] otherwise.
+    ///
+    /// # Errors
+    ///
+    /// The same as of [`Client::send`].
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # async fn example(client: grpc_chat_client::Client) -> Result<(), grpc_chat_client::SendError> {
+    /// let ack = client.send("general", "Helo").await?;
+    /// client.edit("general", ack.seq, "Hello").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn edit(&self, room: impl IntoRoomId, seq: Seq, text: impl Into<String>) -> Result<Ack, SendError> {
+        self.change(room, Change::Edit { seq, text: text.into() }).await
+    }
+
+    /// Erases the user's own message. Like [`Client::send`] otherwise.
+    ///
+    /// # Errors
+    ///
+    /// The same as of [`Client::send`].
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # async fn example(client: grpc_chat_client::Client) -> Result<(), grpc_chat_client::SendError> {
+    /// let ack = client.send("general", "my password is ...").await?;
+    /// client.delete("general", ack.seq).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn delete(&self, room: impl IntoRoomId, seq: Seq) -> Result<Ack, SendError> {
+        self.change(room, Change::Delete { seq }).await
+    }
+
+    /// Reacts to a message. Like [`Client::send`] otherwise.
+    ///
+    /// # Errors
+    ///
+    /// The same as of [`Client::send`].
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # async fn example(client: grpc_chat_client::Client) -> Result<(), grpc_chat_client::SendError> {
+    /// client.react("general", 17, "👍").await?;
+    /// client.unreact("general", 17, "👍").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn react(&self, room: impl IntoRoomId, seq: Seq, reaction: impl Into<String>) -> Result<Ack, SendError> {
+        self.change(room, Change::React { seq, reaction: reaction.into(), remove: false }).await
+    }
+
+    /// Takes a reaction back. Like [`Client::react`] otherwise.
+    ///
+    /// # Errors
+    ///
+    /// The same as of [`Client::send`].
+    pub async fn unreact(
+        &self,
+        room: impl IntoRoomId,
+        seq: Seq,
+        reaction: impl Into<String>,
+    ) -> Result<Ack, SendError> {
+        self.change(room, Change::React { seq, reaction: reaction.into(), remove: true }).await
+    }
+
+    /// Sends a draft and waits until it is stored; see [`Draft`]. Like [`Client::send`] otherwise.
+    ///
+    /// # Errors
+    ///
+    /// The same as of [`Client::send`].
+    pub async fn post(&self, draft: Draft) -> Result<Ack, SendError> {
+        self.enqueue(draft).await?.await
+    }
+
+    /// Puts a draft into the outbox, waiting until there is room, and returns a future of its ack: many drafts can be on their
+    /// way at once.
+    ///
+    /// Drafts are sent in the order in which they were put into the outbox. One that the service cannot take just now may be
+    /// stored after later ones.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] if the client has ended.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # async fn example(client: grpc_chat_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use grpc_chat_client::{Change, Draft, RoomId};
+    ///
+    /// let room: RoomId = "general".parse()?;
+    /// let mut sendings = Vec::new();
+    /// for line in ["one", "two", "three"] {
+    ///     sendings.push(client.enqueue(Draft::new(&room, Change::post(line))).await?);
+    /// }
+    /// for sending in sendings {
+    ///     println!("stored as message {}", sending.await?.seq);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn enqueue(&self, draft: Draft) -> Result<Sending, SendError> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| self.send_error())?;
+        let (sending, command) = self.sending(draft, permit);
+        self.commands.send(command).await.map_err(|_| self.send_error())?;
+        Ok(sending)
+    }
+
+    /// Puts a draft into the outbox without waiting. Like [`Client::enqueue`] otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] if too much is unsent, or another [`SendError`] if the client has ended.
+    pub fn try_enqueue(&self, draft: Draft) -> Result<Sending, SendError> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| SendError::Full)?;
+        let (sending, command) = self.sending(draft, permit);
+        self.commands.try_send(command).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => SendError::Full,
+            mpsc::error::TrySendError::Closed(_) => self.send_error(),
+        })?;
+        Ok(sending)
+    }
+
+    /// Waits until nothing is unsent.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] if the client ends before.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # async fn example(client: grpc_chat_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// let flushed = tokio::time::timeout(Duration::from_secs(5), client.flush()).await;
+    /// println!("everything is stored: {}", matches!(flushed, Ok(Ok(()))));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn flush(&self) -> Result<(), SendError> {
+        let (reply, done) = oneshot::channel();
+        self.commands.send(Command::Flush { reply }).await.map_err(|_| self.send_error())?;
+        done.await.map_err(|_| self.send_error())
+    }
+
+    async fn change(&self, room: impl IntoRoomId, change: Change) -> Result<Ack, SendError> {
+        self.post(Draft::new(room.into_room_id()?, change)).await
+    }
+
+    fn sending(&self, mut draft: Draft, permit: OwnedSemaphorePermit) -> (Sending, Command) {
+        self.stamp_epoch(&mut draft);
+        let (reply, outcome) = oneshot::channel();
+        let id = draft.id;
+        (Sending::new(id, outcome), Command::Post(Posted { draft, reply: Some(reply), _place: Some(permit) }))
+    }
+
+    /// A seq that an application names is one that was delivered to it, so it belongs to the epoch that was delivered.
+    fn stamp_epoch(&self, draft: &mut Draft) {
+        if draft.epoch.is_none() && draft.change.refers_to_a_seq() {
+            draft.epoch = self.mailbox.epoch(&draft.room);
+        }
+    }
+}

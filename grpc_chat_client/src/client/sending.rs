@@ -1,0 +1,39 @@
+//! A draft on its way.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+
+use crate::error::SendError;
+use crate::model::{Ack, MsgId};
+
+/// A draft that waits in the outbox. A future that resolves with the ack, however many connections that takes.
+///
+/// Dropping it does not cancel the draft.
+#[derive(Debug)]
+pub struct Sending {
+    id: MsgId,
+    outcome: oneshot::Receiver<Result<Ack, SendError>>,
+}
+
+impl Sending {
+    pub(super) fn new(id: MsgId, outcome: oneshot::Receiver<Result<Ack, SendError>>) -> Self {
+        Self { id, outcome }
+    }
+
+    /// Returns the draft's id, which its event has, too.
+    #[must_use]
+    pub fn id(&self) -> MsgId {
+        self.id
+    }
+}
+
+impl Future for Sending {
+    type Output = Result<Ack, SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // The task resolves every draft that it took before it ends.
+        Pin::new(&mut self.outcome).poll(cx).map(|outcome| outcome.unwrap_or(Err(SendError::Closed)))
+    }
+}

@@ -1,0 +1,247 @@
+//! Where a service is, and how to connect to it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+
+use crate::diagnosis::innermost;
+use crate::error::{ParseError, TlsError};
+
+/// How long a service may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection may be silent before an HTTP/2 PING asks whether the other side is there, and how long the reply
+/// may take. Without it the operating system would keep a dead connection for a quarter of an hour.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// How much a service may send ahead of our reading, on one stream and on all streams of a connection.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
+
+/// The port of a URL with `http://`, or without a scheme, that names none: the service's own default.
+const DEFAULT_PORT: u16 = 9090;
+
+/// The URL of a service: `http://HOST:PORT`, or `https://HOST:PORT` for TLS.
+///
+/// A plain `HOST:PORT` means `http://`. The default port is 9090 with `http://`, and 443 with `https://`.
+///
+/// ```
+/// use grpc_chat_client::ServerUrl;
+///
+/// let server: ServerUrl = "https://chat.example".parse()?;
+/// let local: ServerUrl = "localhost".parse()?;
+/// assert_eq!(local.to_string(), "http://localhost:9090");
+/// assert!("ftp://chat.example".parse::<ServerUrl>().is_err());
+/// # Ok::<(), grpc_chat_client::ParseError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ServerUrl {
+    endpoint: Endpoint,
+    /// Without user information, so that it can be shown.
+    shown: String,
+}
+
+/// Whom to trust, and the client's own certificate, where a service is reached by TLS.
+///
+/// The default trusts the certificate authorities that the machine trusts.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::fs;
+/// use grpc_chat_client::{Tls, TlsIdentity};
+///
+/// let identity = TlsIdentity { certificate: fs::read("sam.pem")?, key: fs::read("sam.key")? };
+/// let tls = Tls::default().ca_certificates(fs::read("ca.pem")?).identity(identity).server_name("chat.internal");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct Tls {
+    /// The certificates (PEM) of the authorities to trust. `None`: those that the machine trusts.
+    pub ca_certificates: Option<Vec<u8>>,
+    /// The client's own certificate, for a service that asks for one.
+    pub identity: Option<TlsIdentity>,
+    /// The name in the service's certificate, where it is not the host of the URL.
+    pub server_name: Option<String>,
+}
+
+/// A client's certificate and its key, in PEM.
+#[derive(Clone)]
+pub struct TlsIdentity {
+    /// The certificate, followed by those of intermediate authorities, if there are any.
+    pub certificate: Vec<u8>,
+    /// Its private key.
+    pub key: Vec<u8>,
+}
+
+impl Tls {
+    /// Trusts these authorities (PEM) and no others.
+    #[must_use]
+    pub fn ca_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.ca_certificates = Some(pem.into());
+        self
+    }
+
+    /// Shows this certificate to the service.
+    #[must_use]
+    pub fn identity(mut self, identity: TlsIdentity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Expects the service's certificate to be for this name, and not for the host of the URL.
+    #[must_use]
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.server_name = Some(name.into());
+        self
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ca_certificates, identity, server_name } = self;
+        f.debug_struct("Tls")
+            .field("ca_certificates", &ca_certificates.is_some())
+            .field("identity", &identity)
+            .field("server_name", server_name)
+            .finish()
+    }
+}
+
+/// Does not show the key.
+impl fmt::Debug for TlsIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TlsIdentity(..)")
+    }
+}
+
+impl FromStr for ServerUrl {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        const EXPECTED: ParseError = ParseError("expected http://HOST:PORT or https://HOST:PORT");
+        let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        if !matches!(scheme, "http" | "https") || authority.contains(['@', '/', '?', '#']) {
+            return Err(EXPECTED);
+        }
+        // The colons of an address in brackets are none before a port.
+        let after_host = authority.rsplit_once(']').map_or(authority, |(_, after)| after);
+        let shown = match after_host.rsplit_once(':') {
+            Some((_, port)) if port.parse::<u16>().is_err() => return Err(EXPECTED),
+            None if scheme == "http" => format!("{scheme}://{authority}:{DEFAULT_PORT}"),
+            _ => format!("{scheme}://{authority}"),
+        };
+        match Endpoint::from_shared(shown.clone()) {
+            Ok(endpoint) if endpoint.uri().host().is_some_and(|host| !host.is_empty()) => Ok(Self { endpoint, shown }),
+            _ => Err(EXPECTED),
+        }
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl ServerUrl {
+    /// Returns the host and the port, as they stand in the URL.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        self.endpoint.uri().authority().map_or("", |authority| authority.as_str())
+    }
+
+    /// Returns how to connect, with settings for a long session.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] if a certificate or a key cannot be used.
+    pub(crate) fn endpoint(&self, tls: &Tls) -> Result<Endpoint, TlsError> {
+        let endpoint = self
+            .endpoint
+            .clone()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
+            .keep_alive_while_idle(true);
+        if endpoint.uri().scheme_str() != Some("https") {
+            return Ok(endpoint);
+        }
+        let Tls { ca_certificates, identity, server_name } = tls;
+        let mut config = ClientTlsConfig::new().timeout(CONNECT_TIMEOUT);
+        config = match ca_certificates {
+            Some(pem) => config.ca_certificate(Certificate::from_pem(pem)),
+            None => config.with_native_roots(),
+        };
+        if let Some(TlsIdentity { certificate, key }) = identity {
+            config = config.identity(Identity::from_pem(certificate, key));
+        }
+        if let Some(name) = server_name {
+            config = config.domain_name(name);
+        }
+        endpoint.tls_config(config).map_err(|error| TlsError(innermost(&error).to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_named_by_url_or_by_host_and_port() {
+        for (text, shown) in [
+            ("http://127.0.0.1:9090", "http://127.0.0.1:9090"),
+            ("http://127.0.0.1:9090/", "http://127.0.0.1:9090"),
+            ("localhost:80", "http://localhost:80"),
+            ("http://[::1]:9090", "http://[::1]:9090"),
+            ("https://chat.example:8443", "https://chat.example:8443"),
+        ] {
+            assert_eq!(text.parse::<ServerUrl>().unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn the_default_port_is_the_services_own_or_that_of_https() {
+        for (text, shown, authority) in [
+            ("http://chat.example", "http://chat.example:9090", "chat.example:9090"),
+            ("chat.example", "http://chat.example:9090", "chat.example:9090"),
+            ("http://[::1]", "http://[::1]:9090", "[::1]:9090"),
+            ("https://chat.example", "https://chat.example", "chat.example"),
+        ] {
+            let server: ServerUrl = text.parse().unwrap();
+            assert_eq!((server.to_string().as_str(), server.authority()), (shown, authority));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_server_is_refused_before_connecting() {
+        for text in [
+            "",
+            "ftp://host:1",
+            "http://",
+            "http://:1",
+            "a b",
+            "http://sam:secret@host:1",
+            "http://host:1/path",
+            "http://host:1?q",
+            "h:99999",
+            "h:",
+        ] {
+            text.parse::<ServerUrl>().unwrap_err();
+        }
+    }
+
+    #[test]
+    fn certificates_that_are_none_are_refused_before_connecting() {
+        let server: ServerUrl = "https://chat.example".parse().unwrap();
+        let tls = Tls::default().identity(TlsIdentity { certificate: b"none".to_vec(), key: b"none".to_vec() });
+        assert!(server.endpoint(&tls).unwrap_err().to_string().contains("TLS"));
+    }
+}
