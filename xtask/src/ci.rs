@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use xtask::{Outcome, cargo, root, service, shell, tools};
 
-use crate::{foreign, run_crate};
+use crate::foreign;
 
 /// How much of the list to run.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,8 +24,8 @@ struct Step {
 
 const STEPS: [Step; 14] = [
     Step { name: "format", needs: Extent::Quick, run: || shell::run(cargo().args(["fmt", "--all", "--check"])) },
-    Step { name: "boundaries", needs: Extent::Quick, run: || run_crate("boundaries", &[]) },
-    Step { name: "stubs", needs: Extent::Quick, run: || run_crate("codegen", &["--check"]) },
+    Step { name: "boundaries", needs: Extent::Quick, run: || shell::run_crate("boundaries", &[]) },
+    Step { name: "stubs", needs: Extent::Quick, run: || shell::run_crate("codegen", &["--check"]) },
     Step { name: "lints", needs: Extent::Quick, run: lints },
     Step { name: "library alone", needs: Extent::Quick, run: library_alone },
     Step { name: "tests", needs: Extent::Quick, run: || shell::run(cargo().args(["test", "--workspace"])) },
@@ -36,7 +36,7 @@ const STEPS: [Step; 14] = [
     Step { name: "contract style", needs: Extent::Whole, run: || buf(&["lint", "proto"]) },
     Step { name: "contract kept", needs: Extent::Whole, run: contract_kept },
     Step { name: "foreign clients", needs: Extent::Whole, run: foreign::run },
-    Step { name: "screen", needs: Extent::Whole, run: || run_crate("screen", &[]) },
+    Step { name: "screen", needs: Extent::Whole, run: || shell::run_crate("screen", &[]) },
 ];
 
 /// Runs the steps in order and stops at the first that fails.

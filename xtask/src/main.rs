@@ -6,7 +6,7 @@ mod readme;
 
 use std::process::{Command, ExitCode};
 
-use xtask::{Outcome, cargo, service, shell};
+use xtask::{Outcome, service, shell};
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -27,12 +27,12 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match words[..] {
-        ["gen", ref words @ ..] => run_crate("codegen", words),
+        ["gen", ref words @ ..] => shell::run_crate("codegen", words),
         ["demo"] => demo(),
         ["ci"] => ci::run(ci::Extent::Whole),
         ["ci", "--quick"] => ci::run(ci::Extent::Quick),
-        ["faults", ref words @ ..] => run_crate("faults", words),
-        ["screen", ref words @ ..] => run_crate("screen", words),
+        ["faults", ref words @ ..] => shell::run_crate("faults", words),
+        ["screen", ref words @ ..] => shell::run_crate("screen", words),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -51,12 +51,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs a command that is a crate of its own, so that the others build without it.
-fn run_crate(name: &str, words: &[&str]) -> Outcome {
-    shell::run(cargo().args(["run", "--package", name, "--"]).args(words))
-}
-
-/// The same, built together with the programs that it shows.
+/// Builds the demo together with the programs that it shows, and runs it.
 fn demo() -> Outcome {
     service::build_with(&["demo"])?;
     let status = Command::new(service::program("demo")?).status()?;

@@ -4,13 +4,18 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::{fmt, thread};
 
-use crate::Outcome;
+use crate::{Outcome, cargo};
 
 /// Shows the command, runs it and fails in a sentence if it does.
 pub fn run(command: &mut Command) -> Outcome {
     println!("$ {}", Shown(command));
     let status = command.stdin(Stdio::null()).status().map_err(|error| cannot_run(command, &error))?;
     if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", Shown(command)).into()) }
+}
+
+/// Runs a command that is a crate of its own, so that the others build without it.
+pub fn run_crate(name: &str, words: &[&str]) -> Outcome {
+    run(cargo().args(["run", "--package", name, "--"]).args(words))
 }
 
 /// Shows the command, runs it with this standard input and answers its standard output.

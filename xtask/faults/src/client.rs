@@ -15,8 +15,8 @@ use self::application::Part;
 use self::cast::Cast;
 use self::weather::{BRIEF, ROUGH, mishaps};
 use super::cutter::{Cuts, Cutter};
+use super::fault::{Ended, Size, block_on, held};
 use super::site::{Keeps, Site};
-use super::{Ended, Size, block_on, held};
 
 /// How many applications speak and listen, and only listen.
 const SPEAKERS: usize = 4;

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use super::door::Server;
+use super::server::Server;
 
 /// How many connections to cut, shared by all proxies that are given it.
 #[derive(Debug)]

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use tonic::Code;
 
 use super::door::Door;
+use super::fault::{Ended, Size, block_on, held};
 use super::load::crew::{Crew, Pace, Until, tally};
 use super::site::{Keeps, Site};
-use super::{Ended, Size, block_on, held};
 
 const SENDERS: usize = 4;
 

@@ -4,10 +4,10 @@ use std::fs;
 use std::time::Duration;
 
 use super::door::Door;
+use super::fault::{Ended, Ending, Size, block_on, held};
 use super::load::crew::{Crew, Pace};
 use super::load::is_serving;
 use super::site::{Keeps, Mounted, Site};
-use super::{Ended, Ending, Size, block_on, held};
 
 /// What else is on the disk, and goes.
 const BALLAST_BYTES: usize = 24 * 1024 * 1024;

@@ -3,8 +3,9 @@
 mod checker;
 mod client;
 pub mod cutter;
-pub mod door;
+mod door;
 mod drain;
+mod fault;
 mod full;
 mod kill;
 mod library;
@@ -13,36 +14,18 @@ mod power;
 mod reconnects;
 mod rot;
 mod second;
+pub mod server;
 pub mod site;
 mod slow;
 mod stampede;
 mod sync;
 
-use std::error::Error;
 use std::time::Instant;
 
 use xtask::{Outcome, service};
 
-/// How much of a fault to run.
-#[derive(Clone, Copy, Debug)]
-struct Size {
-    /// Instead of the fault's own number.
-    rounds: Option<usize>,
-    /// The form for `cargo test`: seconds instead of minutes.
-    small: bool,
-    /// Of everything random. The rest is the scheduler's.
-    seed: u64,
-}
-
-/// How a fault ended, unless it failed.
-enum Ending {
-    /// The service kept its promises; a line of numbers.
-    Held(String),
-    /// It cannot be run here; why.
-    Skipped(String),
-}
-
-type Ended = Result<Ending, Box<dyn Error>>;
+pub use fault::block_on;
+use fault::{Ended, Ending, Size};
 
 struct Fault {
     name: &'static str,
@@ -102,16 +85,6 @@ pub fn run(words: &[&str]) -> Outcome {
     let list = |names: &[&str]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     println!("\n==> held: {}; skipped: {}; failed: {}", list(&held), list(&skipped), list(&failed));
     if failed.is_empty() { Ok(()) } else { Err(format!("faults that did not hold: {}", failed.join(", ")).into()) }
-}
-
-/// The numbers, if nothing was violated; otherwise what was.
-fn held(numbers: String, tally: &checker::Tally) -> Ended {
-    if tally.violations.is_empty() { Ok(Ending::Held(numbers)) } else { Err(numbers.into()) }
-}
-
-/// Runs the future to its end on a runtime of several threads.
-pub fn block_on<T>(work: impl Future<Output = Result<T, Box<dyn Error>>>) -> Result<T, Box<dyn Error>> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }
 
 /// The forms that are short enough for every day, and leave the machine as it is: nothing is mounted.

@@ -6,9 +6,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::door::Door;
+use super::fault::{Ended, Ending, Size, block_on, held};
 use super::load::crew::{Crew, Pace};
 use super::site::{Keeps, Mounted, Site, tool};
-use super::{Ended, Ending, Size, block_on, held};
 
 /// The smallest that mkfs.xfs makes, and some.
 const IMAGE_BYTES: u64 = 512 * 1024 * 1024;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::cutter::{Cuts, Cutter};
 use super::door::Door;
+use super::fault::{Ended, Size, block_on, held};
 use super::load::crew::{Crew, Pace};
 use super::site::{Keeps, Site};
-use super::{Ended, Size, block_on, held};
 
 const SENDERS: usize = 3;
 const READERS: usize = 20;

@@ -14,13 +14,13 @@ use xtask::service::Start;
 
 use super::checker::{History, Reading};
 use super::door::Door;
+use super::fault::{Ended, Ending, Size, block_on};
 use super::load::crew::{Crew, Pace, Until, tally};
 use super::load::line::Line;
 use super::load::reader::{self, Received};
 use super::load::sender::Sent;
 use super::load::{Counts, Task, events, heads, list};
 use super::site::{Keeps, Site};
-use super::{Ended, Ending, Size, block_on};
 
 const ROOM: &str = "north";
 

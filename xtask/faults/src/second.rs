@@ -1,9 +1,9 @@
 //! Two processes on the same data would each think that they order it.
 
 use super::door::Door;
+use super::fault::{Ended, Size, block_on, held};
 use super::load::crew::{Crew, Pace};
 use super::site::{Keeps, Site};
-use super::{Ended, Size, block_on, held};
 
 pub(crate) fn run(size: Size) -> Ended {
     block_on(async {

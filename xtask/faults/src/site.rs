@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use xtask::service::{self, FREE_PORT, Service, Start};
 
-use crate::door::Server;
+use crate::server::Server;
 
 /// The last lines of a log that a failure shows.
 const SHOWN: usize = 5;

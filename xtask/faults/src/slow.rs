@@ -5,11 +5,11 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use super::door::Door;
+use super::fault::{Ended, Size, block_on, held};
 use super::load::Task;
 use super::load::crew::{Crew, Pace, Until, tally};
 use super::load::line::connect;
 use super::site::{Keeps, Site};
-use super::{Ended, Size, block_on, held};
 
 /// Sessions of readers who read, on one connection.
 const SHARING: usize = 50;

@@ -12,9 +12,10 @@ use xtask::service::Service;
 
 use super::checker::{Notes, Reading, Sending, check, said};
 use super::cutter::{Cuts, Cutter};
+use super::fault::{Ended, Ending, Size, block_on, held};
+use super::library;
 use super::load::{Count, history};
 use super::site::{Keeps, Site};
-use super::{Ended, Ending, Size, block_on, held, library};
 
 const ROOM: &str = "north";
 

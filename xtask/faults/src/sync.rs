@@ -13,10 +13,10 @@ use tonic::Code;
 
 use super::checker::Tally;
 use super::door::Door;
+use super::fault::{Ended, Ending, Size, block_on, held};
 use super::load::crew::{Crew, Pace, Until, tally};
 use super::load::is_serving;
 use super::site::{Keeps, Site, tool};
-use super::{Ended, Ending, Size, block_on, held};
 
 /// A reply that was on its way when the first refusal came.
 const ON_ITS_WAY: Duration = Duration::from_millis(250);

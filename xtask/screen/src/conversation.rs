@@ -8,7 +8,8 @@ use faults::cutter::{Cuts, Cutter, Hole};
 use faults::site::{Keeps, Site};
 use xtask::Outcome;
 
-use super::{command, say, seen, tell};
+use crate::client::{command, say, tell};
+use crate::seen;
 use crate::tmux::Tmux;
 
 /// How much there is to scroll back through.

@@ -12,11 +12,9 @@ use faults::block_on;
 use faults::site::Site;
 use xtask::{Outcome, tools};
 
-use super::command;
+use self::service::LAST;
+use crate::client::command;
 use crate::tmux::Tmux;
-
-/// After everything else, so that it is known to have come.
-const LAST: &str = "that was all of it";
 
 /// Longer than it takes to draw.
 const DRAWN: Duration = Duration::from_millis(100);

@@ -1,5 +1,6 @@
 //! `screen`: the client's screen in a real terminal, with real keys, against the real service.
 
+mod client;
 mod conversation;
 mod hostile;
 mod load;
@@ -8,9 +9,7 @@ mod restored;
 mod seen;
 mod tmux;
 
-use std::error::Error;
-use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use xtask::{Outcome, service};
@@ -56,32 +55,4 @@ fn run(words: &[&str]) -> Outcome {
         println!("{name}: held in {:.1} s", started.elapsed().as_secs_f32());
     }
     Ok(())
-}
-
-fn client() -> std::io::Result<PathBuf> {
-    service::program("grpc_chat_client")
-}
-
-/// What another user says: lines into a room.
-fn say(address: &str, user: &str, room: &str, lines: &str) -> Outcome {
-    let mut client = Command::new(client()?);
-    client.args(["--server", address, "--user", user, "chat", room]);
-    let mut client = client.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-    let written = client.stdin.take().map(|mut stdin| std::io::Write::write_all(&mut stdin, lines.as_bytes()));
-    let status = client.wait()?;
-    match (written, status.success()) {
-        (Some(Ok(())), true) => Ok(()),
-        (written, _) => Err(format!("{user} could not say it: {status}, {written:?}").into()),
-    }
-}
-
-/// A command of the client that ends by itself.
-fn tell(address: &str, words: &[&str]) -> Outcome {
-    let status = Command::new(client()?).args(["--server", address]).args(words).stdin(Stdio::null()).status()?;
-    if status.success() { Ok(()) } else { Err(format!("`{}` ended with {status}", words.join(" ")).into()) }
-}
-
-/// The client's command line for a terminal. `words` are quoted for the shell already.
-fn command(address: &str, words: &str) -> Result<String, Box<dyn Error>> {
-    Ok(format!("'{}' --server {address} {words}", client()?.display()))
 }

@@ -6,7 +6,7 @@ use anstyle_svg::Term;
 use faults::site::{Keeps, Site};
 use xtask::{Outcome, root};
 
-use super::{command, say, tell};
+use crate::client::{command, say, tell};
 use crate::tmux::Tmux;
 
 const PICTURE: &str = "grpc_chat_client/screen.svg";

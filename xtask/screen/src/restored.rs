@@ -6,7 +6,7 @@ use std::process::Command;
 use faults::site::{Keeps, Site};
 use xtask::{Outcome, cargo};
 
-use super::command;
+use crate::client::command;
 use crate::tmux::Tmux;
 
 pub(super) fn run() -> Outcome {

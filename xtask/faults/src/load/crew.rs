@@ -10,7 +10,8 @@ use super::reader::{self, Received};
 use super::sender::{self, Sent};
 use super::{Counts, Task, heads, history};
 use crate::checker::{History, Notes, Tally, check};
-use crate::door::{Door, Server};
+use crate::door::Door;
+use crate::server::Server;
 
 /// How long clients get to finish once nothing disturbs them any more.
 const PATIENCE: Duration = Duration::from_secs(60);

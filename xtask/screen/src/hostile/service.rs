@@ -14,7 +14,8 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::codegen::BoxStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::LAST;
+/// The last message of a room: whoever has it has all that came before.
+pub(super) const LAST: &str = "that was all of it";
 
 /// What it says, in all places where something can be said.
 #[derive(Clone)]
