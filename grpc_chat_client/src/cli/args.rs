@@ -7,6 +7,7 @@ use clap_complete::Shell;
 use grpc_chat_client::{DeviceId, RoomId, ServerUrl, UserId};
 
 use crate::bench::BenchArgs;
+use crate::values::After;
 
 /// Talks to a chat service.
 ///
@@ -152,25 +153,6 @@ pub(crate) enum Command {
     },
 }
 
-/// A place in a room, perhaps in a certain life of its history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct After {
-    pub(crate) epoch: Option<u64>,
-    pub(crate) seq: u64,
-}
-
-impl std::str::FromStr for After {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = |text: &str| text.parse().map_err(|_| "expected SEQ or EPOCH:SEQ, in digits".to_owned());
-        match text.split_once(':') {
-            Some((epoch, seq)) => Ok(Self { epoch: Some(number(epoch)?), seq: number(seq)? }),
-            None => Ok(Self { epoch: None, seq: number(text)? }),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -180,14 +162,5 @@ mod tests {
     #[test]
     fn the_command_line_fits_together() {
         Args::command().debug_assert();
-    }
-
-    #[test]
-    fn a_place_is_a_number_or_two() {
-        assert_eq!("12".parse(), Ok(After { epoch: None, seq: 12 }));
-        assert_eq!("7:12".parse(), Ok(After { epoch: Some(7), seq: 12 }));
-        for bad in ["", ":", "1:", ":1", "-1", "a", "1:2:3"] {
-            bad.parse::<After>().unwrap_err();
-        }
     }
 }

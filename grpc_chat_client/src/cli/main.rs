@@ -6,6 +6,7 @@ mod commands;
 mod output;
 mod settings;
 mod tui;
+mod values;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -109,7 +110,7 @@ async fn run(args: Args, matches: &clap::ArgMatches) -> Result<(), Failure> {
             history::run(config, &room, extent, json).await
         }
         (Some(Command::Rooms { json }), _) => rooms::run(config, json).await,
-        (Some(Command::Bench(args)), _) => bench::run(&args, config).await,
+        (Some(Command::Bench(args)), _) => bench::run(args, config).await,
         (Some(Command::Completions { .. }), _) => Ok(()),
     }
 }

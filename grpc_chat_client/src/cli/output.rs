@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::SystemTime;
 
-use grpc_chat_client::{Body, Event, sanitize};
+use grpc_chat_client::{Body, Durability, Event, sanitize};
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Value, json};
 
@@ -30,6 +30,13 @@ impl Failure {
             Self::Refused(why) => Self::Refused(format!("line {line}: {why}")),
             other => other,
         }
+    }
+}
+
+impl From<String> for Failure {
+    /// A failure with this sentence.
+    fn from(why: String) -> Self {
+        Self::Failed(why)
     }
 }
 
@@ -126,6 +133,16 @@ pub(crate) fn event_json(event: &Event, epoch: u64) -> String {
         object.extend(details);
     }
     object.to_string()
+}
+
+/// The word for a durability, in JSON.
+pub(crate) fn durability_word(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Memory => "memory",
+        Durability::Written => "written",
+        Durability::Synced => "synced",
+        _ => "unknown",
+    }
 }
 
 /// RFC 3339, in UTC.

@@ -1,79 +1,169 @@
-//! CPU time of processes, as Linux tells it in `/proc`.
+//! The service's processes on this machine, and the CPU time that processes take. Known on Linux only.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
-use std::{fs, io};
 
-/// Nanoseconds that each thread of a process has run so far, in user and kernel mode.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Threads(BTreeMap<String, u64>);
+use grpc_chat_client::ServerUrl;
+use serde::Serialize;
 
-impl Threads {
-    /// Those of the process with this folder.
-    ///
-    /// # Errors
-    ///
-    /// If there is no such process, or this is not Linux.
-    pub(super) fn of(process: &Path) -> io::Result<Self> {
-        let mut threads = BTreeMap::new();
-        for thread in fs::read_dir(process.join("task"))? {
-            let thread = thread?;
-            // One that has ended meanwhile is not missed.
-            let Ok(schedstat) = fs::read_to_string(thread.path().join("schedstat")) else { continue };
-            if let Some(run) = on_cpu(&schedstat) {
-                threads.insert(thread.file_name().to_string_lossy().into_owned(), run);
-            }
-        }
-        if threads.is_empty() {
-            return Err(io::Error::other("the kernel does not tell how long threads have run"));
-        }
-        Ok(Self(threads))
+/// A process.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Process {
+    pub(super) pid: u32,
+    /// The name of its program.
+    pub(super) name: String,
+}
+
+impl Process {
+    /// Returns this process.
+    pub(super) fn own() -> Self {
+        Self { pid: std::process::id(), name: env!("CARGO_BIN_NAME").to_owned() }
     }
+}
 
-    /// What they have taken since then. What a thread took that has ended meanwhile is not known, and left out.
+/// Nanoseconds that each thread of some processes has run so far, in user and kernel mode.
+#[derive(Debug, Default)]
+pub(super) struct CpuTime(BTreeMap<i32, u64>);
+
+impl CpuTime {
+    /// Returns the time since `earlier`, without that of threads that have ended since.
     pub(super) fn since(&self, earlier: &Self) -> Duration {
-        let taken = |(thread, now): (&String, &u64)| now.saturating_sub(earlier.0.get(thread).copied().unwrap_or(0));
+        let taken = |(thread, now): (&i32, &u64)| now.saturating_sub(earlier.0.get(thread).copied().unwrap_or(0));
         Duration::from_nanos(self.0.iter().map(taken).sum())
     }
 }
 
-/// The first number of a schedstat: nanoseconds on a CPU.
-fn on_cpu(schedstat: &str) -> Option<u64> {
-    schedstat.split_ascii_whitespace().next()?.parse().ok()
+/// Returns the processes that listen at a URL, at least one, or in a few words why they are not known.
+pub(super) async fn listening_at(server: &ServerUrl) -> Result<Vec<Process>, String> {
+    let mut address = server.authority().to_owned();
+    if address.rsplit(':').next().is_none_or(|port| port.parse::<u16>().is_err()) {
+        address += if server.to_string().starts_with("https:") { ":443" } else { ":80" };
+    }
+    let resolved = tokio::net::lookup_host(&address).await;
+    let addresses = resolved.map_err(|error| format!("{address} is not resolved: {error}"))?;
+    // Only an address of this machine can be bound.
+    let is_here = |ip: IpAddr| ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok();
+    let here: Vec<SocketAddr> = addresses.filter(|address| is_here(address.ip())).collect();
+    if here.is_empty() {
+        return Err("the service is on another machine".to_owned());
+    }
+    system::listening_at(&here)
+}
+
+/// Returns the CPU time of processes until now, or in a few words why it is not known.
+pub(super) fn time_of(processes: &[Process]) -> Result<CpuTime, String> {
+    system::time_of(processes)
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use std::collections::{BTreeMap, HashSet};
+    use std::net::SocketAddr;
+
+    use procfs::ProcError;
+    use procfs::net::{TcpState, tcp, tcp6};
+    use procfs::process::{self, FDTarget, all_processes};
+
+    use super::{CpuTime, Process};
+
+    pub(super) fn listening_at(here: &[SocketAddr]) -> Result<Vec<Process>, String> {
+        // Without IPv6 there is no second table.
+        let sockets = [tcp(), tcp6()].into_iter().flatten().flatten();
+        let reached = |at: SocketAddr| {
+            let ip = at.ip().to_canonical();
+            here.iter().any(|to| to.port() == at.port() && (ip.is_unspecified() || ip == to.ip().to_canonical()))
+        };
+        let listening = sockets.filter(|socket| socket.state == TcpState::Listen && reached(socket.local_address));
+        let sockets: HashSet<u64> = listening.map(|socket| socket.inode).collect();
+        let (mut found, mut hidden) = (Vec::new(), false);
+        for process in all_processes().into_iter().flatten().flatten() {
+            let Ok(files) = process.fd() else {
+                hidden = true;
+                continue;
+            };
+            let mut files = files.flatten();
+            if files.any(|file| matches!(file.target, FDTarget::Socket(inode) if sockets.contains(&inode))) {
+                let program = process.exe().unwrap_or_default();
+                let name = program.file_name().unwrap_or_default().to_string_lossy();
+                // The kernel adds this to the path of a program that was replaced since it was started.
+                let name = name.trim_end_matches(" (deleted)").to_owned();
+                found.push(Process { pid: process.pid.cast_unsigned(), name });
+            }
+        }
+        match (sockets.is_empty(), found.is_empty()) {
+            (_, false) => Ok(found),
+            (true, true) => Err("no socket of this system listens on its port".to_owned()),
+            (false, true) if hidden => Err("the process that listens on its port belongs to another user".to_owned()),
+            (false, true) => Err("the process that listens on its port cannot be seen from here".to_owned()),
+        }
+    }
+
+    pub(super) fn time_of(processes: &[Process]) -> Result<CpuTime, String> {
+        let mut times = BTreeMap::new();
+        for Process { pid, .. } in processes {
+            let why = |error| match error {
+                ProcError::NotFound(_) => format!("process {pid}, which was the service, has ended"),
+                error => format!("process {pid} does not show its threads: {error}"),
+            };
+            let process = process::Process::new(pid.cast_signed());
+            for thread in process.and_then(|process| process.tasks()).map_err(why)?.flatten() {
+                // A thread that has ended meanwhile is not missed.
+                if let Ok(stat) = thread.schedstat() {
+                    times.insert(thread.tid, stat.sum_exec_runtime);
+                }
+            }
+        }
+        if times.is_empty() {
+            return Err("the kernel does not report how long threads have run".to_owned());
+        }
+        Ok(CpuTime(times))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use super::{CpuTime, Process, SocketAddr};
+
+    pub(super) fn listening_at(_: &[SocketAddr]) -> Result<Vec<Process>, String> {
+        Err("this system does not report who listens".to_owned())
+    }
+
+    pub(super) fn time_of(_: &[Process]) -> Result<CpuTime, String> {
+        Err("this system does not report how long threads have run".to_owned())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn threads(of: &[(&str, u64)]) -> Threads {
-        Threads(of.iter().map(|(thread, run)| ((*thread).to_owned(), *run)).collect())
-    }
-
-    #[test]
-    fn the_first_number_is_the_time_on_a_cpu() {
-        assert_eq!(on_cpu("123456789 42 7\n"), Some(123_456_789));
-        assert_eq!([on_cpu(""), on_cpu("x 1 2")], [None, None]);
-    }
-
     #[test]
     fn threads_may_come_and_go() {
-        let before = threads(&[("1", 100), ("2", 5_000)]);
-        let after = threads(&[("1", 150), ("3", 30)]);
+        let before = CpuTime([(1, 100), (2, 5_000)].into());
+        let after = CpuTime([(1, 150), (3, 30)].into());
         assert_eq!(after.since(&before), Duration::from_nanos(80));
         assert_eq!(after.since(&after), Duration::ZERO);
     }
 
     #[cfg(target_os = "linux")]
-    #[test]
-    fn this_process_has_taken_some() {
-        let own = Path::new("/proc/self");
-        let before = Threads::of(own).unwrap();
+    #[tokio::test]
+    async fn the_process_that_listens_is_found_and_has_taken_time() {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let server: ServerUrl = format!("http://{}", socket.local_addr().unwrap()).parse().unwrap();
+        let found = listening_at(&server).await.unwrap();
+        let own = [Process::own()];
+        assert!(found.iter().any(|process| process.pid == own[0].pid && !process.name.is_empty()), "{found:?}");
+        let before = time_of(&own).unwrap();
         let mut sum = 0_u64;
-        while Threads::of(own).unwrap().since(&before).is_zero() {
+        while time_of(&own).unwrap().since(&before).is_zero() {
             sum = std::hint::black_box(sum.wrapping_add(1));
         }
-        Threads::of(Path::new("/proc/none")).unwrap_err();
+        drop(socket);
+        let why = listening_at(&server).await.unwrap_err();
+        assert!(why.contains("listens on its port"), "{why}");
+        // An address for documentation, which no machine has.
+        let why = listening_at(&"http://192.0.2.1:9090".parse().unwrap()).await.unwrap_err();
+        assert_eq!(why, "the service is on another machine");
     }
 }

@@ -1,148 +1,105 @@
-//! The example under load: each message is answered by its reply.
+//! `echo`: each message on a call of the example is answered by its reply.
 
 use std::io;
 use std::sync::Arc;
 
-use clap::value_parser;
-use grpc_chat_client::example::{self, ChatMessage, ConversationError};
-use grpc_chat_client::{Config, sanitize};
-use tokio::sync::mpsc;
+use grpc_chat_client::example::{self, ChatMessage, ConversationError, converse};
+use grpc_chat_client::{Config, Refused, sanitize};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
-use super::clients::{failed, may_open};
-use super::pace::{Demand, Ticket};
-use super::progress::Progress;
-use super::report::{Parameters, Report};
-use super::run::Run;
-use super::stamp::SENDERS;
-use super::terms::{Setting, Terms, all};
+use super::args::{Echo, Load};
+use super::clients::{may_open, not_connected};
+use super::measure::{Progress, measure};
+use super::pace::{self, Permit};
+use super::report::Report;
+use super::run::{Run, SENDERS, Stamp};
+use crate::output::Failure;
 
-pub(super) const NAME: &str = "echo";
-
-#[derive(Clone, Debug, clap::Args)]
-pub(super) struct Args {
-    /// Connections, each a core's work for the service at the most
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u64).range(1..=10_000))]
-    connections: u64,
-
-    /// Calls on each connection; the service takes 128
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u64).range(1..=128))]
-    streams: u64,
-
-    /// Messages of each call that are not yet answered
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = value_parser!(u64).range(1..=1_024))]
-    in_flight: u64,
-
-    #[command(flatten)]
-    pub(super) terms: Terms,
-}
-
-/// Runs it.
-///
-/// # Errors
-///
-/// A sentence, if the service is not reached, ends a call, or answers something else.
-pub(super) async fn run(args: &Args, config: &Config) -> Result<Report, String> {
-    let Args { connections, streams, in_flight, terms } = args;
-    let mut progress = Progress::new(NAME);
-    let run = Arc::new(Run::new(terms.size)?);
-    let demand = terms.demand(in_flight * connections * streams);
-    let answer_for_answer = matches!(demand, Demand::InFlight(_));
-
-    may_open(*connections)?;
-    let (mut calls, mut takers) = (JoinSet::new(), Vec::new());
-    for connected in 0..*connections {
+pub(super) async fn echo(args: Echo, config: Config) -> Result<Report, Failure> {
+    let progress = Progress("echo");
+    let run = Arc::new(Run::new(args.common.size)?);
+    let Echo { connections, streams, in_flight, .. } = args;
+    may_open(connections)?;
+    let (mut calls, mut permits) = (JoinSet::new(), Vec::new());
+    for connected in 0..connections {
         let service = example::connect(&config.server, &config.tls).await;
-        let service = service.map_err(|error| failed(&error.to_string(), connected as usize, *connections as usize))?;
-        for _ in 0..*streams {
-            let (ticket, tickets) = mpsc::unbounded_channel();
-            let call = Call {
-                run: Arc::clone(&run),
-                index: takers.len(),
-                name: config.user.to_string(),
-                again: answer_for_answer.then(|| ticket.clone()),
-            };
+        let service = service.map_err(|error| not_connected(&error.to_string(), connected as usize, connections))?;
+        for _ in 0..streams {
+            let (permit, taken) = unbounded_channel();
+            let again = in_flight.map(|_| permit.clone());
+            let call = Call { run: Arc::clone(&run), index: permits.len(), name: config.user.to_string(), again };
+            let (outgoing, received) = call.sides(taken);
             let service = service.clone();
-            calls.spawn(async move {
-                let (outgoing, received) = call.sides(tickets);
-                let ended = example::converse(service, outgoing, received).await;
-                ended.map_err(|ended| broken(&ended))
-            });
-            takers.push(ticket);
+            calls.spawn(async { converse(service, outgoing, received).await.map_err(|ended| failed(&ended)) });
+            permits.push(permit);
         }
-        progress.show(|| format!("{} of {connections} connected", connected + 1));
+        progress.show(&format!("{} of {connections} connected", connected + 1));
     }
 
-    let unit = ["reply", "replies"];
-    let setting = Setting { name: NAME, unit, config, terms, run: &run, demand, progress: &mut progress };
-    let (_, report) = setting.measure(takers, all(&mut calls)).await?;
-    if run.under_way() > 0 {
-        return Err(format!("the service ended its calls with {} messages unanswered", run.under_way()));
-    }
-    Ok(Report {
-        parameters: Parameters {
-            connections: Some(*connections),
-            streams: Some(*streams),
-            in_flight: answer_for_answer.then_some(*in_flight),
-            ..report.parameters
-        },
-        ..report
-    })
+    let in_flight = in_flight.unwrap_or(0) * connections * streams;
+    let pacer = pace::start(args.common.rate, in_flight, &run, &permits);
+    drop(permits);
+    let sending = async {
+        while let Some(call) = calls.join_next().await {
+            call.map_err(|error| format!("a task of the load generator has failed: {error}"))??;
+        }
+        match run.counts().under_way() {
+            0 => Ok(()),
+            under_way => Err(format!("the service ended its calls with {under_way} messages unanswered")),
+        }
+    };
+    let ((), report) = measure(&Load::Echo(args), &config.server, &run, progress, sending).await?;
+    Ok(Report { unsent: pace::unsent(pacer, &run).await, ..report })
 }
 
-/// One call.
-#[derive(Debug)]
 struct Call {
     run: Arc<Run>,
-    /// Which of the calls it is.
     index: usize,
-    /// Whom it speaks for.
+    /// The name that its messages are sent under.
     name: String,
-    /// A reply gives leave to send another message.
-    again: Option<mpsc::UnboundedSender<Ticket>>,
+    /// Where each reply permits another message.
+    again: Option<UnboundedSender<Permit>>,
 }
 
 impl Call {
-    /// What it sends, until the run is over and there are no more tickets, and what it does with each reply.
+    /// Returns the messages that the call sends, one for each permit until the run is over, and what it does with each reply.
     fn sides(
         self,
-        tickets: mpsc::UnboundedReceiver<Ticket>,
+        permits: UnboundedReceiver<Permit>,
     ) -> (impl tokio_stream::Stream<Item = ChatMessage> + Send + 'static, impl FnMut(&str) -> io::Result<()>) {
         let Self { run, index, name, mut again } = self;
         let head = format!("{name}: ");
-        // So many that they do not fit into a stamp have numbers in common.
+        // Calls beyond those that a stamp can tell apart share a number.
         let sender = (index as u64 % SENDERS) as u32;
 
-        let (sending, ending) = (Arc::clone(&run), Arc::clone(&run));
-        let mut number = 0;
-        let messages = UnboundedReceiverStream::new(tickets).take_while(move |_| !ending.over.is_cancelled());
-        let messages = messages.map(move |ticket| {
-            let begun = sending.leaves(ticket);
-            let message = sending.text(sender, number, begun);
+        let (mut number, sending, over) = (0, Arc::clone(&run), run.over.clone());
+        let permits = UnboundedReceiverStream::new(permits).take_while(move |_| !over.is_cancelled());
+        let messages = permits.map(move |permit| {
+            let stamp = Stamp { sender, number, at: permit.used(&sending) };
             sending.sent(1);
             number += 1;
-            ChatMessage { name: name.clone(), message }
+            ChatMessage { name: name.clone(), message: sending.text(stamp) }
         });
 
         let mut next = 0;
         let received = move |reply: &str| {
-            let now = run.clock.now();
-            let stamp = reply.strip_prefix(&head).and_then(|text| run.read(text));
+            let stamp = reply.strip_prefix(&head).and_then(|text| run.stamp(text));
             match stamp {
                 Some(stamp) if (stamp.sender, stamp.number) == (sender, next) => {
-                    run.tally.answered(index, stamp.at, now);
+                    run.answered(&[(stamp.at, run.now())]);
                     next += 1;
                 }
                 _ => return Err(io::Error::other(format!("reply {} of a call is not to message {0}", next + 1))),
             }
+            // The call ends when there are no more permits.
             if run.over.is_cancelled() {
                 again = None;
             }
             if let Some(again) = &again {
-                // Who takes the tickets has ended only if the call has.
-                let _ = again.send(Ticket::Now);
+                let _ = again.send(Permit::Now);
             }
             Ok(())
         };
@@ -150,12 +107,11 @@ impl Call {
     }
 }
 
-fn broken(ended: &ConversationError) -> String {
+fn failed(ended: &ConversationError) -> String {
     match ended {
         ConversationError::Output(error) => error.to_string(),
         ConversationError::Service(status) => {
-            let why = if status.message().is_empty() { status.code().description() } else { status.message() };
-            format!("a call was ended during the bench: {}", sanitize(why))
+            format!("a call was ended during the bench: {}", sanitize(&Refused::from(status).to_string()))
         }
     }
 }

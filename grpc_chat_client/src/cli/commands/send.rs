@@ -3,11 +3,11 @@
 use std::io::{IsTerminal, Read};
 use std::time::Duration;
 
-use grpc_chat_client::{Ack, Change, Config, ConnectionState, Draft, Durability, RoomId};
+use grpc_chat_client::{Ack, Change, Config, ConnectionState, Draft, RoomId};
 use serde_json::json;
 
 use super::{GRACE, open};
-use crate::output::{Failure, line, note, time_json};
+use crate::output::{Failure, durability_word, line, note, time_json};
 
 /// The longest input that is read as one message: more than a service takes, so that it is told as too long.
 const MAX_INPUT: u64 = 1024 * 1024;
@@ -68,15 +68,9 @@ fn from_standard_input() -> Result<String, Failure> {
 
 fn ack_json(room: &str, ack: &Ack) -> String {
     let Ack { id, seq, time, duplicate, durability } = ack;
-    let durability = match durability {
-        Durability::Memory => "memory",
-        Durability::Written => "written",
-        Durability::Synced => "synced",
-        _ => "unknown",
-    };
     json!({
         "room": room, "seq": seq, "time": time_json(*time), "client_msg_id": id.to_string(),
-        "duplicate": duplicate, "durability": durability,
+        "duplicate": duplicate, "durability": durability_word(*durability),
     })
     .to_string()
 }

@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::{GRACE, open, stopped};
-use crate::args::After;
 use crate::output::{Failure, event_json, event_text, line_when_read, note};
+use crate::values::After;
 
 /// Where it begins.
 #[derive(Clone, Copy, Debug)]
