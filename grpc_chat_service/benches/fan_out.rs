@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use std::{env, io, thread};
 
-use grpc_chat_service::config::Config;
+use grpc_chat_service::config::{Config, Store};
 use prost::Message;
 use stubs::chat::v1 as pb;
 use stubs::chat::v1::chat_service_server::{ChatService, ChatServiceServer};
@@ -96,7 +96,8 @@ async fn ours() -> io::Result<()> {
 
 /// Ours, with its history on disk, synced before it is acked or shown.
 async fn on_disk() -> io::Result<()> {
-    serve(Config { data: env::var_os(process::DATA).map(Into::into), memory: false, ..Config::default() }).await
+    let dir = env::var_os(process::DATA).ok_or_else(|| io::Error::other("no data directory"))?;
+    serve(Config { store: Store::disk(dir), ..Config::default() }).await
 }
 
 async fn serve(config: Config) -> io::Result<()> {

@@ -40,7 +40,7 @@ fn history(parent: &Path, in_flight: usize) -> (f64, f64) {
     let dir = tempfile::tempdir_in(parent).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let (tell, mut committed) = mpsc::channel::<Vec<Event>>(1_024);
+        let (publisher, mut committed) = mpsc::channel::<Vec<Event>>(1_024);
         let counting = tokio::spawn(async move {
             let (mut batches, mut events) = (0_u32, 0);
             while let Some(batch) = committed.recv().await {
@@ -50,7 +50,7 @@ fn history(parent: &Path, in_flight: usize) -> (f64, f64) {
             events as f64 / f64::from(batches)
         });
         let options = Options { durability: Durability::Synced, accept_loss: false };
-        let history = Arc::new(Embedded::open(dir.path(), options, tell).unwrap());
+        let history = Arc::new(Embedded::open(dir.path(), options, publisher).unwrap());
         let start = Instant::now();
         let mut callers = tokio::task::JoinSet::new();
         for caller in 0..in_flight {
@@ -58,7 +58,7 @@ fn history(parent: &Path, in_flight: usize) -> (f64, f64) {
             callers.spawn(async move {
                 let mut acked = 0;
                 while start.elapsed() < ROUND {
-                    history.append(draft(caller, acked)).await.unwrap();
+                    history.append(draft(caller, acked), None).await.unwrap();
                     acked += 1;
                 }
                 acked
@@ -130,6 +130,5 @@ fn draft(caller: usize, n: usize) -> Draft {
         device: None,
         client_msg_id: ClientMsgId(id),
         change: Change::Post { text: "x".repeat(TEXT_BYTES), reply_to: None },
-        epoch: 0,
     }
 }

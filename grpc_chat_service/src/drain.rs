@@ -1,4 +1,4 @@
-//! Leaving in order: everyone is told, then waited for.
+//! The signal that the server is shutting down.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,31 +6,31 @@ use std::task::{Context, Poll};
 use tokio_stream::Stream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// Tells, once, that the server is leaving. Clones tell the same.
+/// Signals, once, that the server is shutting down. Clones share the signal.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Drain {
     begun: CancellationToken,
 }
 
 impl Drain {
-    /// From here on everyone who watches knows.
+    /// Gives the signal.
     pub(crate) fn begin(&self) {
         self.begun.cancel();
     }
 
-    /// Resolves once the server is leaving.
+    /// Waits for the signal.
     pub(crate) fn begun(&self) -> WaitForCancellationFutureOwned {
         self.begun.clone().cancelled_owned()
     }
 
-    /// The same stream, except that `farewell` is its last item if the server leaves first. What is
-    /// ready is always passed on before: the farewell comes when the stream has nothing to give.
+    /// Wraps a stream so that, if the server shuts down before it ends, `farewell` is its last item. Items that are
+    /// ready are always passed on first: the farewell comes once the stream has nothing to give.
     pub(crate) fn end<S: Stream + Unpin>(&self, stream: S, farewell: fn() -> S::Item) -> UntilDrained<S> {
         UntilDrained { stream: Some(stream), begun: Box::pin(self.begun()), farewell }
     }
 }
 
-/// See [`Drain::end`].
+/// The stream returned by [`Drain::end`].
 pub(crate) struct UntilDrained<S: Stream> {
     /// `None` once it has ended.
     stream: Option<S>,
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_ready_comes_before_the_farewell_and_nothing_after() {
+    async fn ready_items_come_before_the_farewell_and_nothing_after() {
         let drain = Drain::default();
         let numbers = tokio_stream::iter([1, 2]).chain(tokio_stream::pending());
         let mut stream = drain.end(numbers, || -1);

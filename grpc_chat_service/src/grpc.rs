@@ -1,54 +1,59 @@
-//! The edge: everything that knows gRPC. Nothing outside this folder imports `tonic` or `stubs`.
+//! The gRPC layer: everything that knows gRPC. Nothing outside of it imports `tonic`, `prost` or `stubs`.
 
-mod call;
-mod chat;
+mod caller;
 mod convert;
 mod example;
 mod lines;
+mod pages;
+mod responses;
+mod sessions;
 mod status;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use futures_util::future::Either;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use stubs::chat::v1::chat_service_server::SERVICE_NAME as CHAT_SERVICE;
+use stubs::chat_server::SERVICE_NAME as EXAMPLE_SERVICE;
 use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::service::Routes;
-use tonic::transport::server::TcpConnectInfo;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::access::Caller;
 use crate::connection::Calls;
-use crate::session::Shared;
+use crate::session::Context;
 
 pub(crate) use convert::ENCODE;
 
-/// The services for which health is told, beside `""`, which stands for the whole server.
-const SERVICES: [&str; 2] = ["Chat", "chat.v1.ChatService"];
+/// The name under which `grpc.health.v1` reports on the whole server.
+const WHOLE_SERVER: &str = "";
 
-/// Every service on the port, and the hand that turns its health.
-pub(crate) async fn service(shared: Shared) -> (Service, Health) {
+/// Returns every service on the port, and the handle that sets their health status.
+pub(crate) async fn service(context: Arc<Context>) -> (Service, Health) {
     let (reporter, health) = tonic_health::server::health_reporter();
-    for name in SERVICES {
+    for name in [EXAMPLE_SERVICE, CHAT_SERVICE] {
         reporter.set_service_status(name, ServingStatus::Serving).await;
     }
 
     let mut routes = Routes::builder();
-    routes.add_service(example::server(&shared));
-    routes.add_service(chat::pages(&shared));
+    routes.add_service(example::server(&context));
+    routes.add_service(pages::server(&context));
     routes.add_service(health);
     match (reflection().build_v1(), reflection().build_v1alpha()) {
         (Ok(v1), Ok(v1alpha)) => {
             routes.add_service(v1).add_service(v1alpha);
         }
-        // The descriptor set is part of the binary and a test reads it, so this is not seen in the field.
+        // The descriptor set is part of the binary and covered by a test, so this does not happen in the field.
         (Err(error), _) | (_, Err(error)) => tracing::error!(%error, "no reflection"),
     }
-    let routes: Routes =
-        routes.routes().into_axum_router().route_service(chat::SESSION, chat::Sessions::new(shared)).into();
+    let sessions = sessions::Sessions::new(context);
+    let routes: Routes = routes.routes().into_axum_router().route_service(sessions::PATH, sessions).into();
     (Service { routes: routes.prepare() }, Health { reporter })
 }
 
@@ -58,54 +63,53 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
-/// What `grpc.health.v1` tells.
+/// The handle that sets the status served by `grpc.health.v1`.
 pub(crate) struct Health {
     reporter: HealthReporter,
 }
 
 impl Health {
-    /// Tells, for ever, whether the chat can store what it is sent. The example needs no store.
+    /// Keeps the chat's status up to date with whether it can store what it is sent, for ever. The example needs no store.
     pub(crate) async fn follow(&self, mut healthy: watch::Receiver<bool>) {
         loop {
             let status = if *healthy.borrow_and_update() { ServingStatus::Serving } else { ServingStatus::NotServing };
-            for name in ["chat.v1.ChatService", ""] {
+            for name in [CHAT_SERVICE, WHOLE_SERVER] {
                 self.reporter.set_service_status(name, status).await;
             }
             if healthy.changed().await.is_err() {
-                // The history is closed: the server is leaving, which is told elsewhere.
+                // The history is closed, because the server is shutting down; `shut_down` reports that.
                 std::future::pending::<()>().await;
             }
         }
     }
 
-    /// Tells those who watch that the server is leaving, and ends their streams, which would otherwise
-    /// stay open until the grace is over.
-    pub(crate) async fn leaving(mut self) {
-        for name in SERVICES.into_iter().chain([""]) {
+    /// Reports that the server is shutting down, and ends the streams of those who watch, which would otherwise stay open
+    /// until the grace period is over.
+    pub(crate) async fn shut_down(mut self) {
+        for name in [EXAMPLE_SERVICE, CHAT_SERVICE, WHOLE_SERVER] {
             self.reporter.set_service_status(name, ServingStatus::NotServing).await;
             self.reporter.clear_service_status(name).await;
         }
     }
 }
 
-/// The routes, to be given to connections.
+/// The routes that all connections share.
 pub(crate) struct Service {
     routes: Routes,
 }
 
 impl Service {
-    /// The routes for one connection; handlers learn its addresses from the request, and start there what runs beside
-    /// their answers.
-    pub(crate) fn called_by(&self, peer: SocketAddr, local: SocketAddr, calls: Calls) -> Connected {
-        let addresses = TcpConnectInfo { local_addr: Some(local), remote_addr: Some(peer) };
-        Connected { routes: self.routes.clone(), addresses, calls }
+    /// Returns the service for one connection. Its handlers find the caller in their request, and start there what runs
+    /// beside their response.
+    pub(crate) fn for_connection(&self, peer: SocketAddr, calls: Calls) -> Connected {
+        Connected { routes: self.routes.clone(), caller: Caller { peer }, calls }
     }
 }
 
-/// The routes for one connection.
+/// The service of one connection.
 pub(crate) struct Connected {
     routes: Routes,
-    addresses: TcpConnectInfo,
+    caller: Caller,
     calls: Calls,
 }
 
@@ -118,27 +122,27 @@ impl hyper::service::Service<Request<Incoming>> for Connected {
     >;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        if let Some(why) = not_grpc(request.method(), request.headers()) {
+        if let Err(status) = check_is_grpc(request.method(), request.headers()) {
             let mut refusal = Response::new(Body::empty());
-            *refusal.status_mut() = why;
+            *refusal.status_mut() = status;
             return Either::Left(ready(Ok(refusal)));
         }
-        request.extensions_mut().insert(self.addresses.clone());
+        request.extensions_mut().insert(self.caller);
         request.extensions_mut().insert(self.calls.clone());
-        // The router is always ready; a clone of it is one reference more.
+        // The router is always ready, and a clone of it is one more reference.
         Either::Right(tonic::codegen::Service::call(&mut self.routes.clone(), request))
     }
 }
 
-/// The HTTP status for a request that is no gRPC at all, as gRPC's protocol asks for; tonic itself would take
-/// whatever comes for a call (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>, "Requests").
-fn not_grpc(method: &Method, headers: &HeaderMap) -> Option<StatusCode> {
+/// Returns the HTTP status for a request that is not gRPC, as gRPC's protocol demands; tonic itself would accept it
+/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>, "Requests").
+fn check_is_grpc(method: &Method, headers: &HeaderMap) -> Result<(), StatusCode> {
     if method != Method::POST {
-        return Some(StatusCode::METHOD_NOT_ALLOWED);
+        return Err(StatusCode::METHOD_NOT_ALLOWED);
     }
     let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     match content_type.strip_prefix(b"application/grpc") {
-        Some([] | [b'+' | b';', ..]) => None,
-        _ => Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        Some([] | [b'+' | b';', ..]) => Ok(()),
+        _ => Err(StatusCode::UNSUPPORTED_MEDIA_TYPE),
     }
 }

@@ -1,27 +1,39 @@
 //! A chat service on one bidirectional gRPC stream.
 //!
+//! A message travels through the modules like this:
+//!
 //! ```text
-//!   caller's frames                                     "name: message"
-//!        |                                                    ^
-//!    listener ---> connection ---> grpc (routes) ---> grpc/example
-//!    permits,      one task        the edge: only     maps the stream,
-//!    preface       a connection    here is tonic      no task, no channel
+//!   frames from a client                                        frames to every reader
+//!        |                                                              ^
+//!   listener -> connection       accepts; one task per connection   connection
+//!        |                                                              ^
+//!      grpc                      the only layer that knows gRPC        grpc
+//!        |                                                              ^
+//!     session                    one client's stream, as a           session
+//!        |                       pure protocol and its outbox           ^
+//!     access                     permits: who may do what               |
+//!        |                                                              |
+//!     history  ----------------- stored, then published ----------->  rooms
 //! ```
 //!
-//! [`server::bind`] puts the parts together and is the only place that does; the modules below stand in
-//! reading order.
+//! The example skips all of that: `grpc/example.rs` maps the caller's stream.
+//!
+//! [`server::bind`] puts the parts together and is the only place that does. A good order to read them in is
+//! `grpc/example.rs`, [`server`], `session/protocol.rs`, `rooms/tail.rs`, [`history`], `connection.rs`, `limits.rs`.
 
 pub mod config;
 pub mod history;
+pub mod limits;
 pub mod model;
 pub mod server;
 
+mod access;
 mod connection;
 mod drain;
 mod grpc;
-mod limits;
 mod listener;
-mod room;
+mod pages;
+mod refusal;
 mod rooms;
 mod session;
 

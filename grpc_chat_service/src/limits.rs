@@ -1,80 +1,110 @@
-//! Bounds on what peers may take, in one place.
+//! Limits on what peers may use, in one place, grouped by what they apply to.
 
 use std::time::Duration;
 
-/// Bounds on what peers may take. The defaults are safe for a service that strangers can reach.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Limits on what peers may use. The defaults are safe for a service that strangers can reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections open at once. At the limit new ones wait unaccepted in the kernel's queue.
+    /// All connections together.
+    pub listener: ListenerLimits,
+    /// One connection and its calls.
+    pub connection: ConnectionLimits,
+    /// One session.
+    pub session: SessionLimits,
+    /// One room.
+    pub room: RoomLimits,
+}
+
+/// Limits on all connections together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerLimits {
+    /// Connections open at once. At the limit, new ones wait in the kernel's accept queue.
     pub connections: usize,
 
-    /// Connections open at once from one IP address. One more is closed as soon as it is accepted.
+    /// Connections open at once from one IP address. Further ones are closed as soon as they are accepted.
     pub connections_per_address: usize,
+}
 
-    /// How long a new connection has to show that it speaks HTTP/2.
+/// Limits on one connection and its calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// How long a new connection has to send the HTTP/2 preface.
     pub handshake: Duration,
 
-    /// Calls open at once on one connection; the client library queues more by itself.
-    pub streams_per_connection: u32,
+    /// Calls open at once on one connection; the client library queues further ones itself.
+    pub streams: u32,
 
-    /// Bytes of one encoded message: 64 KiB of text, and room for the name and the field headers.
+    /// Bytes of one encoded message: 64 KiB of text, plus the name and the field headers.
     pub message_bytes: usize,
 
-    /// Bytes a peer may send on one call ahead of our reading it. HTTP/2 flow control, per stream. Small,
-    /// because the smallest messages cost fifty times their size while they wait to be read.
+    /// The HTTP/2 flow-control window of one stream, in bytes: what a peer may send ahead of our reading it. Small,
+    /// because the smallest messages occupy fifty times their size in memory until they are read.
     pub stream_window_bytes: u32,
 
-    /// Bytes of answers held for one call whose caller does not read. hyper's own default is 400 KiB.
+    /// Response bytes buffered for one call whose caller does not read. hyper's default is 400 KiB.
     pub send_buffer_bytes: usize,
 
     /// Bytes of one request's header block.
     pub header_bytes: u32,
 
-    /// Streams a peer may make *us* reset before the connection is ended (CVE-2025-8671, "MadeYouReset").
-    /// tonic's own server switches this off; much lower would hit honest peers whose calls fail.
+    /// How many stream resets a peer may provoke from *us* before the connection is closed (CVE-2025-8671,
+    /// "MadeYouReset"). tonic's own server disables this limit; a much lower one would hit honest peers whose calls
+    /// fail.
     pub local_resets: usize,
 
-    /// How long a connection may be silent before it is asked, by an HTTP/2 PING, whether it is there.
+    /// How long a connection may be silent before it is sent an HTTP/2 PING.
     pub ping_after: Duration,
 
-    /// How long the answer to that PING may take before the connection is closed.
+    /// How long the acknowledgement of that PING may take before the connection is closed.
     pub ping_timeout: Duration,
+}
 
-    /// How long a session has to say Hello.
+/// Limits on one session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// How long a session has to send Hello.
     pub hello: Duration,
 
-    /// How long a session's client may be silent before it is asked, in the stream, whether it is there; after two and
-    /// a half times as long it is taken for gone. Proxies cut streams that are silent for a minute, and do not pass
-    /// HTTP/2's own pings on.
+    /// How long a client may be silent before the session sends it a Ping frame. After two and a half times as long
+    /// the client is considered gone. Proxies close streams that are silent for a minute and do not forward HTTP/2
+    /// PINGs.
     pub heartbeat: Duration,
 
-    /// How old a session may become before it is told to connect again.
-    pub session_age: Duration,
+    /// The age at which a session is told to reconnect.
+    pub age: Duration,
 
-    /// Rooms that one session may have joined.
+    /// Rooms joined at once.
     pub rooms: usize,
 
-    /// Sends, edits, deletes, reactions, joins and read marks of one session that are not yet answered.
+    /// Sends, edits, deletes, reactions, joins and read marks that have not been answered yet.
     pub in_flight: usize,
 
     /// Bytes of one message's text.
     pub text_bytes: usize,
 
-    /// Bytes of replies kept for a session whose client does not read them. Over it the session ends: events can be
-    /// read again from the history, replies cannot, and a client that asks on and on without listening is broken.
+    /// Bytes of replies queued for a client that does not read them. Beyond it the session ends: events can be read
+    /// again from the history, replies cannot, and a client that keeps asking without reading is broken.
     pub unread_reply_bytes: usize,
+}
 
-    /// Bytes of a room's newest events kept in memory for its readers. A reader further behind reads the history.
+/// Limits on one room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoomLimits {
+    /// Bytes of the newest events kept in memory for the room's readers. A reader further behind reads the history.
     pub tail_bytes: usize,
 }
 
-impl Default for Limits {
+impl Default for ListenerLimits {
+    fn default() -> Self {
+        Self { connections: 16_384, connections_per_address: 4_096 }
+    }
+}
+
+impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
-            connections: 16_384,
-            connections_per_address: 4_096,
             handshake: Duration::from_secs(5),
-            streams_per_connection: 128,
+            streams: 128,
             message_bytes: 65 * 1024,
             stream_window_bytes: 16 * 1024,
             send_buffer_bytes: 64 * 1024,
@@ -82,30 +112,44 @@ impl Default for Limits {
             local_resets: 1024,
             ping_after: Duration::from_secs(10),
             ping_timeout: Duration::from_secs(10),
-            hello: Duration::from_secs(10),
-            heartbeat: Duration::from_secs(10),
-            session_age: Duration::from_secs(24 * 60 * 60),
-            rooms: 256,
-            in_flight: 1024,
-            text_bytes: 8 * 1024,
-            unread_reply_bytes: 256 * 1024,
-            tail_bytes: 1024 * 1024,
         }
     }
 }
 
-impl Limits {
-    /// Never reached, because the streams' own windows end before: one caller whose answers are not read
-    /// cannot hold up the others. What it really sets is h2's budget for small frames that wait to be read,
-    /// which is half of it and counts for each frame what it falls short of 256 bytes. At the end of the
-    /// budget h2 cuts the connection, so there is enough for every call to fill its window with the smallest
-    /// messages there are: five bytes, a frame each. With less, a connection with several busy calls is cut
-    /// although each of its callers is within its rights.
-    pub(crate) fn connection_window_bytes(&self) -> u32 {
-        const SMALLEST: u64 = 5;
-        const SHORT_OF: u64 = 256;
-        let frames = u64::from(self.stream_window_bytes).div_ceil(SMALLEST);
-        let budget = u64::from(self.streams_per_connection) * frames * (SHORT_OF - SMALLEST);
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self {
+            hello: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(10),
+            age: Duration::from_secs(24 * 60 * 60),
+            rooms: 256,
+            in_flight: 1024,
+            text_bytes: 8 * 1024,
+            unread_reply_bytes: 256 * 1024,
+        }
+    }
+}
+
+impl Default for RoomLimits {
+    fn default() -> Self {
+        Self { tail_bytes: 1024 * 1024 }
+    }
+}
+
+impl ConnectionLimits {
+    /// The HTTP/2 flow-control window of a whole connection, in bytes.
+    ///
+    /// It never holds a peer back, because the windows of the streams are exhausted first: a caller that does not read
+    /// its responses cannot block the others. What it does set is h2's budget for unread small frames, which is half of
+    /// this window and is charged 256 bytes minus the frame's length for each frame. When the budget is exhausted h2
+    /// closes the connection, so it has to suffice for every stream to fill its window with the smallest messages there
+    /// are: five bytes, one frame each. With less, a connection with several busy calls is closed although each of its
+    /// callers respects its window.
+    pub(crate) fn window_bytes(&self) -> u32 {
+        const SMALLEST_FRAME: u64 = 5;
+        const CHARGED_UP_TO: u64 = 256;
+        let frames = u64::from(self.stream_window_bytes).div_ceil(SMALLEST_FRAME);
+        let budget = u64::from(self.streams) * frames * (CHARGED_UP_TO - SMALLEST_FRAME);
         let largest = (1 << 31) - 1; // RFC 9113, section 6.9.1
         u32::try_from(budget.saturating_mul(2).min(largest)).unwrap_or(u32::MAX >> 1)
     }

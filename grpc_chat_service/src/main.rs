@@ -1,54 +1,62 @@
 //! The service's binary: flags, logs, bind, run until told to stop.
 
+mod args;
 mod telemetry;
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use grpc_chat_service::config::{Config, Problem};
+use args::{Args, ArgsError};
+use grpc_chat_service::config::Config;
 use grpc_chat_service::server;
 use tokio::signal;
 use tokio::sync::oneshot;
 
+/// The exit code for flags or variables that cannot be used.
+const USAGE: u8 = 2;
+
 fn main() -> ExitCode {
-    let config = match Config::from_process() {
-        Ok(config) => config,
-        Err(Problem::Asked(text)) => {
-            // Help or version, asked for. A reader that has gone away has had what it wanted.
+    let args = match Args::from_process() {
+        Ok(args) => args,
+        Err(ArgsError::Info(text)) => {
+            // A reader that closes the pipe early has read what it wanted.
             let _ = write!(std::io::stdout(), "{text}");
             return ExitCode::SUCCESS;
         }
-        Err(Problem::Usage(sentence)) => {
-            complain(&sentence);
-            return ExitCode::from(2);
+        Err(ArgsError::Usage(sentence)) => {
+            report(&sentence);
+            return ExitCode::from(USAGE);
         }
     };
-    telemetry::start(config.log_format);
+    if let Err(sentence) = telemetry::start(args.log_format) {
+        report(&sentence);
+        return ExitCode::from(USAGE);
+    }
 
     // An idle connection costs a file descriptor each, and the usual soft limit of 1,024 is soon reached.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        tracing::warn!(%error, "the limit on open files stays as it is");
+        tracing::warn!(%error, "cannot raise the limit on open files");
     }
 
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            complain(&format!("cannot start: {error}"));
+            report(&format!("cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };
-    runtime.block_on(serve(config))
+    runtime.block_on(serve(args.config))
 }
 
 async fn serve(config: Config) -> ExitCode {
     let server = match server::bind(config).await {
         Ok(server) => server,
         Err(error) => {
-            complain(&error.to_string());
+            report(&error.to_string());
             return ExitCode::FAILURE;
         }
     };
-    // Whoever reads the next line may send a signal at once: it must find us listening for it.
+    // Whoever reads the next line may send a signal at once, so the handlers are installed before it is printed.
     let mut signals = Signals::watch();
     // Scripts read the port from this line; nothing else goes to standard output.
     let _ = writeln!(std::io::stdout(), "listening on http://{}", server.local_addr());
@@ -62,13 +70,13 @@ async fn serve(config: Config) -> ExitCode {
     tokio::select! {
         () = server.run(async { let _ = stopped.await; }) => ExitCode::SUCCESS,
         () = asked_twice => {
-            complain("asked to stop a second time: leaving without waiting for open calls");
+            report("asked to stop a second time: exiting without waiting for open calls");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Ctrl-C and SIGTERM, from the moment this exists.
+/// Ctrl-C and SIGTERM, received from the moment this is created.
 #[cfg(unix)]
 struct Signals {
     interrupt: Option<signal::unix::Signal>,
@@ -79,9 +87,9 @@ struct Signals {
 impl Signals {
     fn watch() -> Self {
         let watch = |kind, name| match signal::unix::signal(kind) {
-            Ok(watched) => Some(watched),
+            Ok(signal) => Some(signal),
             Err(error) => {
-                tracing::warn!(%error, "{name} is not watched");
+                tracing::warn!(%error, "cannot receive {name}");
                 None
             }
         };
@@ -91,12 +99,12 @@ impl Signals {
         }
     }
 
-    /// Resolves when one of them comes.
+    /// Waits for either of them.
     async fn next(&mut self) {
-        async fn one(watched: &mut Option<signal::unix::Signal>) {
-            match watched {
-                Some(watched) => {
-                    watched.recv().await;
+        async fn one(signal: &mut Option<signal::unix::Signal>) {
+            match signal {
+                Some(signal) => {
+                    signal.recv().await;
                 }
                 None => std::future::pending().await,
             }
@@ -120,13 +128,13 @@ impl Signals {
 
     async fn next(&mut self) {
         if let Err(error) = signal::ctrl_c().await {
-            tracing::warn!(%error, "Ctrl-C is not watched");
+            tracing::warn!(%error, "cannot receive Ctrl-C");
             std::future::pending::<()>().await;
         }
     }
 }
 
-fn complain(sentence: &str) {
-    // With standard error closed there is nobody left to tell.
+fn report(sentence: &str) {
+    // If standard error is closed there is nowhere to report to.
     let _ = writeln!(std::io::stderr(), "grpc_chat_service: {sentence}");
 }

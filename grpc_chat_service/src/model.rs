@@ -1,12 +1,14 @@
-//! The words of the chat, validated where they are made. Knows nothing of wire, disk or time.
+//! The vocabulary of the chat: values that are validated where they are made. Independent of wire, disk and time.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// A place in a room's history: 1 for the first event, then strictly increasing. 0 is the place before the first.
+/// The sequence number of an event in its room: 1 for the first event, then strictly increasing. 0 means "before the
+/// first event".
 pub type Seq = u64;
 
-/// One life of a history: seqs of different epochs have nothing to do with each other. Never 0.
+/// Identifies one unbroken history. When a history is restored or loses events it starts a new epoch, and sequence
+/// numbers of different epochs are not comparable. Never 0.
 pub type Epoch = u64;
 
 /// Milliseconds since 1970-01-01 UTC.
@@ -22,98 +24,102 @@ pub const MAX_REACTION_BYTES: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RoomId(Arc<str>);
 
-/// A user's or a device's id: 1 to 64 of `A-Z a-z 0-9 . _ -`.
+/// A user's id: 1 to 64 of `A-Z a-z 0-9 . _ -`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserId(Arc<str>);
 
-/// Names one attempt to say something, however often it is sent. 16 bytes, by convention a UUIDv7.
+/// The id of one of a user's devices, in the form of a user's id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeviceId(Arc<str>);
+
+/// The idempotency key of a draft: the same for every attempt to send it. 16 bytes, by convention a UUIDv7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientMsgId(pub [u8; 16]);
 
-/// What a user asks to have stored.
+/// A change to a room that a user asks to have stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
-    /// Where.
+    /// The room to change.
     pub room: RoomId,
-    /// Who asks.
+    /// The user who asks.
     pub sender: UserId,
-    /// On which of their devices, if they tell.
-    pub device: Option<UserId>,
+    /// The device it is sent from, if the client named one.
+    pub device: Option<DeviceId>,
     /// Unique per room and sender.
     pub client_msg_id: ClientMsgId,
-    /// What.
+    /// The change itself.
     pub change: Change,
-    /// The life of the history that `change` is about a place in, where the sender tells; 0 if not. Not stored.
-    pub epoch: Epoch,
 }
 
 /// What a draft does to a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Says something, perhaps in answer to an earlier message.
+    /// Posts a message, possibly as a reply to an earlier one.
     Post {
-        /// Not empty, unless erased since.
+        /// The message. Empty only if it has been erased since.
         text: String,
-        /// The message this answers.
+        /// The message this replies to.
         reply_to: Option<Seq>,
     },
-    /// Replaces the text of the sender's own message.
+    /// Replaces the text of one of the sender's own messages.
     Edit {
         /// The message.
         seq: Seq,
-        /// Not empty, unless erased since.
+        /// The new text. Empty only if it has been erased since.
         text: String,
     },
-    /// Erases the sender's own message.
+    /// Erases one of the sender's own messages.
     Delete {
         /// The message.
         seq: Seq,
     },
-    /// Adds a reaction to anybody's message, or takes it back.
+    /// Adds a reaction to any message, or removes it.
     React {
         /// The message.
         seq: Seq,
         /// 1 to 64 bytes.
         reaction: String,
-        /// Takes it back.
+        /// Removes the reaction instead of adding it.
         remove: bool,
     },
 }
 
-/// A draft that has been stored and has its place.
+/// A draft that has been stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Its place.
+    /// Its sequence number in the room.
     pub seq: Seq,
-    /// The place of the event before it in the room.
+    /// The sequence number of the room's previous event, 0 for the first.
     pub prev_seq: Seq,
-    /// When it was stored; never before the event before it.
+    /// When it was stored; never earlier than the room's previous event.
     pub time: UnixMillis,
-    /// What was asked.
+    /// The draft as it was asked for.
     pub draft: Draft,
-    /// The message it posted or edited has been deleted since, and its text with it.
+    /// The message that it posted or edited has been deleted since, so its text is gone.
     pub erased: bool,
 }
 
-/// How safe an event is when it is acked.
+/// How safe an event is when it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Durability {
     /// In this process's memory.
     Memory,
-    /// Given to the operating system: survives this process, not the machine.
+    /// Handed to the operating system: survives a crash of this process, not of the machine.
     Written,
     /// Synced to disk: survives a power cut.
     Synced,
 }
 
-/// Text that cannot be taken, and why, in words that follow the name of a field.
+/// Why a text is not acceptable, phrased to follow the name of the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invalid(pub &'static str);
 
 impl RoomId {
+    /// Validates `text`.
+    ///
     /// # Errors
     ///
-    /// [`Invalid`] if it is not as the type says.
+    /// [`Invalid`] if it does not have the form described at [`RoomId`].
     pub fn new(text: &str) -> Result<Self, Invalid> {
         if text.split('/').any(str::is_empty) {
             return Err(Invalid("must not be empty, and must not begin or end with / or have it doubled"));
@@ -122,7 +128,7 @@ impl RoomId {
         Ok(Self(text.into()))
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -130,18 +136,35 @@ impl RoomId {
 }
 
 impl UserId {
+    /// Validates `text`.
+    ///
     /// # Errors
     ///
-    /// [`Invalid`] if it is not as the type says.
+    /// [`Invalid`] if it does not have the form described at [`UserId`].
     pub fn new(text: &str) -> Result<Self, Invalid> {
-        if text.is_empty() {
-            return Err(Invalid("must not be empty"));
-        }
-        check_id(text, |_| false)?;
+        check_name(text)?;
         Ok(Self(text.into()))
     }
 
-    /// The id as text.
+    /// Returns the id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl DeviceId {
+    /// Validates `text`.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] if it does not have the form described at [`UserId`].
+    pub fn new(text: &str) -> Result<Self, Invalid> {
+        check_name(text)?;
+        Ok(Self(text.into()))
+    }
+
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -149,27 +172,39 @@ impl UserId {
 }
 
 impl ClientMsgId {
+    /// Converts from bytes.
+    ///
     /// # Errors
     ///
-    /// [`Invalid`] if it is not 16 bytes long.
+    /// [`Invalid`] if there are not exactly 16.
     pub fn new(bytes: &[u8]) -> Result<Self, Invalid> {
         bytes.try_into().map(Self).map_err(|_| Invalid("must be 16 bytes, a UUIDv7 made once for this message"))
     }
 }
 
 impl Change {
-    /// The earlier message this is about, if any.
+    /// Returns the earlier message that the change refers to, if any.
     #[must_use]
-    pub fn about(&self) -> Option<Seq> {
+    pub fn target(&self) -> Option<Seq> {
         match self {
             Self::Post { reply_to, .. } => *reply_to,
             Self::Edit { seq, .. } | Self::Delete { seq } | Self::React { seq, .. } => Some(*seq),
         }
     }
+
+    /// Returns the length in bytes of the text that users wrote: a message's, an edit's or a reaction's.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        match self {
+            Self::Post { text, .. } | Self::Edit { text, .. } => text.len(),
+            Self::React { reaction, .. } => reaction.len(),
+            Self::Delete { .. } => 0,
+        }
+    }
 }
 
 impl Event {
-    /// Takes its text away, as when the message it posted or edited is deleted.
+    /// Removes the text, as when the message that this event posted or edited is deleted.
     pub fn erase(&mut self) {
         self.erased = true;
         if let Change::Post { text, .. } | Change::Edit { text, .. } = &mut self.draft.change {
@@ -178,12 +213,12 @@ impl Event {
     }
 }
 
-/// Text that people say: not empty, at most `max_bytes` long, and without control characters other than newline
-/// and tab, so that it cannot steer a terminal it is shown on.
+/// Checks a text that users write: not empty, at most `max_bytes` long, and without control characters other than
+/// newline and tab, so that it cannot control a terminal on which it is shown.
 ///
 /// # Errors
 ///
-/// [`Invalid`] if it is not.
+/// [`Invalid`] with the rule that is broken.
 pub fn check_text(text: &str, max_bytes: usize) -> Result<(), Invalid> {
     if text.is_empty() {
         return Err(Invalid("must not be empty"));
@@ -195,6 +230,13 @@ pub fn check_text(text: &str, max_bytes: usize) -> Result<(), Invalid> {
         return Err(Invalid("must not have control characters other than newline and tab"));
     }
     Ok(())
+}
+
+fn check_name(text: &str) -> Result<(), Invalid> {
+    if text.is_empty() {
+        return Err(Invalid("must not be empty"));
+    }
+    check_id(text, |_| false)
 }
 
 fn check_id(text: &str, also: fn(u8) -> bool) -> Result<(), Invalid> {
@@ -214,6 +256,12 @@ impl fmt::Display for RoomId {
 }
 
 impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for DeviceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

@@ -1,157 +1,172 @@
-//! One session, from Hello to its end: the task that feeds the protocol and carries out what it decides.
+//! One session, from Hello to its end: the task that feeds the protocol and carries out its actions.
 
 pub(crate) mod frame;
-pub(crate) mod outbox;
+mod outbound;
+mod outbox;
+mod pending;
 mod protocol;
+mod reader;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 use tokio_stream::{Stream, StreamExt};
 
+use crate::access::{Caller, PermittedHistory, Policy};
 use crate::drain::Drain;
-use crate::history::{Answer, AppendError, Appended, Appending, History, Look, Marking, ReadError, now};
+use crate::history::now;
 use crate::limits::Limits;
-use crate::model::{ClientMsgId, RoomId, Seq, UserId};
-use crate::room::Room;
+use crate::model::UserId;
+use crate::refusal::Refusal;
 use crate::rooms::Rooms;
-use crate::session::frame::{Body, Encode, End, Inbound, Leaving, Refusal};
-use crate::session::outbox::{Load, Outbound, Outbox, Start};
-use crate::session::protocol::{Action, Protocol};
+use frame::{Body, DrainReason, Encode, End, Inbound, Welcome};
+pub(crate) use outbound::{Outbound, Sent};
+use outbox::{Load, Outbox};
+use pending::{Append, Completion, Lookup, next_append};
+use protocol::{Action, Protocol, Settings};
+use reader::ReaderStart;
 
-/// The longest time that a client is asked to wait before it connects again.
+/// The longest time that a client is asked to wait before it reconnects.
 const RECONNECT_SPREAD: Duration = Duration::from_secs(5);
 
 /// What every session works with.
-#[derive(Clone, Debug)]
-pub(crate) struct Shared {
+#[derive(Debug)]
+pub(crate) struct Context {
     pub(crate) rooms: Arc<Rooms>,
-    pub(crate) history: Arc<dyn History>,
+    pub(crate) history: PermittedHistory,
+    pub(crate) policy: Policy,
     pub(crate) limits: Limits,
     pub(crate) encode: Encode,
     pub(crate) drain: Drain,
-    /// How long the server waits for sessions when it leaves.
+    /// How long the server waits for sessions when it shuts down.
     pub(crate) grace: Duration,
 }
 
-/// One session's receiving side.
+/// What a session can expect of its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClientKind {
+    /// It knows the chat: it answers pings, and is refused what exceeds its limits.
+    Chat,
+    /// It only knows the example: HTTP/2's own PINGs check whether it is reachable, and at its limits it is not refused but
+    /// not read until there is room. HTTP/2 flow control holds it back then, within its own window.
+    Example,
+}
+
+/// The receiving side of a session.
 #[derive(Debug)]
 pub(crate) struct Session {
-    shared: Shared,
+    context: Arc<Context>,
+    kind: ClientKind,
     outbox: Arc<Outbox>,
     protocol: Protocol,
     id: String,
+    /// The user who was welcomed.
     user: Option<UserId>,
-    /// Answered in the order in which they were asked, or held back until they are: one wake and one look for a whole
+    /// How the session ends, for the log.
+    end: &'static str,
+    /// Completed in the order in which they were requested, or held back until they are: one wake and one look for a whole
     /// batch.
     appends: VecDeque<Append>,
-    working: FuturesUnordered<Work>,
-    actions: Vec<Action>,
-    /// See [`Session::held_back`].
-    held_back: bool,
+    lookups: FuturesUnordered<Lookup>,
 }
 
-/// What a caller's stream yields: a frame, or why there will be none any more.
-pub(crate) type Heard = Result<Inbound, End>;
+/// An item of a caller's stream: a frame, or why there will be no more.
+pub(crate) type Received = Result<Inbound, End>;
 
-/// A session, and the stream of what it says.
-pub(crate) fn open(shared: Shared) -> (Session, Outbound) {
-    let outbox = Outbox::new(shared.encode, shared.limits.unread_reply_bytes);
-    let outbound = Outbound::new(Arc::clone(&outbox), Arc::clone(&shared.history));
-    let protocol = Protocol::new(shared.limits, shared.history.epoch(), shared.history.durability(), Instant::now());
+/// Creates a session for `caller`, and the stream of what it sends.
+pub(crate) fn open(context: &Arc<Context>, caller: Caller, kind: ClientKind) -> (Session, Outbound) {
+    let outbox = Outbox::new(context.encode, context.limits.session.unread_reply_bytes);
+    let outbound = Outbound::new(Arc::clone(&outbox), context.history.clone());
+    let settings = Settings {
+        caller,
+        policy: context.policy,
+        limits: context.limits.session,
+        heartbeats: kind == ClientKind::Chat,
+        epoch: context.history.epoch(),
+        durability: context.history.durability(),
+    };
     let session = Session {
-        shared,
+        context: Arc::clone(context),
+        kind,
         outbox,
-        protocol,
+        protocol: Protocol::new(settings, Instant::now()),
         id: uuid::Uuid::now_v7().to_string(),
         user: None,
+        end: "disconnected",
         appends: VecDeque::new(),
-        working: FuturesUnordered::new(),
-        actions: Vec::new(),
-        held_back: false,
+        lookups: FuturesUnordered::new(),
     };
     (session, outbound)
 }
 
 impl Session {
-    /// A session whose caller does not know of limits: with too much in flight it is not refused, but not read until
-    /// there is room. HTTP/2 holds it back then, within its own window.
-    pub(crate) fn held_back(self) -> Self {
-        Self { held_back: true, ..self }
-    }
-
-    /// Runs until the stream of what it says has ended or is gone. `heard` is read as fast as it comes, whatever the
-    /// client does about what is said to it: an unread stream would hold up its whole connection.
-    pub(crate) async fn run(mut self, heard: impl Stream<Item = Heard>) {
-        let mut heard = pin!(heard);
-        let mut closed = false;
-        let mut gone = pin!(self.outbox.gone());
-        let mut drained = pin!(self.shared.drain.begun());
+    /// Runs until the stream of what it sends has ended or been dropped. `frames` is read as fast as it comes, whether or
+    /// not the client reads what it is sent: an unread stream would block its whole connection.
+    pub(crate) async fn run(mut self, frames: impl Stream<Item = Received>) {
+        let mut frames = pin!(frames);
+        let mut half_closed = false;
+        let mut closed = pin!(self.outbox.closed());
+        let mut drained = pin!(self.context.drain.begun());
         let mut draining = false;
         let mut timer = pin!(tokio::time::sleep_until(Instant::now()));
         loop {
             let deadline = self.protocol.deadline();
-            // Every frame moves the deadline on; a timer that is early finds nothing to do and is set again.
+            // Every frame moves the deadline back; a timer that fires early finds nothing to do and is set again.
             if let Some(deadline) = deadline
                 && (timer.is_elapsed() || deadline < timer.deadline())
             {
                 timer.as_mut().reset(deadline);
             }
-            let Load { heavy, blocked } = self.outbox.load();
-            // Replies are unread only if the stream could not take them: it is about to, on this very task.
-            let holding = heavy && !blocked || self.held_back && (heavy || self.protocol.full());
+            let Load { backlogged, blocked } = self.outbox.load();
+            let reads = self.reads_frames(backlogged, blocked);
             tokio::select! {
-                // What there is most of comes first, so that a frame costs no look at all the rest. There is an end to
-                // it: a stream's window of frames, and what one session may have in flight.
+                // The most frequent input comes first, so that a frame does not cost a look at all the others. Frames
+                // cannot starve them: a stream's window and the requests in flight are both bounded.
                 biased;
-                frame = heard.next(), if !closed && !holding => match frame {
-                    Some(Ok(frame)) => self.protocol.frame(frame, Instant::now(), &mut self.actions),
+                frame = frames.next(), if !half_closed && reads => match frame {
+                    Some(Ok(frame)) => self.protocol.frame(frame, Instant::now()),
                     Some(Err(end)) => {
-                        closed = true;
-                        self.protocol.end(end, &mut self.actions);
+                        half_closed = true;
+                        self.protocol.end(end);
                     }
                     None => {
-                        closed = true;
-                        self.protocol.half_closed(&mut self.actions);
+                        half_closed = true;
+                        self.protocol.half_close();
                     }
                 },
-                // What is in flight can wait for its answer, and is bounded. A client that joins a hundred rooms at
-                // once gets more to read than it may leave unread.
-                done = poll_fn(|cx| next_append(&mut self.appends, cx)), if !heavy => self.done(done),
-                Some(done) = self.working.next(), if !heavy => self.done(done),
-                () = &mut gone => break,
-                () = self.outbox.relieved(), if heavy => {}
+                // Requests in flight can wait for their replies, and are bounded. A client that joins a hundred rooms at
+                // once is sent more replies than it may leave unread.
+                done = poll_fn(|cx| next_append(&mut self.appends, cx)), if !backlogged => self.complete(done),
+                Some(done) = self.lookups.next(), if !backlogged => self.complete(done),
+                () = &mut closed => break,
+                () = self.outbox.relieved(), if backlogged => {}
                 () = &mut drained, if !draining => {
                     draining = true;
-                    self.protocol.drain(&mut self.actions);
+                    self.protocol.drain();
                 }
-                () = &mut timer, if deadline.is_some() => {
-                    self.protocol.tick(Instant::now(), blocked, &mut self.actions);
-                }
+                () = &mut timer, if deadline.is_some() => self.protocol.tick(Instant::now(), blocked),
             }
             self.act();
         }
-        if let Some(user) = &self.user {
-            tracing::info!(session = self.id, %user, "session ended");
+    }
+
+    /// Whether the next frame is read now.
+    fn reads_frames(&self, backlogged: bool, blocked: bool) -> bool {
+        match self.kind {
+            // With replies queued and the stream not blocked, the stream is about to take them, on this very task.
+            ClientKind::Chat => !backlogged || blocked,
+            ClientKind::Example => !backlogged && !self.protocol.is_full(),
         }
     }
 
     fn act(&mut self) {
-        // Carrying one out may decide another.
-        let mut actions = std::mem::take(&mut self.actions);
-        for action in actions.drain(..) {
+        while let Some(action) = self.protocol.next() {
             self.carry_out(action);
-        }
-        let decided = std::mem::replace(&mut self.actions, actions);
-        if !decided.is_empty() {
-            self.actions.extend(decided);
-            self.act();
         }
     }
 
@@ -160,157 +175,118 @@ impl Session {
             Action::Welcome { reply_to, user, client } => {
                 tracing::info!(session = self.id, %user, client, "session opened");
                 self.user = Some(user.clone());
-                let welcome = Body::Welcome {
+                let welcome = Welcome {
                     session_id: self.id.clone(),
                     user,
-                    limits: self.shared.limits,
-                    durability: self.shared.history.durability(),
+                    limits: self.context.limits.session,
+                    max_frame_bytes: self.context.limits.connection.message_bytes,
+                    durability: self.context.history.durability(),
                     now: now(),
                 };
-                self.say(reply_to, &welcome);
+                self.send(reply_to, &Body::Welcome(welcome));
             }
-            Action::Say { reply_to, body } => self.say(reply_to, &body),
-            Action::Append { id, draft } => {
+            Action::Send { reply_to, body } => self.send(reply_to, &body),
+            Action::Append { id, permit, draft, expected } => {
                 let (room, client_msg_id) = (draft.room.clone(), draft.client_msg_id);
-                let answer = self.shared.history.append(draft);
-                self.appends.push_back(Append { id, room, client_msg_id, answer });
+                let result = self.context.history.append(&permit, draft, expected);
+                self.appends.push_back(Append { id, room, client_msg_id, result });
             }
-            Action::Look { id, room } => {
-                let Some(user) = self.user.clone() else { return };
-                // Held from before the history is looked at: what is stored from here on will be in its tail.
-                let open = self.shared.rooms.open(&room);
-                let history = Arc::clone(&self.shared.history);
-                let answer = Box::pin(async move { history.look(&room, Some(&user)).await });
-                self.working.push(Work::Look { id, room: open, answer });
+            Action::ReadState { id, permit, user } => {
+                // Opened before the state is read: events committed from here on will be in its tail.
+                let room = self.context.rooms.open(&permit);
+                let result = self.context.history.room_state(permit, Some(user));
+                self.lookups.push(Lookup::State { id, room, result });
             }
-            Action::Seat { reply_to, mut joined } => {
-                let Some(user) = self.user.clone() else { return };
-                let room = self.shared.rooms.open(&joined.room);
+            Action::Seat { reply_to, permit, user, mut joined } => {
+                let room = self.context.rooms.open(&permit);
                 let seen = room.enter(&user);
-                // One of the user's other sessions may have moved it since the history was looked at.
+                // Another session of the user may have moved the mark since the state was read.
                 joined.read = joined.read.max(room.read_mark(&user));
                 (joined.present, joined.present_count) = room.present();
-                // What follows a reset begins at the head; nothing before it is known to be missed.
-                let start = Start { user, cursor: joined.start, known: joined.head, seen, read: joined.read };
+                let start =
+                    ReaderStart { permit, user, cursor: joined.start, known: joined.head, seen, read: joined.read };
                 if !self.outbox.join(reply_to, &Body::Joined(joined), &room, start) {
-                    self.protocol.end(End::RepliesUnread, &mut self.actions);
+                    self.protocol.end(End::RepliesUnread);
                 }
             }
             Action::Leave { room } => self.outbox.leave(&room),
-            Action::Mark { id, room, seq } => {
-                let Some(user) = self.user.clone() else { return };
-                let answer = self.shared.history.mark_read(room.clone(), user, seq);
-                self.working.push(Work::Mark { id, room, answer });
+            Action::MarkRead { id, permit, user, seq } => {
+                let result = self.context.history.mark_read(&permit, user.clone(), seq);
+                self.lookups.push(Lookup::Mark { id, permit, user, result });
             }
-            Action::Typing { room } => {
-                if let (Some(user), Some(room)) = (&self.user, self.shared.rooms.get(&room)) {
-                    room.typing(user);
+            Action::Typing { permit, user } => {
+                if let Some(room) = self.context.rooms.get_to_write(&permit) {
+                    room.typing(&user);
                 }
             }
-            Action::Farewell { reason } => {
-                let spread = match reason {
-                    Leaving::Shutdown => RECONNECT_SPREAD.mul_f64(fastrand::f64()),
-                    // Sessions are not all of one age, and there is a server to connect to.
-                    Leaving::Age => Duration::ZERO,
+            Action::SendDraining { reason } => {
+                let reconnect_after = match reason {
+                    DrainReason::Shutdown => RECONNECT_SPREAD.mul_f64(fastrand::f64()),
+                    // Sessions reach their age at different times, and the server stays up.
+                    DrainReason::Age => Duration::ZERO,
                 };
-                let grace = u64::try_from(self.shared.grace.as_millis()).unwrap_or(u64::MAX);
-                let farewell =
-                    Body::Draining { reason, reconnect_after: spread, acks_until: now().saturating_add(grace) };
-                self.say(0, &farewell);
+                let grace = u64::try_from(self.context.grace.as_millis()).unwrap_or(u64::MAX);
+                let acks_until = now().saturating_add(grace);
+                self.send(0, &Body::Draining { reason, reconnect_after, acks_until });
             }
             Action::Finish { rooms } => {
-                // What a room's tail has been told is less: what was just acked, here or to others, is on its way.
-                let history = Arc::clone(&self.shared.history);
-                let answer = Box::pin(async move {
+                self.end = End::Completed.name();
+                // The tails may not have everything yet: events acked just now, here or elsewhere, are on their way.
+                let history = self.context.history.clone();
+                let result = Box::pin(async move {
                     let mut heads = HashMap::with_capacity(rooms.len());
-                    for room in rooms {
-                        let look = history.look(&room, None).await.map_err(|error| Refusal::of_read(error, &room))?;
-                        heads.insert(room, look.head);
+                    for permit in rooms {
+                        let room = permit.room().clone();
+                        let state = history.room_state(permit, None).await;
+                        let state = state.map_err(|error| Refusal::from_read(error, &room))?;
+                        heads.insert(room, state.head);
                     }
                     Ok(heads)
                 });
-                self.working.push(Work::Heads { answer });
+                self.lookups.push(Lookup::Heads { result });
             }
-            Action::End(end) => self.outbox.end(end),
+            Action::End(end) => {
+                self.end = end.name();
+                self.outbox.end(end);
+            }
         }
     }
 
-    fn done(&mut self, done: Done) {
+    fn complete(&mut self, done: Completion) {
         match done {
-            Done::Append { id, room, client_msg_id, answer } => {
-                self.protocol.appended(id, room, client_msg_id, answer, &mut self.actions);
+            Completion::Append { id, room, client_msg_id, result } => {
+                self.protocol.appended(id, room, client_msg_id, result);
             }
-            Done::Look { id, room, answer } => {
-                self.protocol.looked(id, room.id().clone(), answer, &mut self.actions);
-                // Seated, if it is to be, before this holder of the room lets go.
+            Completion::State { id, room, result } => {
+                self.protocol.state_read(id, room.id(), result);
+                // The reader is seated, if it is to be, before this reference keeps the room open no longer.
                 self.act();
                 drop(room);
             }
-            Done::Heads { answer: Ok(heads) } => self.outbox.finish(&heads),
-            Done::Heads { answer: Err(refusal) } => self.outbox.end(End::Refused(refusal)),
-            Done::Mark { id, room, answer } => {
-                if let (Ok(seq), Some(user), Some(open)) = (answer, &self.user, self.shared.rooms.get(&room)) {
-                    self.outbox.marked(&room, seq);
-                    open.read(user, seq);
+            Completion::Heads { result: Ok(heads) } => self.outbox.finish(&heads),
+            Completion::Heads { result: Err(refusal) } => self.outbox.end(End::Refused(refusal)),
+            Completion::Mark { id, permit, user, result } => {
+                if let (Ok(seq), Some(room)) = (result, self.context.rooms.get_to_read(&permit)) {
+                    self.outbox.marked(permit.room(), seq);
+                    room.read(&user, seq);
                 }
-                self.protocol.marked(id, &room, answer, &mut self.actions);
+                self.protocol.marked(id, permit.room(), result);
             }
         }
     }
 
-    fn say(&mut self, reply_to: u64, body: &Body) {
-        if !self.outbox.say(reply_to, body) {
-            self.protocol.end(End::RepliesUnread, &mut self.actions);
+    fn send(&mut self, reply_to: u64, body: &Body) {
+        if !self.outbox.send(reply_to, body) {
+            self.protocol.end(End::RepliesUnread);
         }
     }
 }
 
-/// A draft that the history has and has not answered.
-#[derive(Debug)]
-struct Append {
-    id: u64,
-    room: RoomId,
-    client_msg_id: ClientMsgId,
-    answer: Appending,
-}
-
-/// The oldest append, once it is answered.
-fn next_append(appends: &mut VecDeque<Append>, cx: &mut Context<'_>) -> Poll<Done> {
-    let Some(oldest) = appends.front_mut() else { return Poll::Pending };
-    let answer = ready!(Pin::new(&mut oldest.answer).poll(cx));
-    match appends.pop_front() {
-        Some(Append { id, room, client_msg_id, .. }) => Poll::Ready(Done::Append { id, room, client_msg_id, answer }),
-        None => Poll::Pending,
-    }
-}
-
-/// What else a session waits for, apart from its client.
-enum Work {
-    Look { id: u64, room: Arc<Room>, answer: Answer<'static, Result<Look, ReadError>> },
-    Mark { id: u64, room: RoomId, answer: Marking },
-    Heads { answer: Answer<'static, Result<HashMap<RoomId, Seq>, Refusal>> },
-}
-
-/// What came of it.
-enum Done {
-    Append { id: u64, room: RoomId, client_msg_id: ClientMsgId, answer: Result<Appended, AppendError> },
-    Look { id: u64, room: Arc<Room>, answer: Result<Look, ReadError> },
-    Mark { id: u64, room: RoomId, answer: Result<Seq, AppendError> },
-    Heads { answer: Result<HashMap<RoomId, Seq>, Refusal> },
-}
-
-impl Future for Work {
-    type Output = Done;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Done> {
-        match &mut *self {
-            Self::Look { id, room, answer } => {
-                answer.as_mut().poll(cx).map(|answer| Done::Look { id: *id, room: Arc::clone(room), answer })
-            }
-            Self::Heads { answer } => answer.as_mut().poll(cx).map(|answer| Done::Heads { answer }),
-            Self::Mark { id, room, answer } => {
-                Pin::new(answer).poll(cx).map(|answer| Done::Mark { id: *id, room: room.clone(), answer })
-            }
+impl Drop for Session {
+    /// Logged here, so that the end of a session is also logged when its connection is lost.
+    fn drop(&mut self) {
+        if let Some(user) = &self.user {
+            tracing::info!(session = self.id, %user, reason = self.end, "session ended");
         }
     }
 }

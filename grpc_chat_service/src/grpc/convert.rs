@@ -1,4 +1,4 @@
-//! Between the wire's words and ours: `from_wire` validates, `to_wire` encodes.
+//! Converts between protobuf messages and the chat's own types: `from_wire` validates, `to_wire` encodes.
 
 use std::time::Duration;
 
@@ -6,39 +6,43 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 use stubs::chat::v1 as pb;
 
+use super::status;
 use crate::history::Appended;
-use crate::limits::Limits;
-use crate::model::{self, Change, ClientMsgId, Durability, Epoch, Event, Invalid, RoomId, Seq, UnixMillis, UserId};
-use crate::session::frame::{Body, Encode, Hello, Inbound, Joined, Leaving, Refusal, Request, Start, Verdict};
+use crate::model::{
+    self, Change, ClientMsgId, DeviceId, Durability, Epoch, Event, Invalid, RoomId, Seq, UnixMillis, UserId,
+};
+use crate::refusal::Refusal;
+use crate::session::frame::{Body, DrainReason, Encode, Hello, Inbound, Joined, Request, Start, Verdict, Welcome};
 
-/// The bytes before every message on the wire: not compressed, and its length.
+/// The length of the prefix of every message on the wire: a flag for compression, and the message's length.
 /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>, "Length-Prefixed-Message".
-pub(crate) const PREFIX: usize = 5;
+const PREFIX_BYTES: usize = 5;
 
-/// The most events that a Join may ask to see before live ones.
+/// The most past events that a Join may ask for.
 const MAX_LAST: u32 = 1000;
 
-/// The longest name or version of a client program.
+/// The longest name or version of a client program, in bytes.
 const MAX_CLIENT_BYTES: usize = 64;
 
-/// How a session's frames are encoded.
+/// Encodes a session's frames.
 pub(crate) const ENCODE: Encode = Encode {
     event: |event, out| server_frame(0, pb::server_frame::Body::Event(event_to_wire(event)), out),
     frame: |reply_to, body, out| server_frame(reply_to, body_to_wire(body), out),
 };
 
-/// A frame as it came, without its prefix.
-pub(crate) fn frame_from_wire(bytes: Bytes, limits: &Limits) -> Inbound {
+/// Converts a message, without its prefix.
+pub(super) fn frame_from_wire(bytes: Bytes, max_text_bytes: usize) -> Inbound {
     match pb::ClientFrame::decode(bytes.clone()) {
         Ok(pb::ClientFrame { id, body }) => {
-            let request = body.ok_or(Refusal::UnknownBody).and_then(|body| request_from_wire(body, limits));
+            let request = body.ok_or(Refusal::UnknownBody).and_then(|body| request_from_wire(body, max_text_bytes));
             Inbound { id, request }
         }
         Err(_) => Inbound { id: id_of(bytes), request: Err(Refusal::Undecodable) },
     }
 }
 
-/// The id of a frame that cannot be decoded as a whole, say for a text that is not UTF-8; 0 if not even that can.
+/// Returns the id of a frame that cannot be decoded as a whole, for example because a text in it is not UTF-8; 0 if the
+/// id cannot be decoded either.
 fn id_of(bytes: Bytes) -> u64 {
     #[derive(Clone, PartialEq, prost::Message)]
     struct OnlyId {
@@ -48,7 +52,7 @@ fn id_of(bytes: Bytes) -> u64 {
     OnlyId::decode(bytes).map(|frame| frame.id).unwrap_or_default()
 }
 
-fn request_from_wire(body: pb::client_frame::Body, limits: &Limits) -> Result<Request, Refusal> {
+fn request_from_wire(body: pb::client_frame::Body, max_text_bytes: usize) -> Result<Request, Refusal> {
     use pb::client_frame::Body;
     Ok(match body {
         Body::Hello(hello) => Request::Hello(hello_from_wire(hello)?),
@@ -60,24 +64,25 @@ fn request_from_wire(body: pb::client_frame::Body, limits: &Limits) -> Result<Re
                     return Err(field("last", Invalid("must be at most 1,000; page the history for more")));
                 }
                 Some(pb::join::Start::Last(count)) => Start::Last(count),
+                Some(pb::join::Start::After(pb::Cursor { epoch: 0, seq: 0 })) => Start::Beginning,
                 Some(pb::join::Start::After(pb::Cursor { epoch, seq })) => Start::After { epoch, seq },
             },
         },
         Body::Leave(pb::Leave { room }) => Request::Leave { room: room_from_wire(&room)? },
         Body::Send(pb::Send { room, text, client_msg_id, reply_to_seq, epoch }) => {
-            let text = text_from_wire(text, limits)?;
+            let text = text_from_wire(text, max_text_bytes)?;
             let reply_to = if reply_to_seq == 0 { None } else { Some(seq_from_wire("reply_to_seq", reply_to_seq)?) };
             change(&room, &client_msg_id, Change::Post { text, reply_to }, epoch)?
         }
         Body::Edit(pb::Edit { room, seq, text, client_msg_id, epoch }) => {
-            let text = text_from_wire(text, limits)?;
+            let text = text_from_wire(text, max_text_bytes)?;
             change(&room, &client_msg_id, Change::Edit { seq: seq_from_wire("seq", seq)?, text }, epoch)?
         }
         Body::Delete(pb::Delete { room, seq, client_msg_id, epoch }) => {
             change(&room, &client_msg_id, Change::Delete { seq: seq_from_wire("seq", seq)? }, epoch)?
         }
         Body::React(pb::React { room, seq, reaction, remove, client_msg_id, epoch }) => {
-            // A text may have lines; a reaction is one word beside others.
+            // Unlike a text, a reaction has no lines.
             if model::check_text(&reaction, model::MAX_REACTION_BYTES).is_err() || reaction.contains(['\n', '\t']) {
                 return Err(field("reaction", Invalid("must be 1 to 64 bytes without control characters")));
             }
@@ -95,16 +100,17 @@ fn request_from_wire(body: pb::client_frame::Body, limits: &Limits) -> Result<Re
 }
 
 fn hello_from_wire(hello: pb::Hello) -> Result<Hello, Refusal> {
-    let pb::Hello { client_name, client_version, user, token: _, device } = hello;
+    let pb::Hello { client_name, client_version, user, token, device } = hello;
     for (name, value) in [("client_name", &client_name), ("client_version", &client_version)] {
         if value.len() > MAX_CLIENT_BYTES || value.chars().any(char::is_control) {
             return Err(field(name, Invalid("must be at most 64 bytes without control characters")));
         }
     }
-    let device = if device.is_empty() { None } else { Some(UserId::new(&device).map_err(|why| field("device", why))?) };
+    // Whether a token will do instead of a user is not for this layer to decide.
+    let user = if user.is_empty() && !token.is_empty() { None } else { Some(user) };
     Ok(Hello {
-        user: UserId::new(&user).map_err(|why| field("user", why))?,
-        device,
+        user: user.map(|user| UserId::new(&user)).transpose().map_err(|why| field("user", why))?,
+        device: (!device.is_empty()).then(|| DeviceId::new(&device)).transpose().map_err(|why| field("device", why))?,
         client: format!("{client_name} {client_version}").trim().to_owned(),
     })
 }
@@ -114,55 +120,57 @@ fn change(room: &str, client_msg_id: &[u8], change: Change, epoch: Epoch) -> Res
         room: room_from_wire(room)?,
         client_msg_id: ClientMsgId::new(client_msg_id).map_err(|why| field("client_msg_id", why))?,
         change,
-        epoch,
+        // 0 is how the wire says that it is not given.
+        expected: (epoch != 0).then_some(epoch),
         sender: None,
     })
 }
 
-/// A room's id, named `room` where it stands.
-pub(crate) fn room_from_wire(room: &str) -> Result<RoomId, Refusal> {
+/// Converts the field `room`.
+pub(super) fn room_from_wire(room: &str) -> Result<RoomId, Refusal> {
     RoomId::new(room).map_err(|why| field("room", why))
 }
 
-fn text_from_wire(text: String, limits: &Limits) -> Result<String, Refusal> {
-    model::check_text(&text, limits.text_bytes).map_err(|why| field("text", why))?;
+fn text_from_wire(text: String, max_bytes: usize) -> Result<String, Refusal> {
+    model::check_text(&text, max_bytes).map_err(|why| field("text", why))?;
     Ok(text)
 }
 
 fn seq_from_wire(name: &'static str, seq: Seq) -> Result<Seq, Refusal> {
-    // What a store can count to; above it there is nothing anyway.
+    // Stores count in signed integers.
     if seq == 0 || i64::try_from(seq).is_err() {
         return Err(field(name, Invalid("must be the seq of an event of the room")));
     }
     Ok(seq)
 }
 
-pub(crate) fn field(name: &'static str, why: Invalid) -> Refusal {
+/// Returns the refusal of a field.
+pub(super) fn field(name: &'static str, why: Invalid) -> Refusal {
     Refusal::Field { name, why }
 }
 
 fn server_frame(reply_to: u64, body: pb::server_frame::Body, out: &mut BytesMut) {
     let frame = pb::ServerFrame { reply_to, body: Some(body) };
     let length = frame.encoded_len();
-    out.reserve(PREFIX + length);
+    out.reserve(PREFIX_BYTES + length);
     out.put_u8(0);
-    // A frame is bounded by what a client may send; far below 4 GiB.
+    // A frame is about as long as what a client may send, far below 4 GiB.
     out.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-    // Fails only without room, and room was made.
+    // Fails only if there is no room in the buffer, which was reserved above.
     let _ = frame.encode(out);
 }
 
-/// The next message in front, if it is there whole.
-pub(crate) fn split_frame(bytes: &mut Bytes) -> Option<Bytes> {
-    let length = bytes.get(1..PREFIX)?.iter().fold(0, |length, &byte| length << 8 | usize::from(byte));
-    if bytes.len() - PREFIX < length {
+/// Removes the first message from the front, without its prefix, if all of it is there.
+pub(super) fn split_frame(bytes: &mut Bytes) -> Option<Bytes> {
+    let length = bytes.get(1..PREFIX_BYTES)?.iter().fold(0, |length, &byte| length << 8 | usize::from(byte));
+    if bytes.len() - PREFIX_BYTES < length {
         return None;
     }
-    bytes.advance(PREFIX);
+    bytes.advance(PREFIX_BYTES);
     Some(bytes.split_to(length))
 }
 
-pub(crate) fn event_to_wire(event: &Event) -> pb::Event {
+pub(super) fn event_to_wire(event: &Event) -> pb::Event {
     let Event { seq, prev_seq, time, draft, erased } = event;
     let body = match &draft.change {
         Change::Post { text, reply_to } => pb::event::Body::Posted(pb::Posted {
@@ -184,7 +192,7 @@ pub(crate) fn event_to_wire(event: &Event) -> pb::Event {
         prev_seq: *prev_seq,
         time: Some(time_to_wire(*time)),
         sender: draft.sender.to_string(),
-        device: draft.device.as_ref().map(UserId::to_string).unwrap_or_default(),
+        device: draft.device.as_ref().map(DeviceId::to_string).unwrap_or_default(),
         client_msg_id: Bytes::copy_from_slice(&draft.client_msg_id.0),
         body: Some(body),
     }
@@ -193,20 +201,7 @@ pub(crate) fn event_to_wire(event: &Event) -> pb::Event {
 fn body_to_wire(body: &Body) -> pb::server_frame::Body {
     use pb::server_frame::Body as Wire;
     match body {
-        Body::Welcome { session_id, user, limits, durability, now } => Wire::Welcome(pb::Welcome {
-            session_id: session_id.clone(),
-            user: user.to_string(),
-            server_version: env!("CARGO_PKG_VERSION").to_owned(),
-            limits: Some(pb::Limits {
-                max_text_bytes: count(limits.text_bytes),
-                max_rooms: count(limits.rooms),
-                max_in_flight: count(limits.in_flight),
-                max_frame_bytes: count(limits.message_bytes),
-            }),
-            heartbeat: Some(duration_to_wire(limits.heartbeat)),
-            durability: durability_to_wire(*durability).into(),
-            server_time: Some(time_to_wire(*now)),
-        }),
+        Body::Welcome(welcome) => Wire::Welcome(welcome_to_wire(welcome)),
         Body::Ack { room, client_msg_id, appended: Appended { seq, time, duplicate }, durability } => {
             Wire::Ack(pb::Ack {
                 room: room.to_string(),
@@ -217,7 +212,7 @@ fn body_to_wire(body: &Body) -> pb::server_frame::Body {
                 durability: durability_to_wire(*durability).into(),
             })
         }
-        Body::Refused(refusal) => Wire::Error(pb::Error { status: Some(super::status::in_stream(refusal)) }),
+        Body::Error(refusal) => Wire::Error(pb::Error { status: Some(status::to_frame(refusal)) }),
         Body::Joined(joined) => Wire::Joined(joined_to_wire(joined)),
         Body::CaughtUp { room, seq } => Wire::CaughtUp(pb::CaughtUp { room: room.to_string(), seq: *seq }),
         Body::Presence { room, came, left, snapshot, count: present } => Wire::PresenceChanged(pb::PresenceChanged {
@@ -233,8 +228,8 @@ fn body_to_wire(body: &Body) -> pb::server_frame::Body {
         Body::Read { room, seq } => Wire::ReadChanged(pb::ReadChanged { room: room.to_string(), seq: *seq }),
         Body::Draining { reason, reconnect_after, acks_until } => Wire::Draining(pb::Draining {
             reason: match reason {
-                Leaving::Shutdown => pb::DrainReason::Shutdown,
-                Leaving::Age => pb::DrainReason::Age,
+                DrainReason::Shutdown => pb::DrainReason::Shutdown,
+                DrainReason::Age => pb::DrainReason::Age,
             }
             .into(),
             reconnect_after: Some(duration_to_wire(*reconnect_after)),
@@ -243,6 +238,24 @@ fn body_to_wire(body: &Body) -> pb::server_frame::Body {
         Body::Ping => Wire::Ping(pb::Ping {}),
         Body::Pong => Wire::Pong(pb::Pong {}),
         Body::Done => Wire::Done(pb::Done {}),
+    }
+}
+
+fn welcome_to_wire(welcome: &Welcome) -> pb::Welcome {
+    let Welcome { session_id, user, limits, max_frame_bytes, durability, now } = welcome;
+    pb::Welcome {
+        session_id: session_id.clone(),
+        user: user.to_string(),
+        server_version: env!("CARGO_PKG_VERSION").to_owned(),
+        limits: Some(pb::Limits {
+            max_text_bytes: count(limits.text_bytes),
+            max_rooms: count(limits.rooms),
+            max_in_flight: count(limits.in_flight),
+            max_frame_bytes: count(*max_frame_bytes),
+        }),
+        heartbeat: Some(duration_to_wire(limits.heartbeat)),
+        durability: durability_to_wire(*durability).into(),
+        server_time: Some(time_to_wire(*now)),
     }
 }
 
@@ -281,10 +294,10 @@ fn users_to_wire(users: &[UserId]) -> Vec<String> {
     users.iter().map(UserId::to_string).collect()
 }
 
-pub(crate) fn time_to_wire(time: UnixMillis) -> prost_types::Timestamp {
+pub(super) fn time_to_wire(time: UnixMillis) -> prost_types::Timestamp {
     prost_types::Timestamp {
         seconds: i64::try_from(time / 1000).unwrap_or(i64::MAX),
-        // Below a thousand million.
+        // Always below 10^9.
         nanos: i32::try_from(time % 1000 * 1_000_000).unwrap_or_default(),
     }
 }
@@ -292,7 +305,7 @@ pub(crate) fn time_to_wire(time: UnixMillis) -> prost_types::Timestamp {
 fn duration_to_wire(duration: Duration) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
-        // Below a thousand million.
+        // Always below 10^9.
         nanos: i32::try_from(duration.subsec_nanos()).unwrap_or_default(),
     }
 }

@@ -1,134 +1,143 @@
-//! The one table from what went wrong to a gRPC status, in the stream and in the trailers.
+//! The one table from what went wrong to a gRPC status, for Error frames and for trailers.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
+use http::HeaderValue;
 use prost::Message;
+use stubs::chat::v1::Reason;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt, pb};
 
-use crate::history::ReadError;
-use crate::model::RoomId;
-use crate::session::frame::{End, Refusal};
+use crate::refusal::Refusal;
+use crate::session::frame::End;
 
-/// `ErrorInfo.domain` of everything that is ours.
+/// `ErrorInfo.domain` of the reasons in the chat's contract.
 const DOMAIN: &str = "chat.v1";
 
-/// When to try again what was too much just now.
+/// When to retry what only has to wait its turn.
 const SOON: Duration = Duration::from_millis(500);
 
-/// When to try again what needs something to recover.
+/// When to retry what has to wait until something has recovered.
 const LATER: Duration = Duration::from_secs(2);
 
-/// The status for trailers.
-pub(crate) fn of_refusal(refusal: &Refusal) -> Status {
-    let (code, message, details): (Code, String, ErrorDetails) = match refusal {
-        Refusal::Undecodable => (
+/// Returns the status for a refusal.
+pub(super) fn from_refusal(refusal: &Refusal) -> Status {
+    match refusal {
+        Refusal::Undecodable => Problem::new(
             Code::InvalidArgument,
-            "the frame is not a chat.v1.ClientFrame; is a text in it not UTF-8?".to_owned(),
-            ErrorDetails::with_bad_request_violation("frame", "cannot be decoded"),
-        ),
-        Refusal::Field { name, why } => (
-            Code::InvalidArgument,
-            format!("{name} {why}"),
-            ErrorDetails::with_bad_request_violation(*name, why.to_string()),
-        ),
-        Refusal::IdNotRising => (
-            Code::InvalidArgument,
-            "id must be higher than that of every frame before (0 only with typing, ping and pong)".to_owned(),
-            ErrorDetails::with_bad_request_violation("id", "must rise"),
-        ),
-        Refusal::UnknownBody => (
-            Code::Unimplemented,
-            "this server does not know the frame's body, or it has none".to_owned(),
-            info("UNKNOWN_FRAME"),
-        ),
-        Refusal::HelloFirst => (
-            Code::FailedPrecondition,
-            "the first frame must be hello".to_owned(),
-            precondition("HELLO_FIRST", "session", "say hello first"),
-        ),
-        Refusal::HelloTwice => (
-            Code::FailedPrecondition,
-            "hello was said before; open another stream to be someone else".to_owned(),
-            precondition("HELLO_TWICE", "session", "say hello once"),
-        ),
-        Refusal::NotJoined { room } => (
-            Code::FailedPrecondition,
-            format!("room {room} is not joined; join it first"),
-            precondition("NOT_JOINED", room.as_str(), "join the room first"),
-        ),
-        Refusal::JoinOvertaken { room } => (
-            Code::FailedPrecondition,
-            format!("room {room} was left or joined again before this join was carried out"),
-            precondition("JOIN_OVERTAKEN", room.as_str(), "wait for the answer to the later frame"),
-        ),
-        Refusal::TooManyRooms => (
-            Code::ResourceExhausted,
-            "too many rooms are joined; leave one first (Welcome.limits.max_rooms)".to_owned(),
-            quota("rooms", "max_rooms joined", None),
-        ),
-        Refusal::TooManyInFlight => (
-            Code::ResourceExhausted,
-            "too many frames are not answered yet; wait for answers (Welcome.limits.max_in_flight)".to_owned(),
-            quota("in_flight", "max_in_flight not answered", Some(SOON)),
-        ),
-        Refusal::NoSuchMessage { room } => (
-            Code::NotFound,
-            format!("room {room} has no such message (any more)"),
-            ErrorDetails::with_resource_info("chat.v1.Event", room.as_str(), "", "does not exist, or has been erased"),
-        ),
-        Refusal::NotTheAuthor => {
-            (Code::PermissionDenied, "only its author may change a message".to_owned(), info("NOT_THE_AUTHOR"))
+            Reason::UndecodableFrame,
+            "the frame is not a chat.v1.ClientFrame; is a text in it not UTF-8?",
+        )
+        .field("frame", "cannot be decoded"),
+        Refusal::Field { name, why } => {
+            Problem::new(Code::InvalidArgument, Reason::InvalidField, format!("{name} {why}")).field(name, why.0)
         }
-        Refusal::OtherEpoch => (
+        Refusal::IdNotRising => Problem::new(
+            Code::InvalidArgument,
+            Reason::IdNotRising,
+            "id must be higher than that of every earlier frame (0 only with typing, ping and pong)",
+        )
+        .field("id", "must rise"),
+        Refusal::UnknownBody => Problem::new(
+            Code::Unimplemented,
+            Reason::UnknownFrame,
+            "the frame has no body, or one that this server does not know",
+        ),
+        Refusal::HelloExpected => {
+            Problem::new(Code::FailedPrecondition, Reason::HelloFirst, "the first frame must be hello")
+                .precondition("session", "send hello first")
+        }
+        Refusal::HelloRepeated => Problem::new(
             Code::FailedPrecondition,
-            "it is about a message of an earlier history; the history has begun anew since".to_owned(),
-            precondition("OTHER_EPOCH", "epoch", "join the room again, and look which message is meant"),
-        ),
-        Refusal::IdReused => (
-            Code::AlreadyExists,
-            "this client_msg_id was used before with other content; every message needs its own".to_owned(),
-            info("CLIENT_MSG_ID_REUSED"),
-        ),
-        Refusal::Overloaded => (
+            Reason::HelloTwice,
+            "hello was sent before; open another stream to be someone else",
+        )
+        .precondition("session", "send hello once"),
+        Refusal::NotJoined { room } => Problem::new(
+            Code::FailedPrecondition,
+            Reason::NotJoined,
+            format!("room {room} is not joined; join it first"),
+        )
+        .precondition(room.as_str(), "join the room first"),
+        Refusal::JoinSuperseded { room } => Problem::new(
+            Code::FailedPrecondition,
+            Reason::JoinOvertaken,
+            format!("room {room} was left or joined again before this join was carried out"),
+        )
+        .precondition(room.as_str(), "wait for the reply to the later frame"),
+        Refusal::TooManyRooms => Problem::new(
             Code::ResourceExhausted,
-            "the server has more to store than it can just now; try again".to_owned(),
-            quota("server", "appends waiting", Some(SOON)),
-        ),
-        Refusal::HistoryUnavailable => (
-            Code::Unavailable,
-            "the history cannot be used now; try again".to_owned(),
-            ErrorDetails::with_retry_info(Some(LATER)),
-        ),
-        Refusal::OutcomeUnknown => (
-            Code::Unknown,
-            "whether it was stored is not known; send it again with the same client_msg_id".to_owned(),
-            info("OUTCOME_UNKNOWN"),
-        ),
-        Refusal::Corrupt { room, seq } => (
-            Code::DataLoss,
-            format!("the history of room {room} is damaged at seq {seq}; tell the operator"),
-            ErrorDetails::with_error_info("HISTORY_DAMAGED", DOMAIN, [("room".to_owned(), room.to_string())]),
-        ),
-        Refusal::Leaving => (
-            Code::Unavailable,
-            "the session is ending; connect again".to_owned(),
-            ErrorDetails::with_retry_info(Some(LATER)),
-        ),
-        Refusal::NoTokens => (
+            Reason::TooManyRooms,
+            "too many rooms are joined; leave one first (Welcome.limits.max_rooms)",
+        )
+        .quota("rooms", "max_rooms joined"),
+        Refusal::TooManyInFlight => Problem::new(
+            Code::ResourceExhausted,
+            Reason::TooManyInFlight,
+            "too many frames are not answered yet; wait for replies (Welcome.limits.max_in_flight)",
+        )
+        .quota("in_flight", "max_in_flight not answered")
+        .retry_after(SOON),
+        Refusal::NoSuchMessage { room } => {
+            Problem::new(Code::NotFound, Reason::NoSuchMessage, format!("room {room} has no such message (any more)"))
+                .resource("chat.v1.Event", room.as_str(), "does not exist, or has been erased")
+        }
+        Refusal::NotTheAuthor => {
+            Problem::new(Code::PermissionDenied, Reason::NotTheAuthor, "only its author may change a message")
+        }
+        Refusal::OtherEpoch => Problem::new(
             Code::FailedPrecondition,
-            "this server does not use tokens".to_owned(),
-            precondition("NO_TOKENS", "session", "this server does not authenticate"),
+            Reason::OtherEpoch,
+            "the request refers to a message of an earlier epoch; the history has been restored or has lost events since",
+        )
+        .precondition("epoch", "join the room again, and check which message is meant"),
+        Refusal::IdReused => Problem::new(
+            Code::AlreadyExists,
+            Reason::ClientMsgIdReused,
+            "this client_msg_id was used before with other content; every message needs its own",
         ),
-    };
-    Status::with_error_details(code, message, details)
+        Refusal::Overloaded => Problem::new(
+            Code::ResourceExhausted,
+            Reason::Overloaded,
+            "the server has more to store than it can at present; try again",
+        )
+        .quota("server", "appends waiting")
+        .retry_after(SOON),
+        Refusal::HistoryUnavailable => Problem::new(
+            Code::Unavailable,
+            Reason::HistoryUnavailable,
+            "the history cannot be used at present; try again",
+        )
+        .retry_after(LATER),
+        Refusal::OutcomeUnknown => Problem::new(
+            Code::Unknown,
+            Reason::OutcomeUnknown,
+            "it is not known whether this was stored; send it again with the same client_msg_id",
+        ),
+        Refusal::Corrupt { room, seq } => Problem::new(
+            Code::DataLoss,
+            Reason::HistoryDamaged,
+            format!("the history of room {room} is damaged at seq {seq}; tell the operator"),
+        )
+        .metadata("room", room.as_str()),
+        Refusal::Draining => {
+            Problem::new(Code::Unavailable, Reason::SessionEnding, "the session is ending; reconnect").retry_after(LATER)
+        }
+        Refusal::NoTokens => Problem::new(
+            Code::FailedPrecondition,
+            Reason::NoTokens,
+            "this server does not use tokens; name the user in hello instead",
+        )
+        .precondition("session", "this server does not authenticate"),
+    }
+    .into()
 }
 
-/// The same for an Error frame.
-pub(crate) fn in_stream(refusal: &Refusal) -> pb::Status {
-    let status = of_refusal(refusal);
-    // The details of a status are itself, encoded; see "Richer error model" in gRPC's guides.
+/// Returns the status in the form that an Error frame carries.
+pub(super) fn to_frame(refusal: &Refusal) -> pb::Status {
+    let status = from_refusal(refusal);
+    // The details of a status are the encoded google.rpc.Status; see "Richer error model" in gRPC's guides.
     pb::Status::decode(status.details()).unwrap_or_else(|_| pb::Status {
         code: status.code().into(),
         message: status.message().to_owned(),
@@ -136,50 +145,143 @@ pub(crate) fn in_stream(refusal: &Refusal) -> pb::Status {
     })
 }
 
-pub(crate) fn of_read(error: ReadError, room: &RoomId) -> Status {
-    of_refusal(&Refusal::of_read(error, room))
+/// Returns the status that an Error frame carries.
+pub(super) fn from_frame(error: pb::Status) -> Status {
+    let details = error.encode_to_vec().into();
+    Status::with_details(error.code.into(), error.message, details)
 }
 
-pub(crate) fn of_end(end: &End) -> Status {
+/// Returns the status with which a session's stream ends.
+pub(super) fn from_end(end: &End) -> Status {
     match end {
-        End::Completed => Status::ok(""),
-        End::Refused(refusal) => of_refusal(refusal),
-        End::NoHello => Status::deadline_exceeded("no hello in time"),
-        End::Silent => {
-            Status::deadline_exceeded("nothing heard for two and a half heartbeats; answer pings, or send any frame")
-        }
-        End::RepliesUnread => Status::with_error_details(
+        End::Completed => return Status::ok(""),
+        End::Refused(refusal) => return from_refusal(refusal),
+        End::HelloTimeout => Problem::new(Code::DeadlineExceeded, Reason::HelloTimeout, "no hello in time"),
+        End::Unresponsive => Problem::new(
+            Code::DeadlineExceeded,
+            Reason::Unresponsive,
+            "nothing was received for two and a half heartbeats; answer pings, or send any frame",
+        ),
+        End::RepliesUnread => Problem::new(
             Code::ResourceExhausted,
+            Reason::RepliesUnread,
             "too many replies are not read; read the stream while writing to it",
-            quota("replies", "bytes of unread replies", Some(LATER)),
-        ),
-        End::Left => Status::with_error_details(
-            Code::Unavailable,
-            "the session has ended in order; connect again",
-            ErrorDetails::with_retry_info(Some(LATER)),
-        ),
-        End::FrameTooLarge => Status::with_error_details(
+        )
+        .quota("replies", "bytes of unread replies")
+        .retry_after(LATER),
+        End::Drained => {
+            Problem::new(Code::Unavailable, Reason::SessionEnded, "the session has ended in order; reconnect")
+                .retry_after(LATER)
+        }
+        End::FrameTooLarge => Problem::new(
             Code::ResourceExhausted,
+            Reason::FrameTooLarge,
             "a frame is longer than Welcome.limits.max_frame_bytes; send less at once",
-            quota("frame", "max_frame_bytes", None),
-        ),
-        End::NotFrames => Status::internal("what came is not a stream of gRPC messages"),
-        End::Gone => Status::cancelled("the caller has left"),
+        )
+        .quota("frame", "max_frame_bytes"),
+        End::NotFrames => {
+            Problem::new(Code::Internal, Reason::NotFrames, "what was received is not a stream of gRPC messages")
+        }
+        End::Disconnected => return Status::cancelled("the caller has disconnected"),
+    }
+    .into()
+}
+
+/// Returns how a session ends whose caller's stream has failed with this status.
+pub(super) fn stream_error(status: &Status) -> End {
+    match status.code() {
+        // From tonic's decoder, for a length over the limit.
+        Code::OutOfRange => End::FrameTooLarge,
+        Code::Internal => End::NotFrames,
+        _ => End::Disconnected,
     }
 }
 
-fn info(reason: &str) -> ErrorDetails {
-    ErrorDetails::with_error_info(reason, DOMAIN, HashMap::<String, String>::new())
-}
-
-fn precondition(violation: &str, subject: &str, description: &str) -> ErrorDetails {
-    ErrorDetails::with_precondition_failure_violation(violation, subject, description)
-}
-
-fn quota(subject: &str, description: &str, retry: Option<Duration>) -> ErrorDetails {
-    let mut details = ErrorDetails::with_quota_failure_violation(subject, description);
-    if retry.is_some() {
-        details.set_retry_info(retry);
+/// Replaces a status of tonic's by the one that gRPC's own libraries use: `OUT_OF_RANGE`, for a message over the limit, is
+/// `RESOURCE_EXHAUSTED` there (<https://grpc.io/docs/guides/status-codes/>).
+pub(super) fn standard(status: Status) -> Status {
+    match status.code() {
+        Code::OutOfRange => Status::resource_exhausted(status.message()),
+        _ => status,
     }
-    details
+}
+
+/// Returns the status for a call of the example that is open when the server shuts down.
+pub(super) fn shutting_down() -> Status {
+    Status::unavailable("the server is shutting down; call again soon")
+}
+
+/// Returns the status for a session whose frames are compressed.
+pub(super) fn compressed() -> Status {
+    let mut status = Status::unimplemented("compressed frames are not accepted");
+    status.metadata_mut().insert("grpc-accept-encoding", tonic::metadata::MetadataValue::from_static("identity"));
+    status
+}
+
+/// Returns the status for a request without the facts that the connection attaches to it.
+pub(super) fn no_connection() -> Status {
+    Status::internal("the call did not come through a connection of this server")
+}
+
+/// Returns the status for a frame of this server that cannot be decoded.
+pub(super) fn undecodable_own_frame() -> Status {
+    Status::internal("a frame of this server cannot be decoded")
+}
+
+/// Returns a code as the value of the `grpc-status` trailer.
+pub(super) fn code_header(code: Code) -> HeaderValue {
+    HeaderValue::from(code as i32)
+}
+
+/// A status in the making: every one names its reason in an ErrorInfo, and has the details that go with its code.
+struct Problem {
+    code: Code,
+    reason: Reason,
+    message: String,
+    metadata: HashMap<String, String>,
+    details: ErrorDetails,
+}
+
+impl Problem {
+    fn new(code: Code, reason: Reason, message: impl Into<String>) -> Self {
+        Self { code, reason, message: message.into(), metadata: HashMap::new(), details: ErrorDetails::new() }
+    }
+
+    fn field(mut self, name: &str, description: &str) -> Self {
+        self.details.add_bad_request_violation(name, description);
+        self
+    }
+
+    fn precondition(mut self, subject: &str, description: &str) -> Self {
+        self.details.add_precondition_failure_violation(self.reason.as_str_name(), subject, description);
+        self
+    }
+
+    fn quota(mut self, subject: &str, description: &str) -> Self {
+        self.details.add_quota_failure_violation(subject, description);
+        self
+    }
+
+    fn resource(mut self, kind: &str, name: &str, description: &str) -> Self {
+        self.details.set_resource_info(kind, name, "", description);
+        self
+    }
+
+    fn retry_after(mut self, delay: Duration) -> Self {
+        self.details.set_retry_info(Some(delay));
+        self
+    }
+
+    fn metadata(mut self, key: &str, value: &str) -> Self {
+        self.metadata.insert(key.to_owned(), value.to_owned());
+        self
+    }
+}
+
+impl From<Problem> for Status {
+    fn from(problem: Problem) -> Self {
+        let Problem { code, reason, message, metadata, mut details } = problem;
+        details.set_error_info(reason.as_str_name(), DOMAIN, metadata);
+        Self::with_error_details(code, message, details)
+    }
 }

@@ -1,44 +1,45 @@
-//! A history in memory: for tests and for `--memory`. Gone when the process ends.
+//! A history in memory, for tests and for `--memory`. It is lost when the process ends.
 //!
-//! One task owns the order: it takes everything queued, applies it, tells it, then answers. It is a task and not a
-//! thread so that a simulated network with a paused clock runs it deterministically.
+//! One task orders everything: it takes what is queued, applies it, publishes it, then sends the results. It is a task
+//! and not a thread so that a simulated network with a paused clock runs it deterministically.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::queue::{Ask, Mark, Queue, Reply};
+use super::queue::{Append, Queue, ReadMark, Reply, Request};
 use super::{
-    Answer, AppendError, Appended, Appending, Committed, History, Look, MAX_BATCH, MAX_QUEUED, Marking, Page,
-    ReadError, RoomHead, new_epoch, now, rules,
+    AppendError, Appended, Appending, Committed, History, MAX_BATCH, MAX_QUEUED, Marking, Page, ReadError, RoomHead,
+    RoomState, new_epoch, now, rules,
 };
 use crate::model::{Change, ClientMsgId, Draft, Durability, Epoch, Event, RoomId, Seq, UnixMillis, UserId};
 
-/// See the module.
+/// A history in memory.
 #[derive(Debug)]
 pub struct Memory {
     epoch: Epoch,
-    rooms: Rooms,
+    tables: Tables,
     queue: Queue,
     healthy: watch::Receiver<bool>,
 }
 
 /// Short locks, never held across an await.
 #[derive(Clone, Debug, Default)]
-struct Rooms(Arc<Mutex<BTreeMap<RoomId, Room>>>);
+struct Tables(Arc<Mutex<BTreeMap<RoomId, Room>>>);
 
 #[derive(Debug, Default)]
 struct Room {
-    /// The event with seq n is at n - 1.
+    /// The event with seq n is at index n - 1.
     events: Vec<Event>,
-    said: HashMap<(UserId, ClientMsgId), Seq>,
+    by_client_msg_id: HashMap<(UserId, ClientMsgId), Seq>,
     read: HashMap<UserId, Seq>,
 }
 
-/// Goes on from the time of opening by tokio's clock, which tests can pause.
+/// The time of opening, continued by tokio's clock, which tests can pause.
 #[derive(Debug)]
 struct Clock {
     start: UnixMillis,
@@ -46,7 +47,7 @@ struct Clock {
 }
 
 impl Memory {
-    /// A new, empty history. Must be called within a tokio runtime.
+    /// Creates an empty history. Must be called within a tokio runtime.
     #[must_use]
     pub fn open(committed: Committed) -> Self {
         Self::with_queue(committed, MAX_QUEUED)
@@ -56,10 +57,10 @@ impl Memory {
     pub(super) fn with_queue(committed: Committed, max_queued: usize) -> Self {
         let (queue, queued) = Queue::new(max_queued);
         let (health, healthy) = watch::channel(true);
-        let rooms = Rooms::default();
+        let tables = Tables::default();
         let epoch = new_epoch();
-        tokio::spawn(write(epoch, rooms.clone(), queued, committed, health));
-        Self { epoch, rooms, queue, healthy }
+        tokio::spawn(write(epoch, tables.clone(), queued, committed, health));
+        Self { epoch, tables, queue, healthy }
     }
 }
 
@@ -72,13 +73,17 @@ impl History for Memory {
         Durability::Memory
     }
 
-    fn append(&self, draft: Draft) -> Appending {
-        self.queue.append(draft)
+    fn append(&self, draft: Draft, expected: Option<Epoch>) -> Appending {
+        self.queue.append(draft, expected)
     }
 
-    fn look<'a>(&'a self, room: &'a RoomId, user: Option<&'a UserId>) -> Answer<'a, Result<Look, ReadError>> {
+    fn room_state<'a>(
+        &'a self,
+        room: &'a RoomId,
+        user: Option<&'a UserId>,
+    ) -> BoxFuture<'a, Result<RoomState, ReadError>> {
         Box::pin(async move {
-            Ok(self.rooms.lock().get(room).map_or_else(Look::default, |room| Look {
+            Ok(self.tables.lock().get(room).map_or_else(RoomState::default, |room| RoomState {
                 head: room.head(),
                 oldest: room.head().min(1),
                 read: user.and_then(|user| room.read.get(user)).copied().unwrap_or(0),
@@ -86,9 +91,14 @@ impl History for Memory {
         })
     }
 
-    fn read_after<'a>(&'a self, room: &'a RoomId, after: Seq, page: Page) -> Answer<'a, Result<Vec<Event>, ReadError>> {
+    fn read_after<'a>(
+        &'a self,
+        room: &'a RoomId,
+        after: Seq,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Vec<Event>, ReadError>> {
         Box::pin(async move {
-            let rooms = self.rooms.lock();
+            let rooms = self.tables.lock();
             let Some(room) = rooms.get(room) else { return Ok(Vec::new()) };
             Ok(page.fill(room.events[index(after).min(room.events.len())..].iter()))
         })
@@ -99,9 +109,9 @@ impl History for Memory {
         room: &'a RoomId,
         before: Seq,
         page: Page,
-    ) -> Answer<'a, Result<Vec<Event>, ReadError>> {
+    ) -> BoxFuture<'a, Result<Vec<Event>, ReadError>> {
         Box::pin(async move {
-            let rooms = self.rooms.lock();
+            let rooms = self.tables.lock();
             let Some(room) = rooms.get(room) else { return Ok(Vec::new()) };
             let mut events =
                 page.fill(room.events[..index(before.saturating_sub(1)).min(room.events.len())].iter().rev());
@@ -110,9 +120,9 @@ impl History for Memory {
         })
     }
 
-    fn rooms<'a>(&'a self, after: Option<&'a RoomId>, max: usize) -> Answer<'a, Result<Vec<RoomHead>, ReadError>> {
+    fn rooms<'a>(&'a self, after: Option<&'a RoomId>, max: usize) -> BoxFuture<'a, Result<Vec<RoomHead>, ReadError>> {
         Box::pin(async move {
-            let rooms = self.rooms.lock();
+            let rooms = self.tables.lock();
             let from = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
             let heads = rooms.range::<RoomId, _>(from).filter_map(|(id, room)| {
                 room.events.last().map(|last| RoomHead { room: id.clone(), head: last.seq, time: last.time })
@@ -122,47 +132,47 @@ impl History for Memory {
     }
 
     fn mark_read(&self, room: RoomId, user: UserId, seq: Seq) -> Marking {
-        self.queue.mark(Mark { room, user, seq })
+        self.queue.mark_read(ReadMark { room, user, seq })
     }
 
     fn healthy(&self) -> watch::Receiver<bool> {
         self.healthy.clone()
     }
 
-    fn close(&self) -> Answer<'_, ()> {
+    fn close(&self) -> BoxFuture<'_, ()> {
         self.queue.close();
         let mut healthy = self.healthy.clone();
-        // The writer holds the other end as long as it lives.
+        // The writer drops the sender when it ends.
         Box::pin(async move { while healthy.changed().await.is_ok() {} })
     }
 }
 
 async fn write(
     epoch: Epoch,
-    rooms: Rooms,
-    mut queued: mpsc::Receiver<Ask>,
+    tables: Tables,
+    mut queued: mpsc::Receiver<Request>,
     committed: Committed,
     health: watch::Sender<bool>,
 ) {
     let clock = Clock { start: now(), started: Instant::now() };
-    let mut asks = Vec::new();
-    while queued.recv_many(&mut asks, MAX_BATCH).await > 0 {
+    let mut requests = Vec::new();
+    while queued.recv_many(&mut requests, MAX_BATCH).await > 0 {
         let mut events = Vec::new();
-        let mut replies = Vec::with_capacity(asks.len());
+        let mut replies = Vec::with_capacity(requests.len());
         {
-            let mut rooms = rooms.lock();
+            let mut rooms = tables.lock();
             let time = clock.now();
-            for ask in asks.drain(..) {
-                replies.push(match ask {
-                    Ask::Append(draft, answerer) => {
-                        Reply::Append(answerer, append(&mut rooms, epoch, draft, time, &mut events))
+            for request in requests.drain(..) {
+                replies.push(match request {
+                    Request::Append(draft, sender) => {
+                        Reply::Append(sender, append(&mut rooms, epoch, draft, time, &mut events))
                     }
-                    Ask::Mark(mark, answerer) => Reply::Mark(answerer, note(&mut rooms, mark)),
+                    Request::MarkRead(mark, sender) => Reply::MarkRead(sender, mark_read(&mut rooms, mark)),
                 });
             }
         }
         if !events.is_empty() {
-            // An error says that nobody listens any more; what is stored is stored.
+            // Without a receiver nothing is published; what is stored is stored.
             committed.send(events).await.ok();
         }
         replies.into_iter().for_each(Reply::send);
@@ -173,18 +183,18 @@ async fn write(
 fn append(
     rooms: &mut BTreeMap<RoomId, Room>,
     epoch: Epoch,
-    draft: Draft,
+    Append { draft, expected }: Append,
     time: UnixMillis,
-    told: &mut Vec<Event>,
+    stored: &mut Vec<Event>,
 ) -> Result<Appended, AppendError> {
-    let said = (draft.sender.clone(), draft.client_msg_id);
+    let id = (draft.sender.clone(), draft.client_msg_id);
     let known = rooms.get(&draft.room);
-    if let Some(stored) = known.and_then(|room| room.get(*room.said.get(&said)?)) {
-        rules::check_repeat(&draft, stored)?;
-        return Ok(Appended { seq: stored.seq, time: stored.time, duplicate: true });
+    if let Some(first) = known.and_then(|room| room.get(*room.by_client_msg_id.get(&id)?)) {
+        rules::check_repeat(&draft, first)?;
+        return Ok(Appended { seq: first.seq, time: first.time, duplicate: true });
     }
-    if let Some(about) = draft.change.about() {
-        rules::check_target(&draft, epoch, known.and_then(|room| room.get(about)))?;
+    if let Some(target) = draft.change.target() {
+        rules::check_target(&draft, expected, epoch, known.and_then(|room| room.get(target)))?;
     }
     let room = rooms.entry(draft.room.clone()).or_default();
     if let Change::Delete { seq: deleted } = draft.change {
@@ -192,16 +202,15 @@ fn append(
     }
     let prev_seq = room.head();
     let time = room.events.last().map_or(time, |last| last.time.max(time));
-    let draft = Draft { epoch: 0, ..draft };
     let event = Event { seq: prev_seq + 1, prev_seq, time, draft, erased: false };
     let appended = Appended { seq: event.seq, time, duplicate: false };
-    room.said.insert(said, event.seq);
-    told.push(event.clone());
+    room.by_client_msg_id.insert(id, event.seq);
+    stored.push(event.clone());
     room.events.push(event);
     Ok(appended)
 }
 
-fn note(rooms: &mut BTreeMap<RoomId, Room>, mark: Mark) -> Result<Seq, AppendError> {
+fn mark_read(rooms: &mut BTreeMap<RoomId, Room>, mark: ReadMark) -> Result<Seq, AppendError> {
     let Some(room) = rooms.get_mut(&mark.room) else {
         return if mark.seq == 0 { Ok(0) } else { Err(AppendError::NoSuchMessage) };
     };
@@ -217,7 +226,7 @@ fn index(seq: Seq) -> usize {
     usize::try_from(seq).unwrap_or(usize::MAX)
 }
 
-impl Rooms {
+impl Tables {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<RoomId, Room>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -232,11 +241,11 @@ impl Room {
         self.events.get(index(seq.checked_sub(1)?))
     }
 
-    /// Takes the text out of a message and out of all its edits.
+    /// Erases the text of a message and of all its edits.
     fn erase(&mut self, message: Seq) {
         for event in self.events.iter_mut().skip(index(message.saturating_sub(1))) {
             if event.seq == message || matches!(event.draft.change, Change::Edit { seq, .. } if seq == message) {
-                rules::erase(event);
+                event.erase();
             }
         }
     }

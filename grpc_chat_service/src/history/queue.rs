@@ -1,102 +1,110 @@
-//! What is asked of a writer, on its way to the writer and back.
+//! Requests on their way to a writer, and results on their way back.
 
 use std::sync::{PoisonError, RwLock};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::{AppendError, Appended, Appending, Marking};
-use crate::model::{Draft, RoomId, Seq, UserId};
+use crate::model::{Draft, Epoch, RoomId, Seq, UserId};
 
-/// The end of a writer's queue that is asked.
+/// The sending end of a writer's queue.
 #[derive(Debug)]
 pub(super) struct Queue {
-    /// Taken out at the end: the writer ends when it has emptied the queue.
-    asks: RwLock<Option<mpsc::Sender<Ask>>>,
+    /// Removed by [`Queue::close`]: the writer ends when it has emptied the queue.
+    requests: RwLock<Option<mpsc::Sender<Request>>>,
 }
 
-/// Something to write, and where to answer.
+/// Something to write, and where to send the result.
 #[derive(Debug)]
-pub(super) enum Ask {
-    Append(Draft, oneshot::Sender<Result<Appended, AppendError>>),
-    Mark(Mark, oneshot::Sender<Result<Seq, AppendError>>),
+pub(super) enum Request {
+    Append(Append, oneshot::Sender<Result<Appended, AppendError>>),
+    MarkRead(ReadMark, oneshot::Sender<Result<Seq, AppendError>>),
+}
+
+/// A draft to store.
+#[derive(Debug)]
+pub(super) struct Append {
+    pub(super) draft: Draft,
+    /// See [`super::History::append`].
+    pub(super) expected: Option<Epoch>,
 }
 
 /// How far a user has read.
 #[derive(Debug)]
-pub(super) struct Mark {
+pub(super) struct ReadMark {
     pub(super) room: RoomId,
     pub(super) user: UserId,
     pub(super) seq: Seq,
 }
 
-/// An answer that waits until what it says is true.
+/// A result that is held back until it is true.
 #[derive(Debug)]
 pub(super) enum Reply {
     Append(oneshot::Sender<Result<Appended, AppendError>>, Result<Appended, AppendError>),
-    Mark(oneshot::Sender<Result<Seq, AppendError>>, Result<Seq, AppendError>),
+    MarkRead(oneshot::Sender<Result<Seq, AppendError>>, Result<Seq, AppendError>),
 }
 
 impl Queue {
-    pub(super) fn new(max: usize) -> (Self, mpsc::Receiver<Ask>) {
-        let (asks, queued) = mpsc::channel(max);
-        (Self { asks: RwLock::new(Some(asks)) }, queued)
+    pub(super) fn new(max: usize) -> (Self, mpsc::Receiver<Request>) {
+        let (requests, queued) = mpsc::channel(max);
+        (Self { requests: RwLock::new(Some(requests)) }, queued)
     }
 
-    pub(super) fn append(&self, draft: Draft) -> Appending {
-        let (answerer, answer) = Appending::new();
-        self.ask(Ask::Append(draft, answerer));
-        answer
+    pub(super) fn append(&self, draft: Draft, expected: Option<Epoch>) -> Appending {
+        let (sender, appending) = Appending::new();
+        self.push(Request::Append(Append { draft, expected }, sender));
+        appending
     }
 
-    pub(super) fn mark(&self, mark: Mark) -> Marking {
-        let (answerer, answer) = Marking::new();
-        self.ask(Ask::Mark(mark, answerer));
-        answer
+    pub(super) fn mark_read(&self, mark: ReadMark) -> Marking {
+        let (sender, marking) = Marking::new();
+        self.push(Request::MarkRead(mark, sender));
+        marking
     }
 
-    /// What is queued is still written; nothing more is taken.
+    /// Accepts nothing more. What is queued is still written.
     pub(super) fn close(&self) {
-        drop(self.asks.write().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.requests.write().unwrap_or_else(PoisonError::into_inner).take());
     }
 
-    fn ask(&self, ask: Ask) {
+    fn push(&self, request: Request) {
         use mpsc::error::TrySendError::{Closed, Full};
-        let asks = self.asks.read().unwrap_or_else(PoisonError::into_inner);
-        let asked = match &*asks {
-            Some(asks) => asks.try_send(ask),
-            None => Err(Closed(ask)),
+        let requests = self.requests.read().unwrap_or_else(PoisonError::into_inner);
+        let pushed = match &*requests {
+            Some(requests) => requests.try_send(request),
+            None => Err(Closed(request)),
         };
-        match asked {
+        match pushed {
             Ok(()) => {}
-            Err(Full(ask)) => ask.refuse(AppendError::Overloaded),
-            Err(Closed(ask)) => ask.refuse(AppendError::Unavailable),
+            Err(Full(request)) => request.refuse(AppendError::Overloaded),
+            Err(Closed(request)) => request.refuse(AppendError::Unavailable),
         }
     }
 }
 
-impl Ask {
+impl Request {
     pub(super) fn refuse(self, error: AppendError) {
         match self {
-            Self::Append(_, answerer) => Reply::Append(answerer, Err(error)).send(),
-            Self::Mark(_, answerer) => Reply::Mark(answerer, Err(error)).send(),
+            Self::Append(_, sender) => Reply::Append(sender, Err(error)).send(),
+            Self::MarkRead(_, sender) => Reply::MarkRead(sender, Err(error)).send(),
         }
     }
 }
 
 impl Reply {
-    /// That nobody waits for the answer any more is no error.
+    /// Sends the result. A receiver that has gone away is not an error.
     pub(super) fn send(self) {
         match self {
-            Self::Append(answerer, answer) => _ = answerer.send(answer),
-            Self::Mark(answerer, answer) => _ = answerer.send(answer),
+            Self::Append(sender, result) => _ = sender.send(result),
+            Self::MarkRead(sender, result) => _ = sender.send(result),
         }
     }
 
-    /// Says this instead: what was to be said has not come true.
+    /// Sends this error instead of the result, which has not become true.
     pub(super) fn fail(self, error: AppendError) {
         match self {
-            Self::Append(answerer, _) => Self::Append(answerer, Err(error)).send(),
-            Self::Mark(answerer, _) => Self::Mark(answerer, Err(error)).send(),
+            Self::Append(sender, _) => Self::Append(sender, Err(error)).send(),
+            Self::MarkRead(sender, _) => Self::MarkRead(sender, Err(error)).send(),
         }
     }
 }

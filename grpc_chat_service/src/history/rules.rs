@@ -1,17 +1,22 @@
-//! What a draft needs of what is stored already: the same for every store.
+//! The rules that a draft must satisfy, given what is stored already: the same for every store.
 
 use super::AppendError;
 use crate::model::{Change, Draft, Epoch, Event};
 
-/// Whether a draft whose `client_msg_id` is stored already asks for the same: if so it is a duplicate.
+/// Checks that a draft whose `client_msg_id` is already stored asks for the same change, and so is a duplicate.
 pub(super) fn check_repeat(draft: &Draft, stored: &Event) -> Result<(), AppendError> {
     if stored.erased || stored.draft.change == draft.change { Ok(()) } else { Err(AppendError::Conflict) }
 }
 
-/// Whether a draft may be about `target`, which is what [`Change::about`] names, if there is such an event in this life of
-/// the history.
-pub(super) fn check_target(draft: &Draft, epoch: Epoch, target: Option<&Event>) -> Result<(), AppendError> {
-    if draft.epoch != 0 && draft.epoch != epoch {
+/// Checks that a draft may refer to `target`, the event that [`Change::target`] names, if it exists in the `current`
+/// epoch.
+pub(super) fn check_target(
+    draft: &Draft,
+    expected: Option<Epoch>,
+    current: Epoch,
+    target: Option<&Event>,
+) -> Result<(), AppendError> {
+    if expected.is_some_and(|expected| expected != current) {
         return Err(AppendError::OtherEpoch);
     }
     let message = target.filter(|event| !event.erased && matches!(event.draft.change, Change::Post { .. }));
@@ -21,22 +26,5 @@ pub(super) fn check_target(draft: &Draft, epoch: Epoch, target: Option<&Event>) 
             Err(AppendError::NotTheAuthor)
         }
         _ => Ok(()),
-    }
-}
-
-/// Takes the text out of a message or an edit.
-pub(super) fn erase(event: &mut Event) {
-    event.erased = true;
-    if let Change::Post { text, .. } | Change::Edit { text, .. } = &mut event.draft.change {
-        *text = String::new();
-    }
-}
-
-/// What an event weighs against [`super::Page::bytes`].
-pub(super) fn text_bytes(change: &Change) -> usize {
-    match change {
-        Change::Post { text, .. } | Change::Edit { text, .. } => text.len(),
-        Change::React { reaction, .. } => reaction.len(),
-        Change::Delete { .. } => 0,
     }
 }

@@ -1,23 +1,24 @@
-//! What is said in a session, in both directions, in the chat's own words. `grpc/convert.rs` translates.
+//! The frames of a session, in both directions, in the chat's own terms. `grpc/convert.rs` translates them.
 
 use std::time::Duration;
 
 use bytes::BytesMut;
 
-use crate::history::{AppendError, Appended, ReadError};
-use crate::limits::Limits;
-use crate::model::{Change, ClientMsgId, Durability, Epoch, Event, Invalid, RoomId, Seq, UnixMillis, UserId};
+use crate::history::Appended;
+use crate::limits::SessionLimits;
+use crate::model::{Change, ClientMsgId, DeviceId, Durability, Epoch, Event, RoomId, Seq, UnixMillis, UserId};
+use crate::refusal::Refusal;
 
 /// One frame from the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Inbound {
     /// The client's number for it, 0 if it wants no reply.
     pub(crate) id: u64,
-    /// What it asks, or why that cannot be understood.
+    /// The request, or why it cannot be understood.
     pub(crate) request: Result<Request, Refusal>,
 }
 
-/// What a client can ask.
+/// What a client can ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     Hello(Hello),
@@ -32,9 +33,9 @@ pub(crate) enum Request {
         room: RoomId,
         client_msg_id: ClientMsgId,
         change: Change,
-        /// The life of the history that the seqs in it belong to; 0 if that was not told.
-        epoch: Epoch,
-        /// Said in another's name. Never set by a frame of the chat; the example's callers may speak for anyone.
+        /// The epoch that the sequence numbers in the change belong to, if the client named it.
+        expected: Option<Epoch>,
+        /// Another user to send it as. No frame of the chat sets this; callers of the example may use any name.
         sender: Option<UserId>,
     },
     MarkRead {
@@ -52,39 +53,53 @@ pub(crate) enum Request {
 /// Who is calling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hello {
-    pub(crate) user: UserId,
-    pub(crate) device: Option<UserId>,
+    /// The user that the caller claims to be; `None` if it only has a token.
+    pub(crate) user: Option<UserId>,
+    pub(crate) device: Option<DeviceId>,
     /// The client program and its version, for the log.
     pub(crate) client: String,
 }
 
-/// Where to begin with a room.
+/// Where a reader starts in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// With the last so many events; 0 is live only.
+    /// With the last so many events; 0 delivers only new ones.
     Last(u32),
-    /// After a place seen before.
+    /// At the beginning of the history.
+    Beginning,
+    /// After an event seen before.
     After { epoch: Epoch, seq: Seq },
 }
 
 /// One frame to the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
-    Welcome { session_id: String, user: UserId, limits: Limits, durability: Durability, now: UnixMillis },
+    Welcome(Welcome),
     Ack { room: RoomId, client_msg_id: ClientMsgId, appended: Appended, durability: Durability },
-    Refused(Refusal),
+    Error(Refusal),
     Joined(Joined),
     CaughtUp { room: RoomId, seq: Seq },
     Presence { room: RoomId, came: Vec<UserId>, left: Vec<UserId>, snapshot: bool, count: usize },
     Typing { room: RoomId, users: Vec<UserId> },
     Read { room: RoomId, seq: Seq },
-    Draining { reason: Leaving, reconnect_after: Duration, acks_until: UnixMillis },
+    Draining { reason: DrainReason, reconnect_after: Duration, acks_until: UnixMillis },
     Ping,
     Pong,
     Done,
 }
 
-/// The answer to a join.
+/// The reply to Hello.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Welcome {
+    pub(crate) session_id: String,
+    pub(crate) user: UserId,
+    pub(crate) limits: SessionLimits,
+    pub(crate) max_frame_bytes: usize,
+    pub(crate) durability: Durability,
+    pub(crate) now: UnixMillis,
+}
+
+/// The reply to Join.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Joined {
     pub(crate) room: RoomId,
@@ -98,123 +113,74 @@ pub(crate) struct Joined {
     pub(crate) present_count: usize,
 }
 
-/// Whether a reader misses something.
+/// Whether a reader misses events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// No cursor was given.
     Live,
     /// Everything after the cursor follows.
     Recovered,
-    /// The cursor belongs to another life of the history.
+    /// The cursor belongs to another epoch.
     ResetEpoch,
     /// The cursor is ahead of the head.
     ResetAhead,
-    /// What followed the cursor is not kept.
+    /// Events after the cursor are no longer kept.
     ResetExpired,
 }
 
-/// Why a session leaves in order.
+/// Why a session drains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leaving {
-    /// The server stops.
+pub(crate) enum DrainReason {
+    /// The server is shutting down.
     Shutdown,
-    /// The session has reached its age.
+    /// The session has reached its maximum age.
     Age,
-}
-
-/// Why a frame is not carried out. One table in `grpc/status.rs` makes a status of each.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// The frame is not what its length or its fields say.
-    Undecodable,
-    /// A field is not what it must be.
-    Field { name: &'static str, why: Invalid },
-    /// Ids must rise.
-    IdNotRising,
-    /// The body is not known here.
-    UnknownBody,
-    /// The first frame was not Hello.
-    HelloFirst,
-    /// Hello came again.
-    HelloTwice,
-    /// The room has not been joined.
-    NotJoined { room: RoomId },
-    /// A Join after which the room was left, or joined again, before it was carried out.
-    JoinOvertaken { room: RoomId },
-    /// More rooms than a session may join.
-    TooManyRooms,
-    /// More changes in flight than a session may have.
-    TooManyInFlight,
-    /// The message does not exist (any more).
-    NoSuchMessage { room: RoomId },
-    /// The message is another user's.
-    NotTheAuthor,
-    /// It is about a message of another life of the history.
-    OtherEpoch,
-    /// The `client_msg_id` was used before, with other content.
-    IdReused,
-    /// The store has more to do than it can.
-    Overloaded,
-    /// The store cannot be read or written now.
-    HistoryUnavailable,
-    /// Stored or not: not known.
-    OutcomeUnknown,
-    /// The store is damaged there.
-    Corrupt { room: RoomId, seq: Seq },
-    /// Nothing new is accepted.
-    Leaving,
-    /// There are no tokens here.
-    NoTokens,
 }
 
 /// How a session ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The client has closed its side, and all is delivered.
+    /// The client has half-closed its stream, and everything is delivered.
     Completed,
-    /// A frame before or in Hello that leaves nothing to go on with.
+    /// The session cannot go on after this: a bad first frame, or a damaged history.
     Refused(Refusal),
     /// No Hello in time.
-    NoHello,
-    /// Nothing heard for too long.
-    Silent,
-    /// The client does not read what it is answered.
+    HelloTimeout,
+    /// Nothing was received for too long.
+    Unresponsive,
+    /// The client does not read its replies.
     RepliesUnread,
     /// In order, after Draining.
-    Left,
-    /// A frame is longer than frames may be.
+    Drained,
+    /// A frame is longer than the limit.
     FrameTooLarge,
-    /// What came is not a stream of frames.
+    /// The bytes received are not a stream of frames.
     NotFrames,
-    /// The client is gone.
-    Gone,
+    /// The client has disconnected.
+    Disconnected,
 }
 
-/// How frames become bytes on the wire, length prefix included. Given by the edge, so that a room can keep an event
-/// as the bytes that every reader gets.
+impl End {
+    /// Returns a short name for the log.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Refused(_) => "refused",
+            Self::HelloTimeout => "no hello in time",
+            Self::Unresponsive => "unresponsive",
+            Self::RepliesUnread => "replies unread",
+            Self::Drained => "drained",
+            Self::FrameTooLarge => "frame too large",
+            Self::NotFrames => "not a stream of frames",
+            Self::Disconnected => "disconnected",
+        }
+    }
+}
+
+/// How frames become bytes on the wire, length prefix included. Supplied by the gRPC layer, so that a room can keep an
+/// event as the bytes that every reader is sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Encode {
     pub(crate) event: fn(&Event, &mut BytesMut),
     pub(crate) frame: fn(reply_to: u64, &Body, &mut BytesMut),
-}
-
-impl Refusal {
-    pub(crate) fn of_append(error: AppendError, room: &RoomId) -> Self {
-        match error {
-            AppendError::Overloaded => Self::Overloaded,
-            AppendError::Unavailable => Self::HistoryUnavailable,
-            AppendError::Unknown => Self::OutcomeUnknown,
-            AppendError::Conflict => Self::IdReused,
-            AppendError::NoSuchMessage => Self::NoSuchMessage { room: room.clone() },
-            AppendError::NotTheAuthor => Self::NotTheAuthor,
-            AppendError::OtherEpoch => Self::OtherEpoch,
-        }
-    }
-
-    pub(crate) fn of_read(error: ReadError, room: &RoomId) -> Self {
-        match error {
-            ReadError::Unavailable => Self::HistoryUnavailable,
-            ReadError::Corrupt { seq } => Self::Corrupt { room: room.clone(), seq },
-        }
-    }
 }

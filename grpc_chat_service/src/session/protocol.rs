@@ -1,389 +1,425 @@
-//! What a session does about what it hears: a pure state machine. It is told, and returns actions; it does no I/O,
-//! and the time is given to it.
+//! The session protocol as a pure state machine: inputs go in, and actions come out of its queue. It does no I/O, and
+//! the time is passed to it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use tokio::time::Instant;
 
-use crate::history::{AppendError, Appended, Look, ReadError};
-use crate::limits::Limits;
-use crate::model::{ClientMsgId, Draft, Durability, Epoch, RoomId, Seq, UserId};
-use crate::session::frame::{Body, End, Hello, Inbound, Joined, Leaving, Refusal, Request, Start, Verdict};
+use crate::access::{Caller, Policy, ReadPermit, WritePermit};
+use crate::history::{AppendError, Appended, ReadError, RoomState};
+use crate::limits::SessionLimits;
+use crate::model::{ClientMsgId, DeviceId, Draft, Durability, Epoch, RoomId, Seq, UserId};
+use crate::refusal::Refusal;
+use crate::session::frame::{Body, DrainReason, End, Hello, Inbound, Joined, Request, Start, Verdict};
 
-/// What is to be done, in this order.
+/// What the session has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Open the session and answer with Welcome.
+    /// Open the session and reply with Welcome.
     Welcome { reply_to: u64, user: UserId, client: String },
-    /// Say it. 0 replies to nothing.
-    Say { reply_to: u64, body: Body },
-    /// Append, then tell [`Protocol::appended`].
-    Append { id: u64, draft: Draft },
-    /// Look at the room, then tell [`Protocol::looked`].
-    Look { id: u64, room: RoomId },
-    /// Begin to deliver the room after `joined.start`, replacing an earlier reader of it; say `joined` first.
-    Seat { reply_to: u64, joined: Joined },
+    /// Send a frame. With `reply_to` 0 it is not a reply.
+    Send { reply_to: u64, body: Body },
+    /// Append the draft, then call [`Protocol::appended`].
+    Append { id: u64, permit: WritePermit, draft: Draft, expected: Option<Epoch> },
+    /// Read the state of the room, then call [`Protocol::state_read`].
+    ReadState { id: u64, permit: ReadPermit, user: UserId },
+    /// Send `joined`, then deliver the room from `joined.start`, replacing an earlier reader of it.
+    Seat { reply_to: u64, permit: ReadPermit, user: UserId, joined: Joined },
     /// Stop delivering the room.
     Leave { room: RoomId },
-    /// Store the mark, then tell [`Protocol::marked`].
-    Mark { id: u64, room: RoomId, seq: Seq },
-    /// Let the others know that the user is typing.
-    Typing { room: RoomId },
-    /// Say that the session will end, with a reconnect time spread out.
-    Farewell { reason: Leaving },
+    /// Store the read mark, then call [`Protocol::marked`].
+    MarkRead { id: u64, permit: ReadPermit, user: UserId, seq: Seq },
+    /// Show the user as typing.
+    Typing { permit: WritePermit, user: UserId },
+    /// Announce the end of the session.
+    SendDraining { reason: DrainReason },
     /// Deliver what these rooms, all that are joined, hold now; then end with [`End::Completed`].
-    Finish { rooms: Vec<RoomId> },
-    /// Send what has been said, then end.
+    Finish { rooms: Vec<ReadPermit> },
+    /// Send the queued replies, then end.
     End(End),
 }
 
-/// One session, from before Hello to its end.
+/// What a protocol needs to know from the start.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) caller: Caller,
+    pub(crate) policy: Policy,
+    pub(crate) limits: SessionLimits,
+    /// Whether a silent client is pinged, and considered gone if it stays silent.
+    pub(crate) heartbeats: bool,
+    pub(crate) epoch: Epoch,
+    pub(crate) durability: Durability,
+}
+
+/// The protocol of one session, from before Hello to its end.
 #[derive(Debug)]
 pub(crate) struct Protocol {
-    limits: Limits,
-    epoch: Epoch,
-    durability: Durability,
+    settings: Settings,
     phase: Phase,
+    actions: VecDeque<Action>,
     /// The highest frame id so far.
     last_id: u64,
-    /// Appends, looks and marks that have not been told yet.
+    /// Appends, state reads and read marks whose results are awaited.
     in_flight: usize,
-    /// Rooms joined or being joined, with the id of the latest Join.
+    /// Rooms joined or being joined.
     rooms: HashMap<RoomId, Join>,
-    /// When the client was last heard.
-    heard: Instant,
-    /// When it was last asked whether it is there, if not heard since.
-    asked: Option<Instant>,
-    /// When the session is old.
-    old_at: Instant,
-    /// The client has closed its side.
-    closed: bool,
+    /// When a frame was last received.
+    last_received: Instant,
+    /// When the last Ping was sent, if nothing has been received since.
+    pinged: Option<Instant>,
+    /// When the session reaches its maximum age.
+    expires: Instant,
+    /// The client has half-closed its stream.
+    half_closed: bool,
 }
 
 #[derive(Debug)]
 enum Phase {
     /// Before Hello.
-    Waiting { until: Instant },
+    AwaitingHello { until: Instant },
     /// Between Welcome and the end.
-    Open { user: UserId, device: Option<UserId> },
-    /// Nothing new is accepted; ends when nothing is in flight.
-    Leaving,
-    /// [`Action::End`] or [`Action::Finish`] has been given: nothing more is done.
-    Over,
+    Open { user: UserId, device: Option<DeviceId> },
+    /// Accepts nothing new, and ends when nothing is in flight.
+    Draining { user: UserId },
+    /// [`Action::End`] or [`Action::Finish`] has been issued, and nothing follows.
+    Ended,
 }
 
 #[derive(Debug)]
 struct Join {
-    /// The latest Join's.
+    /// The frame id of the latest Join of the room.
     id: u64,
+    permit: ReadPermit,
     start: Start,
-    /// An earlier Join of the room has been carried out: should the latest fail, that one still holds.
+    /// An earlier Join of the room has succeeded, and stays in effect should the latest one fail.
     seated: bool,
 }
 
 impl Protocol {
-    pub(crate) fn new(limits: Limits, epoch: Epoch, durability: Durability, now: Instant) -> Self {
+    pub(crate) fn new(settings: Settings, now: Instant) -> Self {
         Self {
-            limits,
-            epoch,
-            durability,
-            phase: Phase::Waiting { until: now + limits.hello },
+            phase: Phase::AwaitingHello { until: now + settings.limits.hello },
+            actions: VecDeque::new(),
             last_id: 0,
             in_flight: 0,
             rooms: HashMap::new(),
-            heard: now,
-            asked: None,
-            old_at: now + limits.session_age,
-            closed: false,
+            last_received: now,
+            pinged: None,
+            expires: now + settings.limits.age,
+            half_closed: false,
+            settings,
         }
     }
 
-    /// When [`Protocol::tick`] is due next. Never earlier than `now` for long: a tick moves it on.
+    /// Returns the next thing to do.
+    pub(crate) fn next(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Returns when [`Protocol::tick`] is due next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Waiting { until } => Some(until),
-            Phase::Open { .. } if self.closed => None,
+            Phase::AwaitingHello { until } => Some(until),
+            Phase::Open { .. } if self.half_closed => None,
+            Phase::Open { .. } if !self.settings.heartbeats => Some(self.expires),
             Phase::Open { .. } => {
-                let heartbeat = match self.asked {
-                    None => self.heard + self.limits.heartbeat,
-                    Some(asked) => (asked + self.limits.heartbeat).min(self.silent_at()),
+                let heartbeat = match self.pinged {
+                    None => self.last_received + self.settings.limits.heartbeat,
+                    Some(pinged) => (pinged + self.settings.limits.heartbeat).min(self.unresponsive_at()),
                 };
-                Some(heartbeat.min(self.old_at))
+                Some(heartbeat.min(self.expires))
             }
-            Phase::Leaving | Phase::Over => None,
+            Phase::Draining { .. } | Phase::Ended => None,
         }
     }
 
-    /// Whether another change would be refused for the number of those in flight.
-    pub(crate) fn full(&self) -> bool {
-        self.in_flight >= self.limits.in_flight
+    /// Whether a further request would exceed the number that may be in flight.
+    pub(crate) fn is_full(&self) -> bool {
+        self.in_flight >= self.settings.limits.in_flight
     }
 
-    /// Time has passed. `blocked` is whether the client leaves sent bytes unread: it cannot see a Ping behind them,
-    /// so silence proves nothing, and whether its machine is there is left to HTTP/2's own pings.
-    pub(crate) fn tick(&mut self, now: Instant, blocked: bool, actions: &mut Vec<Action>) {
+    /// Handles the passing of time. `blocked` means that the client leaves sent bytes unread: it cannot see a Ping behind
+    /// them, so its silence proves nothing, and HTTP/2's own PINGs check whether its machine is reachable.
+    pub(crate) fn tick(&mut self, now: Instant, blocked: bool) {
         match self.phase {
-            Phase::Waiting { until } if now >= until => self.end(End::NoHello, actions),
-            Phase::Open { .. } if self.closed => {}
-            Phase::Open { .. } if now >= self.old_at => self.leave(Leaving::Age, actions),
+            Phase::AwaitingHello { until } if now >= until => self.end(End::HelloTimeout),
+            Phase::Open { .. } if self.half_closed => {}
+            Phase::Open { .. } if now >= self.expires => self.start_draining(DrainReason::Age),
+            Phase::Open { .. } if !self.settings.heartbeats => {}
             Phase::Open { .. } if blocked => {
-                self.heard = now;
-                self.asked = None;
+                self.last_received = now;
+                self.pinged = None;
             }
-            Phase::Open { .. } if now >= self.silent_at() => self.end(End::Silent, actions),
+            Phase::Open { .. } if now >= self.unresponsive_at() => self.end(End::Unresponsive),
             Phase::Open { .. } => {
-                let due = self.asked.unwrap_or(self.heard) + self.limits.heartbeat;
+                let due = self.pinged.unwrap_or(self.last_received) + self.settings.limits.heartbeat;
                 if now >= due {
-                    self.asked = Some(now);
-                    actions.push(Action::Say { reply_to: 0, body: Body::Ping });
+                    self.pinged = Some(now);
+                    self.send(0, Body::Ping);
                 }
             }
-            Phase::Waiting { .. } | Phase::Leaving | Phase::Over => {}
+            Phase::AwaitingHello { .. } | Phase::Draining { .. } | Phase::Ended => {}
         }
     }
 
-    /// The client has said something.
-    pub(crate) fn frame(&mut self, frame: Inbound, now: Instant, actions: &mut Vec<Action>) {
-        self.heard = now;
-        self.asked = None;
+    /// Handles a frame from the client.
+    pub(crate) fn frame(&mut self, frame: Inbound, now: Instant) {
+        self.last_received = now;
+        self.pinged = None;
         let Inbound { id, request } = frame;
         match self.phase {
-            Phase::Over => return,
-            Phase::Waiting { .. } => return self.hello(id, request, actions),
-            Phase::Open { .. } | Phase::Leaving => {}
+            Phase::Ended => return,
+            Phase::AwaitingHello { .. } => return self.hello(id, request),
+            Phase::Open { .. } | Phase::Draining { .. } => {}
         }
-        let request = match self.in_order(id, request) {
-            Ok(request) => request,
-            Err(refusal) => return refuse(id, refusal, actions),
-        };
-        match request {
-            Request::Hello(_) => refuse(id, Refusal::HelloTwice, actions),
-            Request::Join { room, start } => self.join(id, room, start, actions),
-            Request::Leave { room } => match self.rooms.remove(&room) {
-                Some(_) => {
-                    actions.push(Action::Leave { room });
-                    actions.push(Action::Say { reply_to: id, body: Body::Done });
-                }
-                None => refuse(id, Refusal::NotJoined { room }, actions),
-            },
-            Request::Change { room, client_msg_id, change, epoch, sender } => match &self.phase {
-                Phase::Open { .. } if self.full() => {
-                    refuse(id, Refusal::TooManyInFlight, actions);
-                }
-                Phase::Open { user, device } => {
-                    let sender = sender.unwrap_or_else(|| user.clone());
-                    let draft = Draft { room, sender, device: device.clone(), client_msg_id, change, epoch };
-                    self.in_flight += 1;
-                    actions.push(Action::Append { id, draft });
-                }
-                _ => refuse(id, Refusal::Leaving, actions),
-            },
-            Request::MarkRead { .. } if matches!(self.phase, Phase::Leaving) => refuse(id, Refusal::Leaving, actions),
-            Request::MarkRead { .. } if self.full() => {
-                refuse(id, Refusal::TooManyInFlight, actions);
-            }
-            Request::MarkRead { room, seq } => {
-                self.in_flight += 1;
-                actions.push(Action::Mark { id, room, seq });
-            }
-            Request::Typing { room } if self.rooms.contains_key(&room) => {
-                actions.push(Action::Typing { room });
-                if id > 0 {
-                    actions.push(Action::Say { reply_to: id, body: Body::Done });
-                }
-            }
-            // "Never answered": an error for a hint nobody waits for would only be noise.
-            Request::Typing { .. } if id == 0 => {}
-            Request::Typing { room } => refuse(id, Refusal::NotJoined { room }, actions),
-            Request::Ping => actions.push(Action::Say { reply_to: id, body: Body::Pong }),
-            Request::Pong if id > 0 => actions.push(Action::Say { reply_to: id, body: Body::Done }),
-            Request::Pong => {}
-            Request::RefreshToken => refuse(id, Refusal::NoTokens, actions),
+        let handled = self.check_id(id, request).and_then(|request| self.request(id, request));
+        if let Err(refusal) = handled {
+            self.send(id, Body::Error(refusal));
         }
     }
 
-    /// The client has closed its side: everything accepted is still answered.
-    pub(crate) fn half_closed(&mut self, actions: &mut Vec<Action>) {
-        self.closed = true;
+    /// Handles the end of the client's side of the stream: everything accepted is still answered.
+    pub(crate) fn half_close(&mut self) {
+        self.half_closed = true;
         match self.phase {
-            Phase::Waiting { .. } => self.end(End::Completed, actions),
-            _ => self.settle(actions),
+            Phase::AwaitingHello { .. } => self.end(End::Completed),
+            _ => self.end_if_idle(),
         }
     }
 
-    /// An append has been answered.
+    /// Handles the result of an append.
     pub(crate) fn appended(
         &mut self,
         id: u64,
         room: RoomId,
         client_msg_id: ClientMsgId,
-        answer: Result<Appended, AppendError>,
-        actions: &mut Vec<Action>,
+        result: Result<Appended, AppendError>,
     ) {
-        let body = match answer {
-            Ok(appended) => Body::Ack { room, client_msg_id, appended, durability: self.durability },
-            Err(error) => Body::Refused(Refusal::of_append(error, &room)),
+        let body = match result {
+            Ok(appended) => Body::Ack { room, client_msg_id, appended, durability: self.settings.durability },
+            Err(error) => Body::Error(Refusal::from_append(error, &room)),
         };
-        self.answered(Action::Say { reply_to: id, body }, actions);
+        self.complete(Action::Send { reply_to: id, body });
     }
 
-    /// A room has been looked at for a Join.
-    pub(crate) fn looked(&mut self, id: u64, room: RoomId, answer: Result<Look, ReadError>, actions: &mut Vec<Action>) {
-        let reply = match (answer, self.rooms.get_mut(&room)) {
-            (Ok(look), Some(join)) if join.id == id => {
+    /// Handles the state of a room that was read for a Join.
+    pub(crate) fn state_read(&mut self, id: u64, room: &RoomId, result: Result<RoomState, ReadError>) {
+        let epoch = self.settings.epoch;
+        let action = match (result, self.rooms.get_mut(room), &self.phase) {
+            (Ok(state), Some(join), Phase::Open { user, .. } | Phase::Draining { user }) if join.id == id => {
                 join.seated = true;
-                let (verdict, start) = verdict(join.start, self.epoch, look);
+                let (verdict, start) = verdict(join.start, epoch, state);
                 let joined = Joined {
-                    room,
+                    room: room.clone(),
                     verdict,
-                    epoch: self.epoch,
+                    epoch,
                     start,
-                    head: look.head,
-                    oldest: look.oldest,
-                    read: look.read,
+                    head: state.head,
+                    oldest: state.oldest,
+                    read: state.read,
                     present: Vec::new(),
                     present_count: 0,
                 };
-                Action::Seat { reply_to: id, joined }
+                Action::Seat { reply_to: id, permit: join.permit.clone(), user: user.clone(), joined }
             }
-            (Err(error), Some(join)) if join.id == id => {
+            (Err(why), Some(join), _) if join.id == id => {
                 if !join.seated {
-                    self.rooms.remove(&room);
+                    self.rooms.remove(room);
                 }
-                refusal(id, Refusal::of_read(error, &room))
+                error(id, Refusal::from_read(why, room))
             }
-            // Left, or joined again, before the answer came.
-            _ => refusal(id, Refusal::JoinOvertaken { room }),
+            // The room was left, or joined again, in the meantime.
+            _ => error(id, Refusal::JoinSuperseded { room: room.clone() }),
         };
-        self.answered(reply, actions);
+        self.complete(action);
     }
 
-    /// A read mark has been answered.
-    pub(crate) fn marked(
-        &mut self,
-        id: u64,
-        room: &RoomId,
-        answer: Result<Seq, AppendError>,
-        actions: &mut Vec<Action>,
-    ) {
-        let body = match answer {
+    /// Handles the result of storing a read mark.
+    pub(crate) fn marked(&mut self, id: u64, room: &RoomId, result: Result<Seq, AppendError>) {
+        let body = match result {
             Ok(_) => Body::Done,
-            Err(error) => Body::Refused(Refusal::of_append(error, room)),
+            Err(error) => Body::Error(Refusal::from_append(error, room)),
         };
-        self.answered(Action::Say { reply_to: id, body }, actions);
+        self.complete(Action::Send { reply_to: id, body });
     }
 
-    /// The server is leaving.
-    pub(crate) fn drain(&mut self, actions: &mut Vec<Action>) {
+    /// Handles the shutdown of the server.
+    pub(crate) fn drain(&mut self) {
         match self.phase {
-            Phase::Waiting { .. } => self.end(End::Left, actions),
-            Phase::Open { .. } => self.leave(Leaving::Shutdown, actions),
-            Phase::Leaving | Phase::Over => {}
+            Phase::AwaitingHello { .. } => self.end(End::Drained),
+            _ => self.start_draining(DrainReason::Shutdown),
         }
     }
 
-    /// The session cannot go on.
-    pub(crate) fn end(&mut self, end: End, actions: &mut Vec<Action>) {
-        if !matches!(self.phase, Phase::Over) {
-            self.phase = Phase::Over;
-            actions.push(Action::End(end));
+    /// Ends the session for a reason outside of the protocol.
+    pub(crate) fn end(&mut self, end: End) {
+        if !matches!(self.phase, Phase::Ended) {
+            self.phase = Phase::Ended;
+            self.actions.push_back(Action::End(end));
         }
     }
 
-    fn hello(&mut self, id: u64, request: Result<Request, Refusal>, actions: &mut Vec<Action>) {
-        match self.in_order(id, request) {
-            Ok(Request::Hello(Hello { user, device, client })) => {
+    fn hello(&mut self, id: u64, request: Result<Request, Refusal>) {
+        let opened = match self.check_id(id, request) {
+            Ok(Request::Hello(Hello { user: Some(user), device, client })) => Ok((user, device, client)),
+            Ok(Request::Hello(Hello { user: None, .. })) => Err(Refusal::NoTokens),
+            Ok(_) => Err(Refusal::HelloExpected),
+            Err(refusal) => Err(refusal),
+        };
+        match opened {
+            Ok((user, device, client)) => {
                 self.phase = Phase::Open { user: user.clone(), device };
-                actions.push(Action::Welcome { reply_to: id, user, client });
+                self.actions.push_back(Action::Welcome { reply_to: id, user, client });
             }
-            Ok(_) => self.end(End::Refused(Refusal::HelloFirst), actions),
-            Err(refusal) => self.end(End::Refused(refusal), actions),
+            Err(refusal) => self.end(End::Refused(refusal)),
         }
     }
 
-    /// Ids rise, and are 0 only where no reply is wanted.
-    fn in_order(&mut self, id: u64, request: Result<Request, Refusal>) -> Result<Request, Refusal> {
+    /// Checks that ids rise, and are 0 only where no reply is wanted.
+    fn check_id(&mut self, id: u64, request: Result<Request, Refusal>) -> Result<Request, Refusal> {
         match &request {
             _ if id > self.last_id => self.last_id = id,
-            // What is wrong with it says more than that its id is 0, which it may even have had to be.
+            // What else is wrong with a frame says more than that its id is 0.
             Ok(Request::Typing { .. } | Request::Ping | Request::Pong) | Err(_) if id == 0 => {}
             _ => return Err(Refusal::IdNotRising),
         }
         request
     }
 
-    fn join(&mut self, id: u64, room: RoomId, start: Start, actions: &mut Vec<Action>) {
-        if matches!(self.phase, Phase::Leaving) {
-            return refuse(id, Refusal::Leaving, actions);
+    fn request(&mut self, id: u64, request: Request) -> Result<(), Refusal> {
+        match request {
+            Request::Hello(_) => return Err(Refusal::HelloRepeated),
+            Request::Join { room, start } => self.join(id, room, start)?,
+            Request::Leave { room } => {
+                self.rooms.remove(&room).ok_or_else(|| Refusal::NotJoined { room: room.clone() })?;
+                self.actions.push_back(Action::Leave { room });
+                self.send(id, Body::Done);
+            }
+            Request::Change { room, client_msg_id, change, expected, sender } => {
+                let (user, device) = self.user()?;
+                let (sender, device) = (sender.unwrap_or(user), device.cloned());
+                self.check_in_flight()?;
+                let permit = self.settings.policy.write(&self.settings.caller, room.clone())?;
+                let draft = Draft { room, sender, device, client_msg_id, change };
+                self.in_flight += 1;
+                self.actions.push_back(Action::Append { id, permit, draft, expected });
+            }
+            Request::MarkRead { room, seq } => {
+                let (user, _) = self.user()?;
+                self.check_in_flight()?;
+                let permit = self.settings.policy.read(&self.settings.caller, room)?;
+                self.in_flight += 1;
+                self.actions.push_back(Action::MarkRead { id, permit, user, seq });
+            }
+            Request::Typing { room } => match self.typing(room) {
+                Ok(()) if id > 0 => self.send(id, Body::Done),
+                // Nobody waits for the outcome of a hint without an id.
+                Err(refusal) if id > 0 => return Err(refusal),
+                Ok(()) | Err(_) => {}
+            },
+            Request::Ping => self.send(id, Body::Pong),
+            Request::Pong if id > 0 => self.send(id, Body::Done),
+            Request::Pong => {}
+            Request::RefreshToken => return Err(Refusal::NoTokens),
         }
-        if self.full() {
-            return refuse(id, Refusal::TooManyInFlight, actions);
+        Ok(())
+    }
+
+    fn join(&mut self, id: u64, room: RoomId, start: Start) -> Result<(), Refusal> {
+        let (user, _) = self.user()?;
+        self.check_in_flight()?;
+        let earlier = self.rooms.get(&room);
+        if earlier.is_none() && self.rooms.len() >= self.settings.limits.rooms {
+            return Err(Refusal::TooManyRooms);
         }
-        if self.rooms.len() >= self.limits.rooms && !self.rooms.contains_key(&room) {
-            return refuse(id, Refusal::TooManyRooms, actions);
-        }
-        let seated = self.rooms.get(&room).is_some_and(|earlier| earlier.seated);
-        self.rooms.insert(room.clone(), Join { id, start, seated });
+        let seated = earlier.is_some_and(|earlier| earlier.seated);
+        let permit = self.settings.policy.read(&self.settings.caller, room.clone())?;
+        self.rooms.insert(room, Join { id, permit: permit.clone(), start, seated });
         self.in_flight += 1;
-        actions.push(Action::Look { id, room });
+        self.actions.push_back(Action::ReadState { id, permit, user });
+        Ok(())
     }
 
-    fn leave(&mut self, reason: Leaving, actions: &mut Vec<Action>) {
-        self.phase = Phase::Leaving;
-        actions.push(Action::Farewell { reason });
-        self.settle(actions);
+    fn typing(&mut self, room: RoomId) -> Result<(), Refusal> {
+        if !self.rooms.contains_key(&room) {
+            return Err(Refusal::NotJoined { room });
+        }
+        let (user, _) = self.user()?;
+        let permit = self.settings.policy.write(&self.settings.caller, room)?;
+        self.actions.push_back(Action::Typing { permit, user });
+        Ok(())
     }
 
-    /// What was in flight is answered by `reply`, unless the session is over.
-    fn answered(&mut self, reply: Action, actions: &mut Vec<Action>) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        if !matches!(self.phase, Phase::Over) {
-            actions.push(reply);
-            self.settle(actions);
+    /// The session's user and device, while new requests are accepted.
+    fn user(&self) -> Result<(UserId, Option<&DeviceId>), Refusal> {
+        match &self.phase {
+            Phase::Open { user, device } => Ok((user.clone(), device.as_ref())),
+            Phase::AwaitingHello { .. } | Phase::Draining { .. } | Phase::Ended => Err(Refusal::Draining),
         }
     }
 
-    /// When nothing is in flight any more, a session that was waiting for that ends.
-    fn settle(&mut self, actions: &mut Vec<Action>) {
+    fn check_in_flight(&self) -> Result<(), Refusal> {
+        if self.is_full() { Err(Refusal::TooManyInFlight) } else { Ok(()) }
+    }
+
+    fn send(&mut self, reply_to: u64, body: Body) {
+        self.actions.push_back(Action::Send { reply_to, body });
+    }
+
+    fn start_draining(&mut self, reason: DrainReason) {
+        if let Phase::Open { user, .. } = &self.phase {
+            self.phase = Phase::Draining { user: user.clone() };
+            self.actions.push_back(Action::SendDraining { reason });
+            self.end_if_idle();
+        }
+    }
+
+    /// Answers a request that was in flight, unless the session has ended.
+    fn complete(&mut self, reply: Action) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if !matches!(self.phase, Phase::Ended) {
+            self.actions.push_back(reply);
+            self.end_if_idle();
+        }
+    }
+
+    /// Ends a session that is draining or half-closed once nothing is in flight.
+    fn end_if_idle(&mut self) {
         if self.in_flight > 0 {
             return;
         }
         match self.phase {
-            Phase::Leaving => self.end(End::Left, actions),
-            Phase::Open { .. } if self.closed => {
-                self.phase = Phase::Over;
-                actions.push(Action::Finish { rooms: self.rooms.keys().cloned().collect() });
+            Phase::Draining { .. } => self.end(End::Drained),
+            Phase::Open { .. } if self.half_closed => {
+                self.phase = Phase::Ended;
+                let rooms = self.rooms.values().map(|join| join.permit.clone()).collect();
+                self.actions.push_back(Action::Finish { rooms });
             }
             _ => {}
         }
     }
 
-    /// Two heartbeats and a half after it was last heard, a client is taken for gone.
-    fn silent_at(&self) -> Instant {
-        self.heard + self.limits.heartbeat.mul_f64(2.5)
+    /// A client is considered gone two and a half heartbeats after it was last heard from.
+    fn unresponsive_at(&self) -> Instant {
+        self.last_received + self.settings.limits.heartbeat.mul_f64(2.5)
     }
 }
 
-fn refuse(id: u64, why: Refusal, actions: &mut Vec<Action>) {
-    actions.push(refusal(id, why));
+fn error(id: u64, refusal: Refusal) -> Action {
+    Action::Send { reply_to: id, body: Body::Error(refusal) }
 }
 
-fn refusal(id: u64, why: Refusal) -> Action {
-    Action::Say { reply_to: id, body: Body::Refused(why) }
-}
-
-/// Whether a reader who wants to start there misses something, and after which event it starts.
-fn verdict(start: Start, epoch: Epoch, look: Look) -> (Verdict, Seq) {
-    // Everything kept is after this place.
-    let beginning = look.oldest.saturating_sub(1);
+/// Returns whether a reader that wants to start there misses events, and the event after which it starts.
+fn verdict(start: Start, epoch: Epoch, state: RoomState) -> (Verdict, Seq) {
+    // Every event that is kept comes after this one.
+    let beginning = state.oldest.saturating_sub(1);
     match start {
-        Start::Last(count) => (Verdict::Live, look.head.saturating_sub(count.into()).max(beginning.min(look.head))),
-        // The beginning of any history is known without having seen it.
-        Start::After { epoch: 0, seq: 0 } if beginning == 0 => (Verdict::Recovered, 0),
-        Start::After { epoch: 0, seq: 0 } => (Verdict::ResetExpired, look.head),
-        Start::After { epoch: theirs, .. } if theirs != epoch => (Verdict::ResetEpoch, look.head),
-        Start::After { seq, .. } if seq > look.head => (Verdict::ResetAhead, look.head),
-        Start::After { seq, .. } if seq < beginning => (Verdict::ResetExpired, look.head),
+        Start::Last(count) => (Verdict::Live, state.head.saturating_sub(count.into()).max(beginning.min(state.head))),
+        Start::Beginning if beginning == 0 => (Verdict::Recovered, 0),
+        Start::Beginning => (Verdict::ResetExpired, state.head),
+        Start::After { epoch: theirs, .. } if theirs != epoch => (Verdict::ResetEpoch, state.head),
+        Start::After { seq, .. } if seq > state.head => (Verdict::ResetAhead, state.head),
+        Start::After { seq, .. } if seq < beginning => (Verdict::ResetExpired, state.head),
         Start::After { seq, .. } => (Verdict::Recovered, seq),
     }
 }

@@ -61,6 +61,42 @@ async fn what_cannot_be_used_is_a_line_and_code_2() {
 }
 
 #[tokio::test]
+async fn an_environment_variable_that_cannot_be_used_is_named() {
+    for (variable, value) in [
+        ("CHAT_LISTEN", "foo"),
+        ("CHAT_ALLOW_ANYONE", "nope"),
+        ("CHAT_ALLOW_ANYONE", "disabled"),
+        ("CHAT_MEMORY", "maybe"),
+        ("CHAT_MEMORY", "2"),
+        ("CHAT_DURABILITY", "never"),
+        ("CHAT_GRACE", "soon"),
+        ("CHAT_LOG_FORMAT", "xml"),
+        ("RUST_LOG", "grpc_chat_service=loud=louder"),
+    ] {
+        let ran = finish(binary().env(variable, value)).await;
+        ran.complained_with(2, &format!("the environment variable {variable}"));
+        assert!(!ran.stderr.contains("--listen "), "{}", ran.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_switch_in_the_environment_can_say_no() {
+    for value in ["false", "0", "no", "off"] {
+        let mut command = binary();
+        command.env("CHAT_ALLOW_ANYONE", value).args(["--listen", "0.0.0.0:0"]);
+        finish(&mut command).await.complained_with(2, "--allow-anyone");
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_not_a_data_directory() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    let ran = run(&["--listen", "127.0.0.1:0", "--data", path]).await;
+    ran.complained_with(1, &format!("the data directory {path} is a file: choose a directory with --data"));
+}
+
+#[tokio::test]
 async fn where_it_cannot_listen_it_says_why_with_code_1() {
     let server = start().await;
     let taken = server.addr.to_string();

@@ -26,7 +26,10 @@ async fn open_calls_are_told_to_come_back_later() {
     server.stop();
     for call in [&mut talking, &mut silent] {
         let status = call.next().await.unwrap_err();
-        assert_eq!((status.code(), status.message()), (Code::Unavailable, "the server is leaving; call again soon"));
+        assert_eq!(
+            (status.code(), status.message()),
+            (Code::Unavailable, "the server is shutting down; call again soon")
+        );
     }
     server.left().await;
 }
@@ -227,5 +230,5 @@ async fn the_binary_cuts_who_does_not_read_when_the_grace_is_over() {
     server.signal("TERM").await;
     let (status, stderr) = server.left().await;
     assert_eq!(status.code(), Some(0));
-    assert!(stderr.contains("the grace is over"), "{stderr}");
+    assert!(stderr.contains("the grace period is over"), "{stderr}");
 }

@@ -13,12 +13,12 @@ const HEARTBEAT: Duration = Duration::from_millis(200);
 /// For a client that answers: what it has to answer within, half of it more than one, is long for any machine.
 const UNHURRIED: Duration = Duration::from_secs(2);
 
-fn limits() -> Limits {
-    Limits { heartbeat: HEARTBEAT, ..Limits::default() }
+fn impatient(limits: &mut Limits) {
+    limits.session.heartbeat = HEARTBEAT;
 }
 
-fn unhurried() -> Limits {
-    Limits { heartbeat: UNHURRIED, ..Limits::default() }
+fn patient(limits: &mut Limits) {
+    limits.session.heartbeat = UNHURRIED;
 }
 
 fn asked(frame: &pb::ServerFrame) -> Option<()> {
@@ -27,7 +27,7 @@ fn asked(frame: &pb::ServerFrame) -> Option<()> {
 
 #[tokio::test]
 async fn a_silent_client_is_asked_and_then_taken_for_gone() {
-    let server = start_limited(limits()).await;
+    let server = start_limited(impatient).await;
     let mut ann = Session::open(server.addr, "ann").await;
     let since = Instant::now();
     let (frames, end) = ann.rest().await;
@@ -42,7 +42,7 @@ async fn a_silent_client_is_asked_and_then_taken_for_gone() {
 
 #[tokio::test]
 async fn a_client_that_answers_lives() {
-    let server = start_limited(unhurried()).await;
+    let server = start_limited(patient).await;
     let mut ann = Session::open(server.addr, "ann").await;
     // More than the two and a half heartbeats after which it would be gone.
     for _ in 0..3 {
@@ -54,7 +54,7 @@ async fn a_client_that_answers_lives() {
 
 #[tokio::test]
 async fn any_frame_is_a_sign_of_life() {
-    let server = start_limited(unhurried()).await;
+    let server = start_limited(patient).await;
     let mut ann = Session::open(server.addr, "ann").await;
     for n in 0..3 {
         ann.wait(asked).await;
@@ -64,7 +64,7 @@ async fn any_frame_is_a_sign_of_life() {
 
 #[tokio::test]
 async fn a_client_that_reads_but_says_nothing_is_gone_however_busy_its_room() {
-    let server = start_limited(limits()).await;
+    let server = start_limited(impatient).await;
     let mut hung = Session::open(server.addr, "hung").await;
     hung.join("r", None).await;
     let mut busy = Session::open(server.addr, "busy").await;
@@ -83,7 +83,7 @@ async fn a_client_that_reads_but_says_nothing_is_gone_however_busy_its_room() {
 /// Behind what it has not read no Ping can be seen: its silence proves nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_does_not_read_is_not_ended_for_silence() {
-    let server = start_limited(limits()).await;
+    let server = start_limited(impatient).await;
     let frame = |id, body| framed(&prost::Message::encode_to_vec(&pb::ClientFrame { id, body: Some(body) }));
     let mut blocked = Vec::new();
     // Room for a byte of Welcome, for some, and for all of it and of many events.
@@ -111,7 +111,7 @@ async fn a_client_that_does_not_read_is_not_ended_for_silence() {
 #[tokio::test]
 async fn a_session_that_is_old_is_told_to_connect_again() {
     let age = Duration::from_millis(300);
-    let server = start_limited(Limits { session_age: age, ..Limits::default() }).await;
+    let server = start_limited(|limits| limits.session.age = age).await;
     let mut ann = Session::open(server.addr, "ann").await;
     ann.enter("r").await;
     let since = Instant::now();

@@ -36,7 +36,7 @@ async fn a_call_over_the_limit_of_its_connection_waits_for_a_place() {
 
 #[tokio::test]
 async fn a_peer_that_ignores_the_limit_of_calls_has_the_call_refused() {
-    let server = start_limited(Limits { streams_per_connection: 3, ..Limits::default() }).await;
+    let server = start_limited(|limits| limits.connection.streams = 3).await;
     let mut peer = Bare::connect(server.addr).await;
     peer.write(PREFACE).await;
     peer.write(&frame(kind::SETTINGS, 0, 0, &[])).await;
@@ -55,7 +55,7 @@ async fn a_peer_that_ignores_the_limit_of_calls_has_the_call_refused() {
 #[tokio::test]
 async fn a_peer_that_makes_the_server_reset_call_after_call_is_sent_away() {
     let server = start().await;
-    let limit = Limits::default().local_resets;
+    let limit = Limits::default().connection.local_resets;
     let mut peer = Bare::connect(server.addr).await;
     let mut attack = [PREFACE, &frame(kind::SETTINGS, 0, 0, &[])].concat();
     for n in 0..u32::try_from(limit).unwrap() + 10 {
@@ -94,7 +94,7 @@ async fn a_peer_that_opens_and_resets_call_after_call_harms_nobody_else() {
 
 #[tokio::test]
 async fn a_peer_that_does_not_open_http_2_in_time_is_closed() {
-    let server = start_limited(Limits { handshake: Duration::from_millis(300), ..Limits::default() }).await;
+    let server = start_limited(|limits| limits.connection.handshake = Duration::from_millis(300)).await;
     let mut talking = Call::open(server.addr).await;
     for opening in [&b""[..], b"P", &PREFACE[..12], &PREFACE[..23]] {
         let began = Instant::now();
@@ -109,7 +109,7 @@ async fn a_peer_that_does_not_open_http_2_in_time_is_closed() {
 
 #[tokio::test]
 async fn a_peer_that_drips_its_opening_gains_no_time() {
-    let server = start_limited(Limits { handshake: Duration::from_millis(300), ..Limits::default() }).await;
+    let server = start_limited(|limits| limits.connection.handshake = Duration::from_millis(300)).await;
     let mut peer = Bare::connect(server.addr).await;
     let began = Instant::now();
     let dripping = async {
@@ -129,7 +129,11 @@ async fn a_peer_that_drips_its_opening_gains_no_time() {
 #[tokio::test]
 async fn a_peer_that_no_longer_answers_pings_is_closed() {
     let (ping_after, ping_timeout) = (Duration::from_millis(100), Duration::from_millis(300));
-    let server = start_limited(Limits { ping_after, ping_timeout, ..Limits::default() }).await;
+    let server = start_limited(|limits| {
+        limits.connection.ping_after = ping_after;
+        limits.connection.ping_timeout = ping_timeout;
+    })
+    .await;
     let mut there = Call::open(server.addr).await;
 
     let mut gone = Bare::connect(server.addr).await;
@@ -154,7 +158,7 @@ async fn metadata_over_the_limit_is_refused_and_the_connection_lives() {
 
 #[tokio::test]
 async fn a_connection_over_the_limit_waits_until_one_closes() {
-    let server = start_limited(Limits { connections: 2, ..Limits::default() }).await;
+    let server = start_limited(|limits| limits.listener.connections = 2).await;
     let first = Call::open(server.addr).await;
     let mut second = Call::open(server.addr).await;
     let addr = server.addr;
@@ -170,7 +174,7 @@ async fn a_connection_over_the_limit_waits_until_one_closes() {
 
 #[tokio::test]
 async fn a_connection_over_the_limit_of_its_address_is_closed_at_once() {
-    let server = start_limited(Limits { connections_per_address: 2, ..Limits::default() }).await;
+    let server = start_limited(|limits| limits.listener.connections_per_address = 2).await;
     let first = Call::open(server.addr).await;
     let mut second = Call::open(server.addr).await;
     assert_eq!(Bare::connect(server.addr).await.rest().await, b"");
@@ -245,7 +249,7 @@ fn cpu_ticks(pid: u32) -> u64 {
 
 #[tokio::test]
 async fn a_service_with_narrow_limits_says_which_one_was_passed() {
-    let server = start_limited(Limits { message_bytes: 16, ..Limits::default() }).await;
+    let server = start_limited(|limits| limits.connection.message_bytes = 16).await;
     let mut wire = Wire::connect(server.addr).await;
     let (response, mut sending) = wire.chat().await;
     sending.send_data(message("Sam", "a text that is too long"), true).unwrap();

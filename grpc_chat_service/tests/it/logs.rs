@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::support::session::{Said, Session};
 use crate::support::{Binary, Call, Wire, binary, framed, message, send_frame, soon};
 
 const SECRET: &str = "correct horse battery staple";
@@ -12,14 +13,17 @@ async fn logging(args: &[&str]) -> Binary {
     Binary::spawn(command).await
 }
 
-/// Asks the server to leave and returns what it logged before that.
+/// Stops the server and returns what it logged between its start and its shutdown.
 async fn logged(mut server: Binary) -> Vec<String> {
     server.signal("TERM").await;
     let (status, stderr) = server.left().await;
     assert!(status.success(), "{stderr}");
     assert!(!stderr.contains("panicked"), "{stderr}");
     assert!(!stderr.contains("horse"), "{stderr}");
-    stderr.lines().take_while(|line| !line.contains("grpc_chat_service::server")).map(str::to_owned).collect()
+    let from_server = |line: &&str| line.contains("grpc_chat_service::server");
+    let lines: Vec<_> = stderr.lines().skip_while(from_server).map(str::to_owned).collect();
+    assert!(stderr.lines().next().is_some_and(|line| line.contains("serving")), "{stderr}");
+    lines.into_iter().take_while(|line| !from_server(&line.as_str())).collect()
 }
 
 #[tokio::test]
@@ -45,7 +49,7 @@ async fn a_caller_that_resets_is_one_line() {
     let lines = logged(server).await;
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].contains(" INFO ") && lines[0].contains("the caller left during a call"), "{lines:?}");
-    assert!(lines[0].contains("answered=1"), "{lines:?}");
+    assert!(lines[0].contains("sent=1"), "{lines:?}");
 }
 
 #[tokio::test]
@@ -74,8 +78,51 @@ async fn a_caller_that_sends_no_message_is_one_warning() {
     wire.call("/Chat/chat", &[], &bad).await;
     let lines = logged(server).await;
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].contains(" WARN ") && lines[0].contains("call failed"), "{lines:?}");
-    assert!(lines[0].contains("answered=1") && lines[0].contains("caller="), "{lines:?}");
+    assert!(lines[0].contains(" WARN ") && lines[0].contains("a call failed"), "{lines:?}");
+    assert!(lines[0].contains("sent=1") && lines[0].contains("peer="), "{lines:?}");
+}
+
+#[tokio::test]
+async fn the_start_names_version_address_data_and_durability() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = binary();
+    command.env("RUST_LOG", "info").env("CHAT_MEMORY", "0").args(["--listen", "127.0.0.1:0", "--data"]).arg(dir.path());
+    let mut server = Binary::spawn(command).await;
+    server.signal("TERM").await;
+    let (_, stderr) = server.left().await;
+    let first = stderr.lines().next().unwrap();
+    let (address, data) = (format!("address={}", server.addr), format!("data=\"{}\"", dir.path().display()));
+    for part in [concat!("version=\"", env!("CARGO_PKG_VERSION"), "\""), &address, &data, "durability=Synced"] {
+        assert!(first.contains(part), "{part}: {first}");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_session_is_one_line_however_it_ends() {
+    for (abrupt, reason) in [(false, "completed"), (true, "disconnected")] {
+        let mut server = logging(&[]).await;
+        let mut bob = Session::open(server.addr, "bob").await;
+        bob.enter("a").await;
+        let mut ann = Session::open(server.addr, "ann").await;
+        ann.enter("a").await;
+        if abrupt {
+            drop(ann);
+        } else {
+            ann.close();
+            ann.rest().await.1.unwrap();
+        }
+        bob.wait(|frame| match &frame.body {
+            Some(Said::PresenceChanged(changed)) if changed.left == ["ann"] => Some(()),
+            _ => None,
+        })
+        .await;
+        server.signal("TERM").await;
+        let (_, stderr) = server.left().await;
+        let of_ann = |line: &&str| line.contains("session ended") && line.contains("user=ann");
+        let ended: Vec<_> = stderr.lines().filter(of_ann).collect();
+        assert_eq!(ended.len(), 1, "{stderr}");
+        assert!(ended[0].contains(reason), "{stderr}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,5 @@
 //! Rooms: everyone sees the same events in the same order, however they come to be delivered.
 
-use grpc_chat_service::Limits;
 use tonic::Code;
 
 use crate::support::session::{
@@ -242,7 +241,7 @@ async fn flood(sender: &mut Session, room: &str, count: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stalled_reader_gets_everything_later_in_order() {
-    let server = start_limited(Limits { tail_bytes: 100_000, ..Limits::default() }).await;
+    let server = start_limited(|limits| limits.room.tail_bytes = 100_000).await;
     let mut sender = Session::open(server.addr, "ann").await;
     let stalled = Stalled::join(server.addr, &["hot"]).await;
     // Present, hence seated.

@@ -21,23 +21,26 @@ fn answer(room: &str, reply_to_seq: u64, epoch: u64) -> Say {
 }
 
 /// A server with these limits, and a caller who has said hello.
-async fn with(limits: Limits) -> (InProcess, Session) {
-    let server = start_limited(limits).await;
+async fn open() -> (InProcess, Session) {
+    with(|_| ()).await
+}
+
+async fn with(set: impl FnOnce(&mut Limits)) -> (InProcess, Session) {
+    let server = start_limited(set).await;
     let session = Session::open(server.addr, "ann").await;
     (server, session)
 }
 
 #[tokio::test]
 async fn welcome_comes_first_and_tells_what_the_session_may_do() {
-    let limits = Limits {
-        text_bytes: 100,
-        rooms: 3,
-        in_flight: 7,
-        message_bytes: 2000,
-        heartbeat: Duration::from_millis(2500),
-        ..Limits::default()
+    let set = |limits: &mut Limits| {
+        limits.session.text_bytes = 100;
+        limits.session.rooms = 3;
+        limits.session.in_flight = 7;
+        limits.session.heartbeat = Duration::from_millis(2500);
+        limits.connection.message_bytes = 2000;
     };
-    let (_server, session) = with(limits).await;
+    let (_server, session) = with(set).await;
     let welcome = session.welcome;
     let told = welcome.limits.unwrap();
     assert_eq!((told.max_text_bytes, told.max_rooms, told.max_in_flight, told.max_frame_bytes), (100, 3, 7, 2000));
@@ -51,7 +54,7 @@ async fn welcome_comes_first_and_tells_what_the_session_may_do() {
 
 #[tokio::test]
 async fn every_frame_with_an_id_gets_exactly_one_reply() {
-    let (_server, mut ann) = with(Limits::default()).await;
+    let (_server, mut ann) = open().await;
     let seq = ann.post("r", "Hi").await;
     let all = [
         join("r", None),
@@ -79,7 +82,7 @@ async fn every_frame_with_an_id_gets_exactly_one_reply() {
 
 #[tokio::test]
 async fn frames_without_an_id_are_not_replied_to_but_a_ping_is_answered() {
-    let (_server, mut ann) = with(Limits::default()).await;
+    let (_server, mut ann) = open().await;
     ann.say_as(0, Some(typing("nowhere")));
     ann.say_as(0, Some(Say::Pong(pb::Pong {})));
     ann.say_as(0, Some(ping()));
@@ -90,7 +93,7 @@ async fn frames_without_an_id_are_not_replied_to_but_a_ping_is_answered() {
 /// Each is refused with INVALID_ARGUMENT that names the field, and the stream lives on.
 #[tokio::test]
 async fn a_bad_field_is_named() {
-    let (_server, mut ann) = with(Limits { text_bytes: 50, ..Limits::default() }).await;
+    let (_server, mut ann) = with(|limits| limits.session.text_bytes = 50).await;
     ann.post("r", "Hi").await;
     let long = "x".repeat(51);
     let beyond = u64::MAX;
@@ -128,7 +131,7 @@ async fn a_bad_field_is_named() {
 
 #[tokio::test]
 async fn an_id_has_to_rise_and_may_be_zero_only_for_hints() {
-    let (_server, mut ann) = with(Limits::default()).await;
+    let (_server, mut ann) = open().await;
     ann.say_as(10, Some(ping()));
     assert!(matches!(ann.reply(10).await, Said::Pong(_)));
     for id in [9, 8, 0] {
@@ -142,7 +145,7 @@ async fn an_id_has_to_rise_and_may_be_zero_only_for_hints() {
 
 #[tokio::test]
 async fn what_is_about_a_message_needs_that_message_and_its_author() {
-    let (server, mut ann) = with(Limits::default()).await;
+    let (server, mut ann) = open().await;
     let mut bob = Session::open(server.addr, "bob").await;
     let seq = ann.post("r", "Hi").await;
     for body in [edit("r", 9, "x"), delete("r", 9), react("r", 9, "x", false), mark("r", 9), edit("empty", 1, "x")] {
@@ -164,7 +167,7 @@ async fn what_is_about_a_message_needs_that_message_and_its_author() {
 
 #[tokio::test]
 async fn what_is_about_a_message_of_another_life_of_the_history_is_refused() {
-    let (_server, mut ann) = with(Limits::default()).await;
+    let (_server, mut ann) = open().await;
     let epoch = ann.join("r", None).await.epoch;
     let seq = ann.post("r", "Hi").await;
     let about = |epoch| {
@@ -194,7 +197,7 @@ async fn what_is_about_a_message_of_another_life_of_the_history_is_refused() {
 
 #[tokio::test]
 async fn a_repeat_is_answered_with_the_first_place_and_other_content_is_refused() {
-    let (server, mut ann) = with(Limits::default()).await;
+    let (server, mut ann) = open().await;
     let id = msg_id();
     let first = ann.acked(send_as("r", "Hi", id.clone())).await;
     assert!(!first.duplicate);
@@ -214,7 +217,7 @@ async fn a_repeat_is_answered_with_the_first_place_and_other_content_is_refused(
 
 #[tokio::test]
 async fn what_needs_a_room_joined_says_so() {
-    let (_server, mut ann) = with(Limits::default()).await;
+    let (_server, mut ann) = open().await;
     for body in [leave("r"), typing("r")] {
         let refused = ann.refused(body).await;
         assert_eq!((refused.code, refused.precondition()), (Code::FailedPrecondition, "NOT_JOINED"));
@@ -224,7 +227,7 @@ async fn what_needs_a_room_joined_says_so() {
 
 #[tokio::test]
 async fn one_room_too_many_is_refused_until_one_is_left() {
-    let (_server, mut ann) = with(Limits { rooms: 2, ..Limits::default() }).await;
+    let (_server, mut ann) = with(|limits| limits.session.rooms = 2).await;
     ann.join("a", None).await;
     ann.join("b", None).await;
     ann.join("b", None).await;
@@ -236,7 +239,7 @@ async fn one_room_too_many_is_refused_until_one_is_left() {
 
 #[tokio::test]
 async fn too_many_in_flight_are_refused_each_and_the_rest_is_stored() {
-    let (_server, mut ann) = with(Limits { in_flight: 4, ..Limits::default() }).await;
+    let (_server, mut ann) = with(|limits| limits.session.in_flight = 4).await;
     let ids: Vec<u64> = (0..200).map(|n| ann.say(send("r", &n.to_string()))).collect();
     let mut stored = 0;
     for id in ids {
@@ -261,7 +264,7 @@ fn status_of(error: pb::Error) -> tonic::Status {
 
 #[tokio::test]
 async fn hello_comes_once() {
-    let (_server, mut ann) = with(Limits::default()).await;
+    let (_server, mut ann) = open().await;
     let refused = ann.refused(hello("bob")).await;
     assert_eq!((refused.code, refused.precondition()), (Code::FailedPrecondition, "HELLO_TWICE"));
     ann.join("r", None).await;
@@ -305,7 +308,7 @@ async fn a_hello_that_cannot_be_used_ends_the_stream_with_the_reason() {
 
 #[tokio::test]
 async fn without_hello_in_time_the_stream_ends() {
-    let server = start_limited(Limits { hello: Duration::from_millis(200), ..Limits::default() }).await;
+    let server = start_limited(|limits| limits.session.hello = Duration::from_millis(200)).await;
     let channel = channel(server.addr).await;
     assert_eq!(Session::silent(&channel).await.failed().await.code, Code::DeadlineExceeded);
     // One who has said it has all the time there is.
@@ -324,7 +327,7 @@ async fn closing_without_hello_is_no_error() {
 
 #[tokio::test]
 async fn a_frame_over_the_limit_ends_the_stream_and_no_other() {
-    let server = start_limited(Limits { message_bytes: 1000, ..Limits::default() }).await;
+    let server = start_limited(|limits| limits.connection.message_bytes = 1000).await;
     let channel = channel(server.addr).await;
     let mut neighbour = Session::on(&channel, "bob").await;
     let mut ann = Session::on(&channel, "ann").await;
@@ -433,7 +436,7 @@ async fn what_is_no_stream_of_messages_is_an_internal_error_in_the_trailers() {
 
 #[tokio::test]
 async fn replies_that_are_not_read_end_the_session_and_no_other() {
-    let server = start_limited(Limits { unread_reply_bytes: 20_000, ..Limits::default() }).await;
+    let server = start_limited(|limits| limits.session.unread_reply_bytes = 20_000).await;
     let mut wire = Wire::connect(server.addr).await;
     let (response, mut sending) = wire.open(SESSION, &[]).await;
     let (neighbour_response, mut neighbour) = wire.open(SESSION, &[]).await;
@@ -465,7 +468,7 @@ async fn replies_that_are_not_read_end_the_session_and_no_other() {
 
 #[tokio::test]
 async fn who_reads_may_ask_more_at_once_than_it_could_leave_unread() {
-    let (_server, mut ann) = with(Limits { unread_reply_bytes: 5_000, ..Limits::default() }).await;
+    let (_server, mut ann) = with(|limits| limits.session.unread_reply_bytes = 5_000).await;
     let ids: Vec<u64> =
         (0..200).flat_map(|_| [leave("no"), join("r", None), send("r", "Hi")]).map(|body| ann.say(body)).collect();
     for id in ids {
@@ -477,7 +480,7 @@ async fn who_reads_may_ask_more_at_once_than_it_could_leave_unread() {
 
 #[tokio::test]
 async fn joins_whose_answers_are_not_read_end_the_session_too() {
-    let server = start_limited(Limits { unread_reply_bytes: 5_000, ..Limits::default() }).await;
+    let server = start_limited(|limits| limits.session.unread_reply_bytes = 5_000).await;
     let mut wire = Wire::connect(server.addr).await;
     let (response, mut sending) = wire.open(SESSION, &[]).await;
     let framed_frame = |id, body| framed(&pb::ClientFrame { id, body: Some(body) }.encode_to_vec());
@@ -495,7 +498,7 @@ async fn joins_whose_answers_are_not_read_end_the_session_too() {
 
 #[tokio::test]
 async fn a_join_overtaken_by_a_leave_or_another_join_is_answered_too() {
-    let (_server, mut ann) = with(Limits::default()).await;
+    let (_server, mut ann) = open().await;
     for n in 0..50 {
         let room = format!("r{n}");
         let ids = [ann.say(join(&room, None)), ann.say(leave(&room)), ann.say(join(&room, None))];
@@ -514,7 +517,7 @@ async fn a_join_overtaken_by_a_leave_or_another_join_is_answered_too() {
 
 #[tokio::test]
 async fn half_closing_lets_everything_be_answered_and_delivered_first() {
-    let (_server, mut ann) = with(Limits::default()).await;
+    let (_server, mut ann) = open().await;
     ann.join("r", None).await;
     let ids: Vec<u64> = (0..500).map(|n| ann.say(send("r", &n.to_string()))).collect();
     ann.close();

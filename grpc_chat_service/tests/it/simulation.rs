@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use grpc_chat_service::{Limits, server};
+use grpc_chat_service::config::Config;
+use grpc_chat_service::server;
 use hyper_util::rt::TokioIo;
 use stubs::chat::v1::chat_service_client::ChatServiceClient;
 use tokio::sync::mpsc;
@@ -67,16 +68,14 @@ fn run(seed: u64) -> usize {
         .tcp_capacity(10_000)
         .build();
     sim.host("server", || async {
-        let limits = Limits {
-            ping_after: PATIENCE,
-            ping_timeout: PATIENCE,
-            heartbeat: PATIENCE,
-            // Small, so that readers who come back find that the room has gone on without them.
-            tail_bytes: 600,
-            ..Limits::default()
-        };
+        let mut config = Config::default();
+        config.limits.connection.ping_after = PATIENCE;
+        config.limits.connection.ping_timeout = PATIENCE;
+        config.limits.session.heartbeat = PATIENCE;
+        // Small, so that readers who come back find that the tail does not reach back to their cursor.
+        config.limits.room.tail_bytes = 600;
         let listener = turmoil::net::TcpListener::bind((IpAddr::from(Ipv4Addr::UNSPECIFIED), PORT)).await?;
-        server::simulate(limits, async || listener.accept().await.unwrap()).await;
+        server::simulate(config, async || listener.accept().await.unwrap()).await;
         Ok(())
     });
     let mut clients = Vec::new();

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use futures_util::future::select_all;
-use grpc_chat_service::Limits;
 use h2::RecvStream;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -73,7 +72,7 @@ async fn stalled(wire: &mut Wire, calls: usize, count: usize, size: usize) -> Ve
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_of_a_connection_may_be_held_back_at_once_with_the_smallest_messages() {
     const COUNT: usize = 20_000;
-    let server = start_limited(Limits { streams_per_connection: 8, ..Limits::default() }).await;
+    let server = start_limited(|limits| limits.connection.streams = 8).await;
     let mut wire = Wire::connect(server.addr).await;
     let mut calls = stalled(&mut wire, 8, COUNT, 5).await;
     let mut anyone_done = select_all(calls.iter_mut().map(|(_, saying)| saying));

@@ -48,8 +48,10 @@ pub(crate) async fn start() -> InProcess {
     start_with(Config::default()).await
 }
 
-pub(crate) async fn start_limited(limits: Limits) -> InProcess {
-    start_with(Config { limits, ..Config::default() }).await
+pub(crate) async fn start_limited(set: impl FnOnce(&mut Limits)) -> InProcess {
+    let mut config = Config::default();
+    set(&mut config.limits);
+    start_with(config).await
 }
 
 pub(crate) async fn start_with(config: Config) -> InProcess {

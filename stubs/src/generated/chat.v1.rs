@@ -1,12 +1,12 @@
 // Written by `cargo xtask gen`. Do not edit.
 
-/// One thing a client says.
+/// A frame from the client.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ClientFrame {
     /// Chosen by the client, strictly increasing in a stream. 0 (no reply wanted) only with typing, ping and pong.
     #[prost(uint64, tag = "1")]
     pub id: u64,
-    /// What it says. A body that the server does not know is answered with UNIMPLEMENTED.
+    /// The request. The reply to a body that the server does not know is an Error with UNIMPLEMENTED.
     #[prost(
         oneof = "client_frame::Body",
         tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13"
@@ -15,54 +15,54 @@ pub struct ClientFrame {
 }
 /// Nested message and enum types in `ClientFrame`.
 pub mod client_frame {
-    /// What it says. A body that the server does not know is answered with UNIMPLEMENTED.
+    /// The request. The reply to a body that the server does not know is an Error with UNIMPLEMENTED.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Body {
-        /// First, and once.
+        /// Opens the session: the first frame, sent once.
         #[prost(message, tag = "2")]
         Hello(super::Hello),
-        /// Receive a room. Answered with Joined.
+        /// Starts receiving a room. The reply is Joined.
         #[prost(message, tag = "3")]
         Join(super::Join),
-        /// Stop receiving it. Answered with Done.
+        /// Stops receiving a room. The reply is Done.
         #[prost(message, tag = "4")]
         Leave(super::Leave),
-        /// Say something. Answered with Ack.
+        /// Posts a message. The reply is Ack.
         #[prost(message, tag = "5")]
         Send(super::Send),
-        /// Replace the text of one's own message. Answered with Ack.
+        /// Replaces the text of one of the user's own messages. The reply is Ack.
         #[prost(message, tag = "6")]
         Edit(super::Edit),
-        /// Erase one's own message. Answered with Ack.
+        /// Erases one of the user's own messages. The reply is Ack.
         #[prost(message, tag = "7")]
         Delete(super::Delete),
-        /// React to a message, or take a reaction back. Answered with Ack.
+        /// Adds or removes a reaction to a message. The reply is Ack.
         #[prost(message, tag = "8")]
         React(super::React),
-        /// Note how far one has read. Answered with Done.
+        /// Stores how far the user has read. The reply is Done.
         #[prost(message, tag = "9")]
         MarkRead(super::MarkRead),
-        /// One is typing. Never stored, answered with Done only if the frame has an id.
+        /// Shows the user as typing. Never stored. The reply, if the frame has an id, is Done.
         #[prost(message, tag = "10")]
         Typing(super::Typing),
-        /// Are you there? Answered with Pong.
+        /// Asks for a sign of life. The reply is Pong.
         #[prost(message, tag = "11")]
         Ping(super::Ping),
-        /// The answer to the server's Ping.
+        /// Replies to the server's Ping.
         #[prost(message, tag = "12")]
         Pong(super::Pong),
-        /// A new bearer token, without reconnecting. Answered with Done.
+        /// Presents a new bearer token without reconnecting. The reply is Done.
         #[prost(message, tag = "13")]
         RefreshToken(super::RefreshToken),
     }
 }
-/// One thing the server says.
+/// A frame from the server.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServerFrame {
     /// The id of the client frame this replies to, or 0.
     #[prost(uint64, tag = "1")]
     pub reply_to: u64,
-    /// What it says. A client skips a body that it does not know.
+    /// The content. A client ignores a body that it does not know.
     #[prost(
         oneof = "server_frame::Body",
         tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14"
@@ -71,85 +71,85 @@ pub struct ServerFrame {
 }
 /// Nested message and enum types in `ServerFrame`.
 pub mod server_frame {
-    /// What it says. A client skips a body that it does not know.
+    /// The content. A client ignores a body that it does not know.
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Body {
-        /// First, the answer to Hello.
+        /// The session is open: the reply to Hello.
         #[prost(message, tag = "2")]
         Welcome(super::Welcome),
         /// The draft is stored.
         #[prost(message, tag = "3")]
         Ack(super::Ack),
-        /// One frame could not be carried out.
+        /// A frame could not be carried out.
         #[prost(message, tag = "4")]
         Error(super::Error),
-        /// Something in a room's history.
+        /// An event of a room's history.
         #[prost(message, tag = "5")]
         Event(super::Event),
-        /// The answer to Join.
+        /// The room is joined: the reply to Join.
         #[prost(message, tag = "6")]
         Joined(super::Joined),
-        /// All that was missed in a room has been sent; from here on it is live.
+        /// All missed events of a room have been sent; from here on they are live.
         #[prost(message, tag = "7")]
         CaughtUp(super::CaughtUp),
-        /// Who came and who left. Live only, coalesced.
+        /// Users have entered or left a room. Not stored; changes are coalesced.
         #[prost(message, tag = "8")]
         PresenceChanged(super::PresenceChanged),
-        /// Who is typing. Live only, coalesced.
+        /// The users who are typing have changed. Not stored; changes are coalesced.
         #[prost(message, tag = "9")]
         TypingChanged(super::TypingChanged),
-        /// How far this user has read, on another of their sessions. Live only, coalesced.
+        /// The user has read further on another of their sessions. Changes are coalesced.
         #[prost(message, tag = "10")]
         ReadChanged(super::ReadChanged),
         /// The server, or this session, is about to end.
         #[prost(message, tag = "11")]
         Draining(super::Draining),
-        /// Are you there? To be answered with Pong, or with any other frame.
+        /// Asks for a sign of life: Pong, or any other frame.
         #[prost(message, tag = "12")]
         Ping(super::Ping),
-        /// The answer to the client's Ping.
+        /// Replies to the client's Ping.
         #[prost(message, tag = "13")]
         Pong(super::Pong),
-        /// The frame was carried out, and there is nothing more to say of it.
+        /// The frame was carried out; there is no result.
         #[prost(message, tag = "14")]
         Done(super::Done),
     }
 }
-/// Who is calling. The first frame, within 10 seconds.
+/// Opens the session. It has to arrive within 10 seconds.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Hello {
-    /// The client program, for the server's log. At most 64 bytes.
+    /// The name of the client program, for the server's log. At most 64 bytes.
     #[prost(string, tag = "1")]
     pub client_name: ::prost::alloc::string::String,
     /// Its version. At most 64 bytes.
     #[prost(string, tag = "2")]
     pub client_version: ::prost::alloc::string::String,
-    /// The user's id, where the server does not authenticate.
+    /// The user's id, if the server does not authenticate.
     #[prost(string, tag = "3")]
     pub user: ::prost::alloc::string::String,
-    /// A bearer token, where the caller cannot set the `authorization` metadata key.
+    /// A bearer token, for callers that cannot set the `authorization` metadata key.
     #[prost(string, tag = "4")]
     pub token: ::prost::alloc::string::String,
-    /// Tells one user's devices apart; told to readers in Event. Empty, or an id like a user's.
+    /// Distinguishes the devices of one user; readers see it in Event. Empty, or an id in the form of a user's.
     #[prost(string, tag = "5")]
     pub device: ::prost::alloc::string::String,
 }
 /// The session is open.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Welcome {
-    /// Names this session in the server's log.
+    /// Identifies this session in the server's log.
     #[prost(string, tag = "1")]
     pub session_id: ::prost::alloc::string::String,
-    /// The user that the server takes the caller for.
+    /// The user whose session this is.
     #[prost(string, tag = "2")]
     pub user: ::prost::alloc::string::String,
     /// The server's version.
     #[prost(string, tag = "3")]
     pub server_version: ::prost::alloc::string::String,
-    /// What this session may do.
+    /// The limits of this session.
     #[prost(message, optional, tag = "4")]
     pub limits: ::core::option::Option<Limits>,
-    /// How often the server pings a silent client. One that stays silent for two and a half times as long is taken for gone.
+    /// How long a client may be silent before the server pings it. After two and a half times as long it is considered gone.
     #[prost(message, optional, tag = "5")]
     pub heartbeat: ::core::option::Option<::prost_types::Duration>,
     /// How safe a message is when it is acked.
@@ -159,7 +159,7 @@ pub struct Welcome {
     #[prost(message, optional, tag = "7")]
     pub server_time: ::core::option::Option<::prost_types::Timestamp>,
 }
-/// What a session may do.
+/// The limits of a session.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Limits {
     /// The longest text of a message, in bytes of UTF-8.
@@ -168,125 +168,125 @@ pub struct Limits {
     /// Rooms joined at once.
     #[prost(uint32, tag = "2")]
     pub max_rooms: u32,
-    /// Frames not yet answered that need the history: sends, edits, deletes, reactions, joins and read marks.
+    /// Frames in flight that need the history: sends, edits, deletes, reactions, joins and read marks.
     #[prost(uint32, tag = "3")]
     pub max_in_flight: u32,
     /// The longest encoded ClientFrame, in bytes.
     #[prost(uint32, tag = "4")]
     pub max_frame_bytes: u32,
 }
-/// A place in a room's history.
+/// A position in a room's history.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Cursor {
-    /// The life of the history that `seq` belongs to, as told in Joined. 0 only together with seq 0: from the beginning.
+    /// The epoch that `seq` belongs to, from Joined. 0 only together with seq 0: the beginning of the history.
     #[prost(uint64, tag = "1")]
     pub epoch: u64,
-    /// The last event seen. 0: none yet.
+    /// The sequence number of the last event seen, 0 for none.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
 }
-/// Receive a room. It need not exist: the first message creates it.
+/// Starts receiving a room. The room need not exist: its first message creates it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Join {
     /// The room's id.
     #[prost(string, tag = "1")]
     pub room: ::prost::alloc::string::String,
-    /// Where to begin. Not set: live only.
+    /// Where to start. Not set: only new events.
     #[prost(oneof = "join::Start", tags = "2, 3")]
     pub start: ::core::option::Option<join::Start>,
 }
 /// Nested message and enum types in `Join`.
 pub mod join {
-    /// Where to begin. Not set: live only.
+    /// Where to start. Not set: only new events.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Start {
-        /// Everything after this place.
+        /// With the first event after this position.
         #[prost(message, tag = "2")]
         After(super::Cursor),
-        /// The last so many events, then live; at most 1,000. 0: live only.
+        /// With the last so many events, at most 1,000. 0: only new events.
         #[prost(uint32, tag = "3")]
         Last(u32),
     }
 }
-/// Stop receiving a room.
+/// Stops receiving a room.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Leave {
     /// The room's id. A room not joined is FAILED_PRECONDITION.
     #[prost(string, tag = "1")]
     pub room: ::prost::alloc::string::String,
 }
-/// The room is joined; this is what to expect. Joining a room again moves the reader to the new start.
+/// The room is joined. Joining a room again moves the reader to the new start.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Joined {
     /// The room's id.
     #[prost(string, tag = "1")]
     pub room: ::prost::alloc::string::String,
-    /// Whether something is missed.
+    /// Whether the reader misses events.
     #[prost(enumeration = "Verdict", tag = "2")]
     pub verdict: i32,
-    /// Why, where it is.
+    /// Why, if the verdict is RESET.
     #[prost(enumeration = "ResetReason", tag = "3")]
     pub reset_reason: i32,
-    /// The life of the history: goes into the cursor of the next Join.
+    /// The epoch of the history, for the cursor of the next Join.
     #[prost(uint64, tag = "4")]
     pub epoch: u64,
-    /// The first event that follows is the first one after this seq.
+    /// Delivery starts with the first event after this sequence number.
     #[prost(uint64, tag = "5")]
     pub start_seq: u64,
-    /// The newest event's seq, 0 in an empty room.
+    /// The sequence number of the newest event, 0 in an empty room.
     #[prost(uint64, tag = "6")]
     pub head_seq: u64,
-    /// The oldest event's seq that is kept, 0 in an empty room.
+    /// The sequence number of the oldest event that is kept, 0 in an empty room.
     #[prost(uint64, tag = "7")]
     pub oldest_seq: u64,
-    /// How far this user has read.
+    /// The sequence number up to which this user has read.
     #[prost(uint64, tag = "8")]
     pub read_seq: u64,
-    /// Users present, at most 256 of them, by id.
+    /// Users who are present, by id; at most 256.
     #[prost(string, repeated, tag = "9")]
     pub present: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// How many are present in all.
+    /// How many users are present.
     #[prost(uint32, tag = "10")]
     pub present_count: u32,
 }
-/// All that was missed has been sent.
+/// All missed events have been sent.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CaughtUp {
     /// The room's id.
     #[prost(string, tag = "1")]
     pub room: ::prost::alloc::string::String,
-    /// The newest event at that moment.
+    /// The sequence number of the newest event at that moment.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
 }
-/// Say something in a room. It need not be joined.
+/// Posts a message in a room, which need not be joined.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Send {
     /// The room's id.
     #[prost(string, tag = "1")]
     pub room: ::prost::alloc::string::String,
-    /// What is said. Not empty. Control characters other than newline and tab are refused.
+    /// The message. Not empty, and without control characters other than newline and tab.
     #[prost(string, tag = "2")]
     pub text: ::prost::alloc::string::String,
-    /// 16 bytes, a UUIDv7, made once for this message and kept for every attempt to send it. It is stored with the message: a
-    /// repeat is answered with the first Ack and `duplicate`, however much later it comes.
+    /// The idempotency key: 16 bytes, a UUIDv7, made once for this message and reused for every attempt to send it. It is
+    /// stored with the message: the reply to a repeat, however late, is the first Ack with `duplicate` set.
     #[prost(bytes = "bytes", tag = "3")]
     pub client_msg_id: ::prost::bytes::Bytes,
-    /// The message this answers, or 0.
+    /// The sequence number of the message that this replies to, or 0.
     #[prost(uint64, tag = "4")]
     pub reply_to_seq: u64,
-    /// The life of the history that `reply_to_seq` is a place in, as in Joined. In another one it is refused, unless it is
-    /// stored there already: there the same seq is another message. 0: not checked.
+    /// The epoch that `reply_to_seq` belongs to, from Joined. In another epoch the same sequence number is another message, so
+    /// the frame is refused there, unless it is a repeat. 0: not checked.
     #[prost(uint64, tag = "5")]
     pub epoch: u64,
 }
-/// Replace the text of one's own message.
+/// Replaces the text of one of the user's own messages.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Edit {
     /// The room's id.
     #[prost(string, tag = "1")]
     pub room: ::prost::alloc::string::String,
-    /// The message.
+    /// The sequence number of the message.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
     /// The new text, as in Send.
@@ -295,133 +295,133 @@ pub struct Edit {
     /// As in Send.
     #[prost(bytes = "bytes", tag = "4")]
     pub client_msg_id: ::prost::bytes::Bytes,
-    /// The life of the history that `seq` is a place in, as in Send.
+    /// The epoch that `seq` belongs to, as in Send.
     #[prost(uint64, tag = "5")]
     pub epoch: u64,
 }
-/// Erase one's own message: its text, and every edit of it, are erased from the store.
+/// Erases one of the user's own messages: its text, and every edit of it, are erased from the store.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Delete {
     /// The room's id.
     #[prost(string, tag = "1")]
     pub room: ::prost::alloc::string::String,
-    /// The message.
+    /// The sequence number of the message.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
     /// As in Send.
     #[prost(bytes = "bytes", tag = "3")]
     pub client_msg_id: ::prost::bytes::Bytes,
-    /// The life of the history that `seq` is a place in, as in Send.
+    /// The epoch that `seq` belongs to, as in Send.
     #[prost(uint64, tag = "4")]
     pub epoch: u64,
 }
-/// React to a message.
+/// Adds a reaction to a message, or removes it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct React {
     /// The room's id.
     #[prost(string, tag = "1")]
     pub room: ::prost::alloc::string::String,
-    /// The message.
+    /// The sequence number of the message.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
     /// The reaction, usually one emoji. 1 to 64 bytes, without control characters.
     #[prost(string, tag = "3")]
     pub reaction: ::prost::alloc::string::String,
-    /// Take it back.
+    /// Removes the reaction.
     #[prost(bool, tag = "4")]
     pub remove: bool,
     /// As in Send.
     #[prost(bytes = "bytes", tag = "5")]
     pub client_msg_id: ::prost::bytes::Bytes,
-    /// The life of the history that `seq` is a place in, as in Send.
+    /// The epoch that `seq` belongs to, as in Send.
     #[prost(uint64, tag = "6")]
     pub epoch: u64,
 }
-/// This user has read the room up to here. A mark only moves forward; a lower one is answered with Done and changes nothing.
+/// Stores how far the user has read a room. A mark only moves forward: a lower one changes nothing, and the reply is Done.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MarkRead {
     /// The room's id.
     #[prost(string, tag = "1")]
     pub room: ::prost::alloc::string::String,
-    /// The last event read; not beyond the head.
+    /// The sequence number of the last event read; not beyond the head.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
 }
-/// The user is typing in a room; forgotten after 6 seconds. The room has to be joined.
+/// Shows the user as typing in a room, which has to be joined, for 6 seconds.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Typing {
     /// The room's id.
     #[prost(string, tag = "1")]
     pub room: ::prost::alloc::string::String,
 }
-/// Are you there?
+/// Asks for a sign of life.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Ping {}
-/// I am.
+/// A sign of life.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Pong {}
-/// A new bearer token.
+/// Presents a new bearer token.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RefreshToken {
     /// The token.
     #[prost(string, tag = "1")]
     pub token: ::prost::alloc::string::String,
 }
-/// The draft is stored and has its place.
+/// The draft is stored.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Ack {
     /// The room's id.
     #[prost(string, tag = "1")]
     pub room: ::prost::alloc::string::String,
-    /// Its place.
+    /// The sequence number of the event.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
     /// When it was stored.
     #[prost(message, optional, tag = "3")]
     pub time: ::core::option::Option<::prost_types::Timestamp>,
-    /// The draft's.
+    /// The client_msg_id of the draft.
     #[prost(bytes = "bytes", tag = "4")]
     pub client_msg_id: ::prost::bytes::Bytes,
-    /// It was stored by an earlier attempt; this is that one's place and time.
+    /// It had been stored by an earlier attempt; seq and time are that one's.
     #[prost(bool, tag = "5")]
     pub duplicate: bool,
-    /// How safe it is now.
+    /// How safe the event is.
     #[prost(enumeration = "Durability", tag = "6")]
     pub durability: i32,
 }
-/// One frame could not be carried out.
+/// A frame could not be carried out.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Error {
-    /// What, why and what to do. Its details are those of the table at the top of this file.
+    /// What went wrong, and what to do. The table at the top of this file lists its details.
     #[prost(message, optional, tag = "1")]
     pub status: ::core::option::Option<::tonic_types::pb::Status>,
 }
 /// The frame was carried out.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Done {}
-/// Something in a room's history. The same bytes for every reader.
+/// An event of a room's history. Every reader is sent the same bytes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Event {
     /// The room's id.
     #[prost(string, tag = "1")]
     pub room: ::prost::alloc::string::String,
-    /// Its place: strictly increasing in a room.
+    /// Its sequence number: strictly increasing in a room.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
-    /// The seq of the event before it, 0 for a room's first. A reader that checks it against the last one it saw has
-    /// proof that nothing is missing.
+    /// The sequence number of the room's previous event, 0 for the first. A reader that compares it with the last one it
+    /// received has proof that nothing is missing.
     #[prost(uint64, tag = "3")]
     pub prev_seq: u64,
     /// When it was stored.
     #[prost(message, optional, tag = "4")]
     pub time: ::core::option::Option<::prost_types::Timestamp>,
-    /// The user who caused it.
+    /// The user who sent the draft.
     #[prost(string, tag = "5")]
     pub sender: ::prost::alloc::string::String,
-    /// That user's device, if it gave one.
+    /// The device it was sent from, if the client named one.
     #[prost(string, tag = "6")]
     pub device: ::prost::alloc::string::String,
-    /// The draft's.
+    /// The client_msg_id of the draft.
     #[prost(bytes = "bytes", tag = "7")]
     pub client_msg_id: ::prost::bytes::Bytes,
     /// What happened.
@@ -433,7 +433,7 @@ pub mod event {
     /// What happened.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Body {
-        /// A message.
+        /// A message was posted.
         #[prost(message, tag = "8")]
         Posted(super::Posted),
         /// A message's text was replaced.
@@ -442,18 +442,18 @@ pub mod event {
         /// A message was erased.
         #[prost(message, tag = "10")]
         Deleted(super::Deleted),
-        /// A reaction came or went.
+        /// A reaction was added or removed.
         #[prost(message, tag = "11")]
         Reacted(super::Reacted),
     }
 }
-/// A message.
+/// A message was posted.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Posted {
-    /// What was said, as first posted; empty if it has been erased since.
+    /// The message as first posted; empty if it has been erased since.
     #[prost(string, tag = "1")]
     pub text: ::prost::alloc::string::String,
-    /// The message it answers, or 0.
+    /// The sequence number of the message that this replies to, or 0.
     #[prost(uint64, tag = "2")]
     pub reply_to_seq: u64,
     /// It has been erased since.
@@ -463,10 +463,10 @@ pub struct Posted {
 /// A message's text was replaced.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Edited {
-    /// The message.
+    /// The sequence number of the message.
     #[prost(uint64, tag = "1")]
     pub seq: u64,
-    /// Its new text; empty if the message has been erased since.
+    /// The new text; empty if the message has been erased since.
     #[prost(string, tag = "2")]
     pub text: ::prost::alloc::string::String,
     /// The message has been erased since.
@@ -476,43 +476,43 @@ pub struct Edited {
 /// A message was erased.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Deleted {
-    /// The message.
+    /// The sequence number of the message.
     #[prost(uint64, tag = "1")]
     pub seq: u64,
 }
-/// A reaction came or went.
+/// A reaction was added or removed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Reacted {
-    /// The message.
+    /// The sequence number of the message.
     #[prost(uint64, tag = "1")]
     pub seq: u64,
     /// The reaction.
     #[prost(string, tag = "2")]
     pub reaction: ::prost::alloc::string::String,
-    /// It was taken back.
+    /// The reaction was removed.
     #[prost(bool, tag = "3")]
     pub removed: bool,
 }
-/// Who came and who left.
+/// Users have entered or left a room.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PresenceChanged {
     /// The room's id.
     #[prost(string, tag = "1")]
     pub room: ::prost::alloc::string::String,
-    /// Users who are present now and were not.
+    /// Users who have become present.
     #[prost(string, repeated, tag = "2")]
     pub came: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Users who are not present any more.
+    /// Users who are no longer present.
     #[prost(string, repeated, tag = "3")]
     pub left: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// `came` is everyone present (at most 256) and replaces what was known.
+    /// `came` lists everyone present (at most 256) and replaces what the client knew.
     #[prost(bool, tag = "4")]
     pub snapshot: bool,
-    /// How many are present in all.
+    /// How many users are present.
     #[prost(uint32, tag = "5")]
     pub present_count: u32,
 }
-/// Who is typing in a room, apart from this user. Replaces what was known.
+/// The users who are typing in a room, except this user. Replaces what the client knew.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TypingChanged {
     /// The room's id.
@@ -522,42 +522,42 @@ pub struct TypingChanged {
     #[prost(string, repeated, tag = "2")]
     pub users: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-/// This user has read further, on another of their sessions.
+/// The user has read further on another of their sessions.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadChanged {
     /// The room's id.
     #[prost(string, tag = "1")]
     pub room: ::prost::alloc::string::String,
-    /// The last event read.
+    /// The sequence number of the last event read.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
 }
-/// The stream is about to end with UNAVAILABLE. Frames received until then are answered; new sends are refused.
+/// The stream is about to end with UNAVAILABLE. Frames in flight are answered; new ones that need the history are refused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Draining {
     /// Why.
     #[prost(enumeration = "DrainReason", tag = "1")]
     pub reason: i32,
-    /// When to connect again: already spread out, so that not all come at once.
+    /// How long to wait before reconnecting: different for each client, so that not all reconnect at once.
     #[prost(message, optional, tag = "2")]
     pub reconnect_after: ::core::option::Option<::prost_types::Duration>,
-    /// Until when acks may still come.
+    /// Until when Acks may still be sent.
     #[prost(message, optional, tag = "3")]
     pub acks_until: ::core::option::Option<::prost_types::Timestamp>,
 }
-/// Which page of a room's history.
+/// Asks for a page of a room's history.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListMessagesRequest {
     /// The room's id.
     #[prost(string, tag = "1")]
     pub room: ::prost::alloc::string::String,
-    /// Only events after this one; 0 is the beginning. With neither this nor before_seq the newest are returned.
+    /// Only events after this sequence number; 0 is the beginning. With neither this nor before_seq the newest are returned.
     #[prost(uint64, optional, tag = "2")]
     pub after_seq: ::core::option::Option<u64>,
-    /// Only events before this one; the page ends right before it. Not together with after_seq.
+    /// Only events before this sequence number; the page ends immediately before it. Not together with after_seq.
     #[prost(uint64, optional, tag = "3")]
     pub before_seq: ::core::option::Option<u64>,
-    /// At most so many events, up to 1,000; 0 means 100. A page may also be shorter because it is large.
+    /// The most events to return, up to 1,000; 0 means 100. A page with much text may have fewer.
     #[prost(uint32, tag = "4")]
     pub page_size: u32,
 }
@@ -567,33 +567,33 @@ pub struct ListMessagesResponse {
     /// Oldest first.
     #[prost(message, repeated, tag = "1")]
     pub events: ::prost::alloc::vec::Vec<Event>,
-    /// The life of the history: with a seq it makes a cursor.
+    /// The epoch of the history; together with a sequence number it makes a cursor.
     #[prost(uint64, tag = "2")]
     pub epoch: u64,
-    /// The newest event's seq, 0 in an empty room.
+    /// The sequence number of the newest event, 0 in an empty room.
     #[prost(uint64, tag = "3")]
     pub head_seq: u64,
-    /// There is more in the direction asked for: after the last event (after_seq), or before the first.
+    /// There are more events in the direction asked for: after the last event (after_seq), or before the first.
     #[prost(bool, tag = "4")]
     pub more: bool,
 }
-/// Which page of the rooms.
+/// Asks for a page of the rooms.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListRoomsRequest {
-    /// At most so many, up to 1,000; 0 means 100.
+    /// The most rooms to return, up to 1,000; 0 means 100.
     #[prost(uint32, tag = "1")]
     pub page_size: u32,
-    /// The last page's next_page_token; empty for the first page.
+    /// The next_page_token of the previous page; empty for the first page.
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
 }
 /// A page of the rooms.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListRoomsResponse {
-    /// By id.
+    /// The rooms, by id.
     #[prost(message, repeated, tag = "1")]
     pub rooms: ::prost::alloc::vec::Vec<Room>,
-    /// Empty on the last page.
+    /// The page_token of the next page; empty on the last page.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
@@ -603,10 +603,10 @@ pub struct Room {
     /// The room's id.
     #[prost(string, tag = "1")]
     pub room: ::prost::alloc::string::String,
-    /// The newest event's seq.
+    /// The sequence number of the newest event.
     #[prost(uint64, tag = "2")]
     pub head_seq: u64,
-    /// When that was stored.
+    /// When the newest event was stored.
     #[prost(message, optional, tag = "3")]
     pub head_time: ::core::option::Option<::prost_types::Timestamp>,
 }
@@ -614,13 +614,13 @@ pub struct Room {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Durability {
-    /// Not told.
+    /// Not given.
     Unspecified = 0,
-    /// In the server's memory: gone when it ends.
+    /// In the server's memory: lost when the server stops.
     Memory = 1,
-    /// Given to the operating system: survives the server, not the machine.
+    /// Handed to the operating system: survives a crash of the server, not of the machine.
     Written = 2,
-    /// On disk, synced: survives a power cut.
+    /// Synced to disk: survives a power cut.
     Synced = 3,
 }
 impl Durability {
@@ -647,18 +647,18 @@ impl Durability {
         }
     }
 }
-/// Whether the reader will miss something.
+/// Whether the reader misses events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Verdict {
-    /// Not told.
+    /// Not given.
     Unspecified = 0,
-    /// No cursor was given: only what is new, or the last so many.
+    /// No cursor was given.
     Live = 1,
     /// Everything after the cursor follows, then CaughtUp.
     Recovered = 2,
-    /// The cursor does not belong to this history; `reset_reason` says why. What follows begins at the head: throw away what
-    /// is kept of this room and page the history (ListMessages) for as much as is wanted.
+    /// The cursor cannot be used; `reset_reason` says why. Delivery starts at the head: discard what is kept of this room, and
+    /// read as much of the history as is wanted with ListMessages.
     Reset = 3,
 }
 impl Verdict {
@@ -691,11 +691,11 @@ impl Verdict {
 pub enum ResetReason {
     /// The verdict is not RESET.
     Unspecified = 0,
-    /// The history has begun anew since (restored from a backup, or lost).
+    /// The history has started a new epoch since (it was restored from a backup, or has lost events).
     Epoch = 1,
     /// The cursor is ahead of the newest event.
     Ahead = 2,
-    /// What followed the cursor is no longer kept.
+    /// Events after the cursor are no longer kept.
     Expired = 3,
 }
 impl ResetReason {
@@ -722,15 +722,15 @@ impl ResetReason {
         }
     }
 }
-/// Why a stream ends.
+/// Why a session drains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum DrainReason {
-    /// Not told.
+    /// Not given.
     Unspecified = 0,
-    /// The server is stopping.
+    /// The server is shutting down.
     Shutdown = 1,
-    /// The session is as old as sessions get; connect again at once.
+    /// The session has reached its maximum age; reconnect at once.
     Age = 2,
 }
 impl DrainReason {
@@ -755,6 +755,136 @@ impl DrainReason {
         }
     }
 }
+/// Why something went wrong, for programs: the names of these values are the reasons in the ErrorInfo of every status.
+/// buf:lint:ignore ENUM_VALUE_PREFIX
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Reason {
+    /// Not given.
+    Unspecified = 0,
+    /// INVALID_ARGUMENT: the frame cannot be decoded.
+    UndecodableFrame = 1,
+    /// INVALID_ARGUMENT: a field is missing, too long, or malformed.
+    InvalidField = 2,
+    /// INVALID_ARGUMENT: the frame's id is not higher than those of all earlier frames.
+    IdNotRising = 3,
+    /// UNIMPLEMENTED: the frame has no body, or one that the server does not know.
+    UnknownFrame = 4,
+    /// FAILED_PRECONDITION: the first frame was not Hello.
+    HelloFirst = 5,
+    /// FAILED_PRECONDITION: Hello was sent again.
+    HelloTwice = 6,
+    /// FAILED_PRECONDITION: the server does not use tokens.
+    NoTokens = 7,
+    /// FAILED_PRECONDITION: the room is not joined.
+    NotJoined = 8,
+    /// FAILED_PRECONDITION: the room was left, or joined again, before this Join was carried out.
+    JoinOvertaken = 9,
+    /// FAILED_PRECONDITION: the frame refers to a message of another epoch.
+    OtherEpoch = 10,
+    /// NOT_FOUND: the message does not exist, is not a message, or has been erased.
+    NoSuchMessage = 11,
+    /// PERMISSION_DENIED: the message belongs to another user.
+    NotTheAuthor = 12,
+    /// ALREADY_EXISTS: the client_msg_id was used before, with other content.
+    ClientMsgIdReused = 13,
+    /// RESOURCE_EXHAUSTED: more rooms than Limits.max_rooms.
+    TooManyRooms = 14,
+    /// RESOURCE_EXHAUSTED: more frames in flight than Limits.max_in_flight.
+    TooManyInFlight = 15,
+    /// RESOURCE_EXHAUSTED: too much is waiting to be stored.
+    Overloaded = 16,
+    /// RESOURCE_EXHAUSTED, in the trailers: the client does not read its replies.
+    RepliesUnread = 17,
+    /// RESOURCE_EXHAUSTED, in the trailers: a frame was longer than Limits.max_frame_bytes.
+    FrameTooLarge = 18,
+    /// INTERNAL, in the trailers: what was received is not a stream of gRPC messages.
+    NotFrames = 19,
+    /// UNAVAILABLE: the history cannot be read or written at present.
+    HistoryUnavailable = 20,
+    /// UNAVAILABLE: the session is ending and accepts nothing new.
+    SessionEnding = 21,
+    /// UNAVAILABLE, in the trailers: the session has ended in order.
+    SessionEnded = 22,
+    /// UNKNOWN: it is not known whether the draft was stored.
+    OutcomeUnknown = 23,
+    /// DATA_LOSS: the history of the room that the metadata names is damaged.
+    HistoryDamaged = 24,
+    /// DEADLINE_EXCEEDED, in the trailers: no Hello within 10 seconds.
+    HelloTimeout = 25,
+    /// DEADLINE_EXCEEDED, in the trailers: nothing was received for two and a half heartbeats.
+    Unresponsive = 26,
+}
+impl Reason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REASON_UNSPECIFIED",
+            Self::UndecodableFrame => "UNDECODABLE_FRAME",
+            Self::InvalidField => "INVALID_FIELD",
+            Self::IdNotRising => "ID_NOT_RISING",
+            Self::UnknownFrame => "UNKNOWN_FRAME",
+            Self::HelloFirst => "HELLO_FIRST",
+            Self::HelloTwice => "HELLO_TWICE",
+            Self::NoTokens => "NO_TOKENS",
+            Self::NotJoined => "NOT_JOINED",
+            Self::JoinOvertaken => "JOIN_OVERTAKEN",
+            Self::OtherEpoch => "OTHER_EPOCH",
+            Self::NoSuchMessage => "NO_SUCH_MESSAGE",
+            Self::NotTheAuthor => "NOT_THE_AUTHOR",
+            Self::ClientMsgIdReused => "CLIENT_MSG_ID_REUSED",
+            Self::TooManyRooms => "TOO_MANY_ROOMS",
+            Self::TooManyInFlight => "TOO_MANY_IN_FLIGHT",
+            Self::Overloaded => "OVERLOADED",
+            Self::RepliesUnread => "REPLIES_UNREAD",
+            Self::FrameTooLarge => "FRAME_TOO_LARGE",
+            Self::NotFrames => "NOT_FRAMES",
+            Self::HistoryUnavailable => "HISTORY_UNAVAILABLE",
+            Self::SessionEnding => "SESSION_ENDING",
+            Self::SessionEnded => "SESSION_ENDED",
+            Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
+            Self::HistoryDamaged => "HISTORY_DAMAGED",
+            Self::HelloTimeout => "HELLO_TIMEOUT",
+            Self::Unresponsive => "UNRESPONSIVE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "UNDECODABLE_FRAME" => Some(Self::UndecodableFrame),
+            "INVALID_FIELD" => Some(Self::InvalidField),
+            "ID_NOT_RISING" => Some(Self::IdNotRising),
+            "UNKNOWN_FRAME" => Some(Self::UnknownFrame),
+            "HELLO_FIRST" => Some(Self::HelloFirst),
+            "HELLO_TWICE" => Some(Self::HelloTwice),
+            "NO_TOKENS" => Some(Self::NoTokens),
+            "NOT_JOINED" => Some(Self::NotJoined),
+            "JOIN_OVERTAKEN" => Some(Self::JoinOvertaken),
+            "OTHER_EPOCH" => Some(Self::OtherEpoch),
+            "NO_SUCH_MESSAGE" => Some(Self::NoSuchMessage),
+            "NOT_THE_AUTHOR" => Some(Self::NotTheAuthor),
+            "CLIENT_MSG_ID_REUSED" => Some(Self::ClientMsgIdReused),
+            "TOO_MANY_ROOMS" => Some(Self::TooManyRooms),
+            "TOO_MANY_IN_FLIGHT" => Some(Self::TooManyInFlight),
+            "OVERLOADED" => Some(Self::Overloaded),
+            "REPLIES_UNREAD" => Some(Self::RepliesUnread),
+            "FRAME_TOO_LARGE" => Some(Self::FrameTooLarge),
+            "NOT_FRAMES" => Some(Self::NotFrames),
+            "HISTORY_UNAVAILABLE" => Some(Self::HistoryUnavailable),
+            "SESSION_ENDING" => Some(Self::SessionEnding),
+            "SESSION_ENDED" => Some(Self::SessionEnded),
+            "OUTCOME_UNKNOWN" => Some(Self::OutcomeUnknown),
+            "HISTORY_DAMAGED" => Some(Self::HistoryDamaged),
+            "HELLO_TIMEOUT" => Some(Self::HelloTimeout),
+            "UNRESPONSIVE" => Some(Self::Unresponsive),
+            _ => None,
+        }
+    }
+}
 /// Generated client implementations.
 pub mod chat_service_client {
     #![allow(
@@ -766,7 +896,7 @@ pub mod chat_service_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Rooms, their history, and the people in them.
+    /// Rooms, their history, and their users.
     #[derive(Debug, Clone)]
     pub struct ChatServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -847,7 +977,7 @@ pub mod chat_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// The conversation. One stream carries all rooms of one user on one device.
+        /// A session. One stream carries all rooms of one user on one device.
         /// buf:lint:ignore RPC_REQUEST_STANDARD_NAME
         /// buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         pub async fn session(
@@ -874,7 +1004,7 @@ pub mod chat_service_client {
                 .insert(GrpcMethod::new("chat.v1.ChatService", "Session"));
             self.inner.streaming(req, path, codec).await
         }
-        /// A page of a room's history, oldest first. An unknown room has an empty one.
+        /// Returns a page of a room's history, oldest first. The history of an unknown room is empty.
         /// Errors: INVALID_ARGUMENT, UNAVAILABLE, DATA_LOSS.
         pub async fn list_messages(
             &mut self,
@@ -900,7 +1030,7 @@ pub mod chat_service_client {
                 .insert(GrpcMethod::new("chat.v1.ChatService", "ListMessages"));
             self.inner.unary(req, path, codec).await
         }
-        /// A page of the rooms that have a history, by id.
+        /// Returns a page of the rooms that have a history, by id.
         /// Errors: INVALID_ARGUMENT, UNAVAILABLE.
         pub async fn list_rooms(
             &mut self,
@@ -941,7 +1071,7 @@ pub mod chat_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with ChatServiceServer.
     #[async_trait]
     pub trait ChatService: std::marker::Send + std::marker::Sync + 'static {
-        /// The conversation. One stream carries all rooms of one user on one device.
+        /// A session. One stream carries all rooms of one user on one device.
         /// buf:lint:ignore RPC_REQUEST_STANDARD_NAME
         /// buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         async fn session(
@@ -953,7 +1083,7 @@ pub mod chat_service_server {
         > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
-        /// A page of a room's history, oldest first. An unknown room has an empty one.
+        /// Returns a page of a room's history, oldest first. The history of an unknown room is empty.
         /// Errors: INVALID_ARGUMENT, UNAVAILABLE, DATA_LOSS.
         async fn list_messages(
             &self,
@@ -964,7 +1094,7 @@ pub mod chat_service_server {
         > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
-        /// A page of the rooms that have a history, by id.
+        /// Returns a page of the rooms that have a history, by id.
         /// Errors: INVALID_ARGUMENT, UNAVAILABLE.
         async fn list_rooms(
             &self,
@@ -976,7 +1106,7 @@ pub mod chat_service_server {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
     }
-    /// Rooms, their history, and the people in them.
+    /// Rooms, their history, and their users.
     #[derive(Debug)]
     pub struct ChatServiceServer<T> {
         inner: Arc<T>,

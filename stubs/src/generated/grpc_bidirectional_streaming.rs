@@ -1,12 +1,12 @@
 // Written by `cargo xtask gen`. Do not edit.
 
-/// One thing said.
+/// A message.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ChatMessage {
-    /// Who says it. Any text, the empty one included.
+    /// The name of the sender. Any text, including the empty one.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    /// What is said. Any text, the empty one included; a whole encoded message may take up to 65 KiB.
+    /// The text. Any text, including the empty one; a whole encoded message may take up to 65 KiB.
     #[prost(string, tag = "2")]
     pub message: ::prost::alloc::string::String,
 }
@@ -102,8 +102,8 @@ pub mod chat_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Answers every message received with one string "{name}: {message}", in order and at once, while the
-        /// caller is still sending. When the caller has half-closed and all is answered, the call ends with OK.
+        /// Replies to every message with one string "{name}: {message}", in order and at once, while the caller is still sending.
+        /// When the caller has half-closed and every message is answered, the call ends with OK.
         pub async fn chat(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::ChatMessage>,
@@ -146,8 +146,8 @@ pub mod chat_server {
             >
             + std::marker::Send
             + 'static;
-        /// Answers every message received with one string "{name}: {message}", in order and at once, while the
-        /// caller is still sending. When the caller has half-closed and all is answered, the call ends with OK.
+        /// Replies to every message with one string "{name}: {message}", in order and at once, while the caller is still sending.
+        /// When the caller has half-closed and every message is answered, the call ends with OK.
         async fn chat(
             &self,
             request: tonic::Request<tonic::Streaming<super::ChatMessage>>,

@@ -1,20 +1,20 @@
-//! Random histories, told to a model and to both stores: they must answer the same and hold the same.
+//! Random histories, applied to a model and to every store: results and contents must be the same.
 
 use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::{Bounds, Open, Store, embedded, memory, room_id, user_id};
-use crate::history::{AppendError, Look, Page};
+use super::{Bounds, Open, Store, device_id, embedded, memory, room_id, user_id};
+use crate::history::{AppendError, Page, RoomState};
 use crate::model::{Change, ClientMsgId, Draft, Event, Seq};
 
 const ROOMS: [&str; 2] = ["a", "a/b"];
 const USERS: [&str; 2] = ["ann", "bob"];
-const BOUNDS: Bounds = Bounds { queued: 256, told: 256 };
+const BOUNDS: Bounds = Bounds { queued: 256, committed: 256 };
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Drafts asked for without waiting, so that some share a commit.
+    /// Drafts requested without waiting, so that some share a commit.
     Append(Vec<Draft>),
     Mark {
         room: usize,
@@ -24,7 +24,7 @@ enum Step {
     Reopen,
 }
 
-/// As plain as can be: a list of events a room, searched from one end.
+/// As plain as possible: a list of events for each room, searched from one end.
 #[derive(Default)]
 struct Model {
     rooms: HashMap<&'static str, Vec<Event>>,
@@ -41,9 +41,9 @@ impl Model {
             let repeats = before.erased || before.draft.change == draft.change;
             return if repeats { Ok((before.seq, true)) } else { Err(AppendError::Conflict) };
         }
-        let about = draft.change.about();
-        if let Some(about) = about {
-            let Some(target) = events.iter().find(|event| event.seq == about) else {
+        let target_seq = draft.change.target();
+        if let Some(target_seq) = target_seq {
+            let Some(target) = events.iter().find(|event| event.seq == target_seq) else {
                 return Err(AppendError::NoSuchMessage);
             };
             if target.erased || !matches!(target.draft.change, Change::Post { .. }) {
@@ -58,11 +58,11 @@ impl Model {
             for event in events.iter_mut() {
                 let seq = event.seq;
                 match &mut event.draft.change {
-                    Change::Post { text, .. } if Some(seq) == about => {
+                    Change::Post { text, .. } if Some(seq) == target_seq => {
                         event.erased = true;
                         text.clear();
                     }
-                    Change::Edit { seq, text } if Some(*seq) == about => {
+                    Change::Edit { seq, text } if Some(*seq) == target_seq => {
                         event.erased = true;
                         text.clear();
                     }
@@ -102,10 +102,9 @@ fn draft() -> impl Strategy<Value = Draft> {
         |(room, sender, id, device, change)| Draft {
             room: room_id(ROOMS[room]),
             sender: user_id(USERS[sender]),
-            device: device.then(|| user_id("phone")),
+            device: device.then(|| device_id("phone")),
             client_msg_id: ClientMsgId([id; 16]),
             change,
-            epoch: 0,
         },
     )
 }
@@ -118,7 +117,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// With the times taken out, which the model does not know.
+/// Without times, which the model does not know.
 fn untimed(mut events: Vec<Event>) -> Vec<Event> {
     events.iter_mut().for_each(|event| event.time = 0);
     events
@@ -127,21 +126,21 @@ fn untimed(mut events: Vec<Event>) -> Vec<Event> {
 async fn check(open: Open, steps: &[Step], page: Page) {
     let mut store = open(BOUNDS);
     let mut model = Model::default();
-    let mut told: Vec<Event> = Vec::new();
+    let mut published: Vec<Event> = Vec::new();
     let mut accepted: Vec<Draft> = Vec::new();
     for step in steps {
         match step {
             Step::Append(drafts) => {
-                let asked: Vec<_> = drafts.iter().map(|draft| store.history.append(draft.clone())).collect();
-                for (draft, asked) in drafts.iter().zip(asked) {
+                let requested: Vec<_> = drafts.iter().map(|draft| store.request(draft.clone())).collect();
+                for (draft, requested) in drafts.iter().zip(requested) {
                     let expected = model.append(draft);
-                    let answer = asked.await;
-                    assert_eq!(answer.map(|appended| (appended.seq, appended.duplicate)), expected, "{draft:?}");
+                    let result = requested.await;
+                    assert_eq!(result.map(|appended| (appended.seq, appended.duplicate)), expected, "{draft:?}");
                     if matches!(expected, Ok((_, false))) {
                         accepted.push(draft.clone());
                     }
                 }
-                told.extend(store.told());
+                published.extend(store.published());
             }
             Step::Mark { room, user, seq } => {
                 let marked = store.history.mark_read(room_id(ROOMS[*room]), user_id(USERS[*user]), *seq).await;
@@ -150,7 +149,7 @@ async fn check(open: Open, steps: &[Step], page: Page) {
             Step::Reopen => store = store.reopened().await,
         }
     }
-    assert_eq!(told.into_iter().map(|event| event.draft).collect::<Vec<_>>(), accepted);
+    assert_eq!(published.into_iter().map(|event| event.draft).collect::<Vec<_>>(), accepted);
     store = store.reopened().await;
     for room in ROOMS {
         let expected = model.rooms.remove(room).unwrap_or_default();
@@ -160,14 +159,14 @@ async fn check(open: Open, steps: &[Step], page: Page) {
         let head = expected.len() as Seq;
         for user in USERS {
             let read = model.read.get(&(room, user)).copied().unwrap_or(0);
-            let look = store.history.look(&room_id(room), Some(&user_id(user))).await.unwrap();
-            assert_eq!(look, Look { head, oldest: head.min(1), read });
+            let state = store.history.room_state(&room_id(room), Some(&user_id(user))).await.unwrap();
+            assert_eq!(state, RoomState { head, oldest: head.min(1), read });
         }
     }
     store.history.close().await;
 }
 
-/// A room, read page by page from one end to the other.
+/// Reads a room page by page, from one end to the other.
 async fn paged(store: &Store, room: &str, page: Page, forward: bool) -> Vec<Event> {
     let room = room_id(room);
     let (mut events, mut at) = (Vec::new(), if forward { 0 } else { Seq::MAX });
@@ -192,7 +191,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_store_answers_and_holds_what_the_model_does(
+    fn every_store_behaves_like_the_model(
         steps in proptest::collection::vec(step(), 1..16),
         events in 1..5_usize,
         bytes in 0..20_usize,

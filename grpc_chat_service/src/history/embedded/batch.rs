@@ -1,18 +1,18 @@
-//! One transaction of the writer: what is asked, turned into rows.
+//! One transaction of the writer: turns requests into rows.
 
 use std::collections::HashMap;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension};
 
-use super::high_water::Reached;
-use super::reader::check_mark;
-use super::record::{Columns, Record, Trouble, columns, mark_checksum, read, room_checksum, to_sql};
+use super::high_water::HighWaterMark;
+use super::reader::check_read_mark;
+use super::record::{Columns, Record, RecordError, columns, mark_checksum, read, room_checksum, to_sql};
 use super::schema;
-use crate::history::queue::{Ask, Mark, Reply};
+use crate::history::queue::{Append, ReadMark, Reply, Request};
 use crate::history::{AppendError, Appended, rules};
-use crate::model::{Change, Draft, Event, RoomId, Seq, UnixMillis, UserId};
+use crate::model::{Change, DeviceId, Draft, Event, RoomId, Seq, UnixMillis};
 
-/// A room as the writer knows it, within its transaction.
+/// The newest event of a room, including what the current transaction adds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
     key: i64,
@@ -20,26 +20,26 @@ pub(super) struct Head {
     time: UnixMillis,
 }
 
-/// Rooms the writer has met. To be forgotten when a transaction fails.
+/// The heads of recently written rooms. To be emptied when a transaction fails.
 pub(super) type Heads = HashMap<RoomId, Head>;
 
-/// A transaction that is being filled.
+/// A transaction in progress.
 pub(super) struct Batch<'a> {
     conn: &'a Connection,
     insert: CachedStatement<'a>,
     heads: &'a mut Heads,
-    reached: Reached,
+    stored: HighWaterMark,
     marks_before: u64,
     now: UnixMillis,
     events: Vec<Event>,
 }
 
 impl<'a> Batch<'a> {
-    /// The connection must be in a transaction, and stand where `reached` says.
+    /// Starts a batch on a connection that is in a transaction and whose store holds `stored`.
     pub(super) fn new(
         conn: &'a Connection,
         heads: &'a mut Heads,
-        reached: Reached,
+        stored: HighWaterMark,
         now: UnixMillis,
     ) -> rusqlite::Result<Self> {
         let insert = conn.prepare_cached(
@@ -48,64 +48,60 @@ impl<'a> Batch<'a> {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11)
              ON CONFLICT (room, sender, client_msg_id) DO NOTHING",
         )?;
-        Ok(Self { conn, insert, heads, reached, marks_before: reached.marks, now, events: Vec::new() })
+        Ok(Self { conn, insert, heads, stored, marks_before: stored.marks, now, events: Vec::new() })
     }
 
-    /// What has been stored, and where the store then stands.
-    pub(super) fn finish(self) -> rusqlite::Result<(Vec<Event>, Reached)> {
-        if self.reached.marks != self.marks_before {
-            schema::set_meta(self.conn, "marks", self.reached.marks)?;
+    /// Returns the new events, and the high-water mark that holds once the transaction is committed.
+    pub(super) fn finish(self) -> rusqlite::Result<(Vec<Event>, HighWaterMark)> {
+        if self.stored.marks != self.marks_before {
+            schema::set_meta(self.conn, "marks", self.stored.marks)?;
         }
-        Ok((self.events, self.reached))
+        Ok((self.events, self.stored))
     }
 
-    /// Does what is asked, or finds that it has been done, or why it must not be. Fails only if the transaction cannot
-    /// go on. There is a reply in any case.
-    pub(super) fn put(&mut self, ask: Ask, replies: &mut Vec<Reply>) -> rusqlite::Result<()> {
+    /// Applies a request and adds its reply: done, done before, or refused. Fails only if the transaction cannot continue;
+    /// the reply is added in that case, too.
+    pub(super) fn apply(&mut self, request: Request, replies: &mut Vec<Reply>) -> rusqlite::Result<()> {
         let mut failed = Ok(());
-        replies.push(match ask {
-            Ask::Append(draft, answerer) => Reply::Append(answerer, settle(self.try_append(draft), &mut failed)),
-            Ask::Mark(mark, answerer) => Reply::Mark(answerer, settle(self.try_mark(&mark), &mut failed)),
+        replies.push(match request {
+            Request::Append(append, sender) => Reply::Append(sender, reply(self.append(append), &mut failed)),
+            Request::MarkRead(mark, sender) => Reply::MarkRead(sender, reply(self.mark_read(&mark), &mut failed)),
         });
         failed
     }
 
-    fn try_append(&mut self, draft: Draft) -> Result<Appended, Trouble> {
+    fn append(&mut self, Append { draft, expected }: Append) -> Result<Appended, RecordError> {
         let mut known = self.head(&draft.room)?;
-        if let Some(about) = draft.change.about() {
+        if let Some(target_seq) = draft.change.target() {
             let mut target = None;
             if let Some(head) = &known {
-                // A repeat comes before all else: what it is about may have been erased since.
+                // A repeat is recognised first: the message it refers to may have been erased since.
                 if let Some(repeat) = self.repeat(head.key, &draft)? {
                     return Ok(repeat);
                 }
-                target = self.find(head.key, &draft.room, about)?;
+                target = self.find(head.key, &draft.room, target_seq)?;
             }
-            rules::check_target(&draft, self.reached.epoch, target.as_ref().map(|target| &target.event))?;
+            let event = target.as_ref().map(|target| &target.event);
+            rules::check_target(&draft, expected, self.stored.epoch, event)?;
             if let (Change::Delete { .. }, Some(target), Some(head)) = (&draft.change, target, &known) {
                 self.erase(head.key, target)?;
             }
         }
         let head = match known.take() {
             Some(head) => head,
-            None => self.make_room(&draft.room)?,
+            None => self.create_room(&draft.room)?,
         };
 
-        let event = Event {
-            seq: head.seq + 1,
-            prev_seq: head.seq,
-            time: head.time.max(self.now),
-            draft: Draft { epoch: 0, ..draft },
-            erased: false,
-        };
+        let event =
+            Event { seq: head.seq + 1, prev_seq: head.seq, time: head.time.max(self.now), draft, erased: false };
         let columns = Columns::of(&event);
         let inserted = self.insert.execute((
-            to_sql(self.reached.events + 1),
+            to_sql(self.stored.events + 1),
             head.key,
             to_sql(event.seq),
             to_sql(event.time),
             event.draft.sender.as_str(),
-            event.draft.device.as_ref().map(UserId::as_str),
+            event.draft.device.as_ref().map(DeviceId::as_str),
             event.draft.client_msg_id.0,
             columns.kind,
             columns.about,
@@ -113,11 +109,11 @@ impl<'a> Batch<'a> {
             columns.checksum,
         ))?;
         if inserted == 0 {
-            // There is a row with this client_msg_id, so this finds it.
-            return self.repeat(head.key, &event.draft)?.ok_or(Trouble::Damaged(event.seq));
+            // There is a row with this client_msg_id already.
+            return self.repeat(head.key, &event.draft)?.ok_or(RecordError::Damaged(event.seq));
         }
-        self.reached.events += 1;
-        self.reached.last = columns.checksum;
+        self.stored.events += 1;
+        self.stored.last = columns.checksum;
         let appended = Appended { seq: event.seq, time: event.time, duplicate: false };
         if let Some(known) = self.heads.get_mut(&event.draft.room) {
             *known = Head { seq: event.seq, time: event.time, ..head };
@@ -126,7 +122,7 @@ impl<'a> Batch<'a> {
         Ok(appended)
     }
 
-    fn try_mark(&mut self, mark: &Mark) -> Result<Seq, Trouble> {
+    fn mark_read(&mut self, mark: &ReadMark) -> Result<Seq, RecordError> {
         let Some(head) = self.head(&mark.room)?.filter(|head| mark.seq <= head.seq) else {
             return if mark.seq == 0 { Ok(0) } else { Err(AppendError::NoSuchMessage.into()) };
         };
@@ -134,10 +130,10 @@ impl<'a> Batch<'a> {
         let stored = find
             .query_row((head.key, mark.user.as_str()), |row| Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 4]>(1)?)))
             .optional()
-            .map_err(|error| Trouble::at(error, mark.seq))?;
+            .map_err(|error| RecordError::at(error, mark.seq))?;
         let stored = match stored {
             None => 0,
-            Some((seq, checksum)) => check_mark(&mark.room, &mark.user, seq, checksum)?,
+            Some((seq, checksum)) => check_read_mark(&mark.room, &mark.user, seq, checksum)?,
         };
         if mark.seq <= stored {
             return Ok(stored);
@@ -150,12 +146,12 @@ impl<'a> Batch<'a> {
                 to_sql(mark.seq),
                 mark_checksum(&mark.room, &mark.user, mark.seq),
             ))?;
-        self.reached.marks += 1;
+        self.stored.marks += 1;
         Ok(mark.seq)
     }
 
-    /// The room, if it has a history.
-    fn head(&mut self, room: &RoomId) -> Result<Option<Head>, Trouble> {
+    /// Returns the head of a room, if it has a history.
+    fn head(&mut self, room: &RoomId) -> Result<Option<Head>, RecordError> {
         if let Some(head) = self.heads.get(room) {
             return Ok(Some(*head));
         }
@@ -163,7 +159,7 @@ impl<'a> Batch<'a> {
         let Some(key) = key.query_row([room.as_str()], |row| row.get(0)).optional()? else { return Ok(None) };
         let last = concat!("SELECT ", columns!(), " FROM events e WHERE e.room = ?1 ORDER BY e.seq DESC LIMIT 1");
         let last = self.conn.prepare_cached(last)?.query_row([key], |row| Ok(read(row, room, 0))).optional();
-        let head = match last.map_err(|error| Trouble::at(error, 0))?.transpose()? {
+        let head = match last.map_err(|error| RecordError::at(error, 0))?.transpose()? {
             None => Head { key, seq: 0, time: 0 },
             Some(last) => Head { key, seq: last.event.seq, time: last.event.time },
         };
@@ -171,7 +167,7 @@ impl<'a> Batch<'a> {
         Ok(Some(head))
     }
 
-    fn make_room(&mut self, room: &RoomId) -> rusqlite::Result<Head> {
+    fn create_room(&mut self, room: &RoomId) -> rusqlite::Result<Head> {
         let key: i64 = self.conn.query_row("SELECT coalesce(max(id), 0) + 1 FROM rooms", [], |row| row.get(0))?;
         self.conn.prepare_cached("INSERT INTO rooms (id, name, checksum) VALUES (?1, ?2, ?3)")?.execute((
             key,
@@ -183,8 +179,8 @@ impl<'a> Batch<'a> {
         Ok(head)
     }
 
-    /// The answer to a draft that has been stored before.
-    fn repeat(&self, room: i64, draft: &Draft) -> Result<Option<Appended>, Trouble> {
+    /// Returns the result for a draft that has been stored before.
+    fn repeat(&self, room: i64, draft: &Draft) -> Result<Option<Appended>, RecordError> {
         let find = concat!(
             "SELECT ",
             columns!(),
@@ -195,31 +191,31 @@ impl<'a> Batch<'a> {
             .prepare_cached(find)?
             .query_row((room, draft.sender.as_str(), draft.client_msg_id.0), |row| Ok(read(row, &draft.room, 0)))
             .optional()
-            .map_err(|error| Trouble::at(error, 0))?
+            .map_err(|error| RecordError::at(error, 0))?
             .transpose()?;
         let Some(Record { event: stored, .. }) = found else { return Ok(None) };
         rules::check_repeat(draft, &stored)?;
         Ok(Some(Appended { seq: stored.seq, time: stored.time, duplicate: true }))
     }
 
-    fn find(&self, key: i64, room: &RoomId, seq: Seq) -> Result<Option<Record>, Trouble> {
+    fn find(&self, key: i64, room: &RoomId, seq: Seq) -> Result<Option<Record>, RecordError> {
         let find = concat!("SELECT ", columns!(), " FROM events e WHERE e.room = ?1 AND e.seq = ?2");
         self.conn
             .prepare_cached(find)?
             .query_row((key, to_sql(seq)), |row| Ok(read(row, room, seq)))
             .optional()
-            .map_err(|error| Trouble::at(error, seq))?
+            .map_err(|error| RecordError::at(error, seq))?
             .transpose()
     }
 
-    /// Erases a message and all its edits, or finds damage before it has touched any.
-    fn erase(&self, key: i64, message: Record) -> Result<(), Trouble> {
+    /// Erases a message and all its edits. Damage is found before anything is changed.
+    fn erase(&self, key: i64, message: Record) -> Result<(), RecordError> {
         let (room, seq) = (message.event.draft.room.clone(), message.event.seq);
         let find = concat!("SELECT ", columns!(), " FROM events e WHERE e.room = ?1 AND e.about = ?2 AND e.kind = 2");
         let mut find = self.conn.prepare_cached(find)?;
         let mut rows = find.query((key, to_sql(seq)))?;
         let mut records = vec![message];
-        while let Some(row) = rows.next().map_err(|error| Trouble::at(error, seq))? {
+        while let Some(row) = rows.next().map_err(|error| RecordError::at(error, seq))? {
             records.push(read(row, &room, seq)?);
         }
         let mut erase =
@@ -232,15 +228,15 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// What was found to be wrong with one draft is its answer; what is wrong with SQLite ends the transaction.
-fn settle<T>(result: Result<T, Trouble>, failed: &mut rusqlite::Result<()>) -> Result<T, AppendError> {
-    result.map_err(|trouble| match trouble {
-        Trouble::Refused(error) => error,
-        Trouble::Damaged(seq) => {
-            tracing::error!(seq, "the history has a damaged record, and what needs it is refused");
+/// Turns the error of one request into its reply, and an error of SQLite into the end of the transaction.
+fn reply<T>(result: Result<T, RecordError>, failed: &mut rusqlite::Result<()>) -> Result<T, AppendError> {
+    result.map_err(|error| match error {
+        RecordError::Refused(error) => error,
+        RecordError::Damaged(seq) => {
+            tracing::error!(seq, "a request that needs a damaged record of the history is refused");
             AppendError::Unavailable
         }
-        Trouble::Failed(error) => {
+        RecordError::Sqlite(error) => {
             *failed = Err(error);
             AppendError::Unavailable
         }

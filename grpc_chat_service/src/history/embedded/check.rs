@@ -1,24 +1,24 @@
-//! Is the store still what it was when we last wrote to it?
+//! Checks that a store still holds what was last written to it.
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::fault::{Fault, Gap};
-use super::high_water::Reached;
-use super::record::{self, Record, Trouble, columns, to_sql};
+use super::high_water::HighWaterMark;
+use super::record::{self, Record, RecordError, columns, to_sql};
 use super::schema;
+use super::store_error::{Gap, StoreError};
 use crate::history::new_epoch;
 use crate::model::RoomId;
 
-/// The newest records, which a crash is most likely to have hit, are all read when the store is opened.
+/// How many of the newest records, those a crash is most likely to have hit, are read when the store is opened.
 const NEWEST: u64 = 1_000;
 
-/// Where the store stands, by what it holds.
-pub(super) fn reached(conn: &Connection) -> Result<Reached, Fault> {
+/// Returns the high-water mark of what the store holds.
+pub(super) fn high_water_mark(conn: &Connection) -> Result<HighWaterMark, StoreError> {
     let last: Option<(i64, [u8; 4])> = conn
         .query_row("SELECT id, checksum FROM events ORDER BY id DESC LIMIT 1", [], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let (events, last) = last.unwrap_or_default();
-    Ok(Reached {
+    Ok(HighWaterMark {
         epoch: schema::epoch(conn)?,
         events: events.cast_unsigned(),
         last,
@@ -26,16 +26,20 @@ pub(super) fn reached(conn: &Connection) -> Result<Reached, Fault> {
     })
 }
 
-/// Whether the store holds everything that was noted apart from it.
-pub(super) fn check_reached(conn: &Connection, stands: &Reached, noted: &Reached) -> Result<(), Fault> {
-    if noted.epoch != stands.epoch {
-        return Err(Fault::OtherStore);
+/// Checks that the store, which holds `stored`, has everything up to the recorded high-water mark.
+pub(super) fn check_high_water(
+    conn: &Connection,
+    stored: &HighWaterMark,
+    noted: &HighWaterMark,
+) -> Result<(), StoreError> {
+    if noted.epoch != stored.epoch {
+        return Err(StoreError::OtherStore);
     }
-    if noted.events > stands.events || noted.marks > stands.marks {
-        let events = noted.events.saturating_sub(stands.events);
-        return Err(Fault::Lost { events, marks: noted.marks.saturating_sub(stands.marks) });
+    if noted.events > stored.events || noted.marks > stored.marks {
+        let events = noted.events.saturating_sub(stored.events);
+        return Err(StoreError::Lost { events, marks: noted.marks.saturating_sub(stored.marks) });
     }
-    // The note may be behind, and the event it names erased since: then its checksum is another.
+    // The mark may be behind the store, and the event it names may have been erased since: then its checksum differs.
     let same = conn
         .query_row(
             "SELECT checksum = ?2 OR erased FROM events WHERE id = ?1",
@@ -43,12 +47,12 @@ pub(super) fn check_reached(conn: &Connection, stands: &Reached, noted: &Reached
             |row| row.get(0),
         )
         .optional()?;
-    if same.unwrap_or(noted.events == 0) { Ok(()) } else { Err(Fault::OtherStore) }
+    if same.unwrap_or(noted.events == 0) { Ok(()) } else { Err(StoreError::OtherStore) }
 }
 
-/// Whether the store is whole: rooms are found by their names, seqs have no gaps, and the newest records are what was
-/// stored.
-pub(super) fn check_whole(conn: &Connection) -> Result<(), Fault> {
+/// Checks that the store is complete: rooms are found by their names, sequence numbers have no gaps, and the newest
+/// records are what was stored.
+pub(super) fn check_complete(conn: &Connection) -> Result<(), StoreError> {
     let mut rooms = conn.prepare(
         "SELECT r.id, r.name, r.checksum, (SELECT i.id FROM rooms i WHERE i.name = r.name)
          FROM rooms r NOT INDEXED",
@@ -57,7 +61,7 @@ pub(super) fn check_whole(conn: &Connection) -> Result<(), Fault> {
     while let Some(row) = rows.next()? {
         let (id, name): (i64, String) = (row.get(0)?, row.get(1)?);
         if record::room_checksum(id, &name) != row.get::<_, [u8; 4]>(2)? || row.get::<_, Option<i64>>(3)? != Some(id) {
-            return Err(Fault::Damaged { room: name, seq: 0 });
+            return Err(StoreError::Damaged { room: name, seq: 0 });
         }
     }
 
@@ -69,8 +73,8 @@ pub(super) fn check_whole(conn: &Connection) -> Result<(), Fault> {
     newer(conn, last.unwrap_or(0).cast_unsigned().saturating_sub(NEWEST), |_| ())
 }
 
-/// Begins a new epoch with what is left, so that clients notice.
-pub(super) fn accept(conn: &Connection) -> Result<(), Fault> {
+/// Starts a new epoch with what is left, so that clients notice.
+pub(super) fn accept(conn: &Connection) -> Result<(), StoreError> {
     let missing = gap(conn)?.events;
     let change = conn.unchecked_transaction()?;
     schema::set_meta(&change, "epoch", new_epoch())?;
@@ -78,8 +82,8 @@ pub(super) fn accept(conn: &Connection) -> Result<(), Fault> {
     Ok(change.commit()?)
 }
 
-/// How many events are missing in between, by the ids and the seqs there are.
-fn gap(conn: &Connection) -> Result<Gap, Fault> {
+/// Counts the events that are missing, by the ids and the sequence numbers that are there.
+fn gap(conn: &Connection) -> Result<Gap, StoreError> {
     let mut counts = conn.prepare(
         "SELECT c.events, c.head, r.name
          FROM (SELECT room, count(*) AS events, max(seq) AS head FROM events GROUP BY room) c
@@ -101,7 +105,7 @@ fn gap(conn: &Connection) -> Result<Gap, Fault> {
 }
 
 /// Reads the records stored after the one with id `after`, oldest first.
-pub(super) fn newer(conn: &Connection, after: u64, mut each: impl FnMut(Record)) -> Result<(), Fault> {
+pub(super) fn newer(conn: &Connection, after: u64, mut each: impl FnMut(Record)) -> Result<(), StoreError> {
     let sql = concat!(
         "SELECT ",
         columns!(),
@@ -111,12 +115,12 @@ pub(super) fn newer(conn: &Connection, after: u64, mut each: impl FnMut(Record))
     let mut rows = find.query([to_sql(after)])?;
     while let Some(row) = rows.next()? {
         let name: String = row.get(11)?;
-        let damaged = |seq| Fault::Damaged { room: name.clone(), seq };
+        let damaged = |seq| StoreError::Damaged { room: name.clone(), seq };
         let room = RoomId::new(&name).map_err(|_| damaged(0))?;
-        each(record::read(row, &room, 0).map_err(|trouble| match trouble {
-            Trouble::Damaged(seq) => damaged(seq),
-            Trouble::Failed(error) => error.into(),
-            Trouble::Refused(_) => Fault::Corrupt,
+        each(record::read(row, &room, 0).map_err(|error| match error {
+            RecordError::Damaged(seq) => damaged(seq),
+            RecordError::Sqlite(error) => error.into(),
+            RecordError::Refused(_) => StoreError::Corrupt,
         })?);
     }
     Ok(())

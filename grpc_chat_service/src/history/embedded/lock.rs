@@ -1,17 +1,18 @@
-//! One process on a data directory: SQLite alone would let several write.
+//! Keeps a data directory to one process: SQLite alone would let several write.
 
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 
-/// Held as long as it lives. The operating system lets go of it when the process dies, however it dies.
+/// A lock on a data directory, released when dropped. The operating system releases it when the process dies, however
+/// that happens.
 #[derive(Debug)]
 pub(super) struct DirLock {
     _file: File,
 }
 
 impl DirLock {
-    /// `None` if another holds it, in this process or in another.
+    /// Takes the lock. `None` if it is held already, by this process or another.
     pub(super) fn take(dir: &Path) -> io::Result<Option<Self>> {
         let file = File::options().create(true).truncate(false).write(true).open(dir.join("lock"))?;
         match file.try_lock() {

@@ -1,4 +1,4 @@
-//! Reading, beside the writer and beside each other.
+//! Reads, concurrent with the writer and with each other.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,20 +7,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, OptionalExtension, Params};
 use tokio::sync::Semaphore;
 
-use super::record::{self, Trouble, columns, to_sql};
+use super::record::{self, RecordError, columns, to_sql};
 use super::schema;
-use crate::history::{Filling, Look, Page, ReadError, RoomHead};
+use crate::history::{Filling, Page, ReadError, RoomHead, RoomState};
 use crate::model::{Event, RoomId, Seq, UserId};
 
-/// Reads at the same time. More wait.
+/// The most reads at a time. Further ones wait.
 const MAX_READERS: usize = 2;
 
 /// Connections for reading.
 #[derive(Debug)]
 pub(super) struct Readers {
     dir: PathBuf,
-    /// One is always kept: while it is open, SQLite does not go through the files again on its own, and so shows
-    /// nobody what a failed commit left in them.
+    /// One is always kept: while a connection is open, SQLite does not recover the WAL by itself, and so does not show
+    /// readers what a failed commit left in it.
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
     /// Whether further connections may be opened. Not while the writer recovers.
@@ -30,20 +30,20 @@ pub(super) struct Readers {
 impl Readers {
     pub(super) fn new(dir: PathBuf) -> rusqlite::Result<Self> {
         let first = schema::open_reader(&dir)?;
-        // Reads, so as to be attached to what the writer shares.
+        // Reads once, which attaches the connection to the index of the WAL.
         schema::epoch(&first)?;
         let permits = Arc::new(Semaphore::new(MAX_READERS));
         Ok(Self { dir, idle: Mutex::new(vec![first]), permits, may_open: AtomicBool::new(true) })
     }
 
-    /// Runs a read on a thread that may block.
+    /// Runs `read` on a thread that may block.
     pub(super) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
-        read: impl FnOnce(&Connection) -> Result<T, Trouble> + Send + 'static,
+        read: impl FnOnce(&Connection) -> Result<T, RecordError> + Send + 'static,
     ) -> Result<T, ReadError> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| ReadError::Unavailable)?;
         let readers = Arc::clone(self);
-        // The read goes on to its end also when nobody waits for it any more.
+        // The read runs to completion even if its caller stops waiting.
         let reading = tokio::task::spawn_blocking(move || {
             let result = readers.read_now(read);
             drop(permit);
@@ -56,28 +56,28 @@ impl Readers {
         self.may_open.store(allow, Ordering::Release);
     }
 
-    /// Lets no further read in and lets go of the connections.
+    /// Refuses further reads and closes the idle connections.
     pub(super) fn close(&self) {
         self.permits.close();
         self.allow_opening(false);
         self.idle().clear();
     }
 
-    fn read_now<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T, ReadError> {
+    fn read_now<T>(&self, read: impl FnOnce(&Connection) -> Result<T, RecordError>) -> Result<T, ReadError> {
         let conn = self.take()?;
         let result = read(&conn);
         match &result {
-            Err(Trouble::Failed(error)) => tracing::warn!(%error, "the history could not be read"),
-            Err(Trouble::Damaged(seq)) => tracing::error!(seq, "the history has a damaged record"),
+            Err(RecordError::Sqlite(error)) => tracing::warn!(%error, "the history could not be read"),
+            Err(RecordError::Damaged(seq)) => tracing::error!(seq, "the history has a damaged record"),
             _ => {}
         }
-        let still_good = !matches!(result, Err(Trouble::Failed(_)));
+        let still_good = !matches!(result, Err(RecordError::Sqlite(_)));
         if still_good && !self.permits.is_closed() {
             self.idle().push(conn);
         }
-        result.map_err(|trouble| match trouble {
-            Trouble::Damaged(seq) => ReadError::Corrupt { seq },
-            Trouble::Failed(_) | Trouble::Refused(_) => ReadError::Unavailable,
+        result.map_err(|error| match error {
+            RecordError::Damaged(seq) => ReadError::Corrupt { seq },
+            RecordError::Sqlite(_) | RecordError::Refused(_) => ReadError::Unavailable,
         })
     }
 
@@ -94,46 +94,46 @@ impl Readers {
         })
     }
 
-    /// A short lock, never held across an await.
+    /// Short lock, never held across an await.
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// See [`crate::history::History::look`].
-pub(super) fn look(conn: &Connection, room: &RoomId, user: Option<&UserId>) -> Result<Look, Trouble> {
+/// See [`crate::history::History::room_state`].
+pub(super) fn room_state(conn: &Connection, room: &RoomId, user: Option<&UserId>) -> Result<RoomState, RecordError> {
     let snapshot = conn.unchecked_transaction()?;
     let last = before(&snapshot, room, Seq::MAX, Page { events: 1, bytes: 0 })?;
     let head = last.last().map_or(0, |last| last.seq);
     let read = match user {
         None => 0,
-        Some(user) => mark(&snapshot, room, user, head)?,
+        Some(user) => read_mark(&snapshot, room, user, head)?,
     };
-    Ok(Look { head, oldest: head.min(1), read })
+    Ok(RoomState { head, oldest: head.min(1), read })
 }
 
-fn mark(conn: &Connection, room: &RoomId, user: &UserId, head: Seq) -> Result<Seq, Trouble> {
+fn read_mark(conn: &Connection, room: &RoomId, user: &UserId, head: Seq) -> Result<Seq, RecordError> {
     let mut find = conn.prepare_cached(
         "SELECT m.seq, m.checksum FROM rooms r JOIN reads m ON m.room = r.id WHERE r.name = ?1 AND m.user = ?2",
     )?;
     let mark = find
         .query_row((room.as_str(), user.as_str()), |row| Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 4]>(1)?)))
         .optional()
-        .map_err(|error| Trouble::at(error, head))?;
+        .map_err(|error| RecordError::at(error, head))?;
     match mark {
         None => Ok(0),
-        Some((seq, checksum)) => check_mark(room, user, seq, checksum),
+        Some((seq, checksum)) => check_read_mark(room, user, seq, checksum),
     }
 }
 
-/// What a read mark says, if it is what was stored.
-pub(super) fn check_mark(room: &RoomId, user: &UserId, seq: i64, checksum: [u8; 4]) -> Result<Seq, Trouble> {
+/// Returns a read mark if it is what was stored.
+pub(super) fn check_read_mark(room: &RoomId, user: &UserId, seq: i64, checksum: [u8; 4]) -> Result<Seq, RecordError> {
     let seq = seq.cast_unsigned();
-    if record::mark_checksum(room, user, seq) == checksum { Ok(seq) } else { Err(Trouble::Damaged(seq)) }
+    if record::mark_checksum(room, user, seq) == checksum { Ok(seq) } else { Err(RecordError::Damaged(seq)) }
 }
 
 /// See [`crate::history::History::read_after`].
-pub(super) fn after(conn: &Connection, room: &RoomId, after: Seq, page: Page) -> Result<Vec<Event>, Trouble> {
+pub(super) fn after(conn: &Connection, room: &RoomId, after: Seq, page: Page) -> Result<Vec<Event>, RecordError> {
     let sql = concat!(
         "SELECT ",
         columns!(),
@@ -144,18 +144,18 @@ pub(super) fn after(conn: &Connection, room: &RoomId, after: Seq, page: Page) ->
 }
 
 /// See [`crate::history::History::read_before`].
-pub(super) fn before(conn: &Connection, room: &RoomId, before: Seq, page: Page) -> Result<Vec<Event>, Trouble> {
+pub(super) fn before(conn: &Connection, room: &RoomId, before: Seq, page: Page) -> Result<Vec<Event>, RecordError> {
     let sql = concat!(
         "SELECT ",
         columns!(),
         " FROM rooms r CROSS JOIN events e ON e.room = r.id WHERE r.name = ?1 AND e.seq < ?2",
         " ORDER BY e.seq DESC LIMIT ?3"
     );
-    // The first row may be any, unless there is one at `before`: then it is the one right before that.
+    // Any row may be the first, unless there is one at or after `before`: then the one just before `before` is.
     let mut next = conn.prepare_cached(
         "SELECT 1 FROM rooms r CROSS JOIN events e ON e.room = r.id WHERE r.name = ?1 AND e.seq >= ?2 LIMIT 1",
     )?;
-    let inside = next.exists((room.as_str(), to_sql(before))).map_err(|error| Trouble::at(error, before))?;
+    let inside = next.exists((room.as_str(), to_sql(before))).map_err(|error| RecordError::at(error, before))?;
     let first = inside.then(|| before.saturating_sub(1));
     let mut events = fill(conn, sql, (room.as_str(), to_sql(before), limit(page)), room, page, (first, -1))?;
     events.reverse();
@@ -163,7 +163,7 @@ pub(super) fn before(conn: &Connection, room: &RoomId, before: Seq, page: Page) 
 }
 
 /// See [`crate::history::History::rooms`].
-pub(super) fn rooms(conn: &Connection, after: Option<&RoomId>, max: usize) -> Result<Vec<RoomHead>, Trouble> {
+pub(super) fn rooms(conn: &Connection, after: Option<&RoomId>, max: usize) -> Result<Vec<RoomHead>, RecordError> {
     let sql = concat!(
         "SELECT ",
         columns!(),
@@ -174,17 +174,17 @@ pub(super) fn rooms(conn: &Connection, after: Option<&RoomId>, max: usize) -> Re
     let mut find = conn.prepare_cached(sql)?;
     let mut rows = find.query((after.map_or("", RoomId::as_str), i64::try_from(max).unwrap_or(i64::MAX)))?;
     let mut heads = Vec::new();
-    while let Some(row) = rows.next().map_err(|error| Trouble::at(error, 0))? {
-        let name: String = row.get(11).map_err(|error| Trouble::at(error, 0))?;
-        let room = RoomId::new(&name).map_err(|_| Trouble::Damaged(0))?;
+    while let Some(row) = rows.next().map_err(|error| RecordError::at(error, 0))? {
+        let name: String = row.get(11).map_err(|error| RecordError::at(error, 0))?;
+        let room = RoomId::new(&name).map_err(|_| RecordError::Damaged(0))?;
         let head = record::read(row, &room, 0)?.event;
         heads.push(RoomHead { room, head: head.seq, time: head.time });
     }
     Ok(heads)
 }
 
-/// Takes rows until the page is full, and sees to it that none is missing: the first is `first`, if that is known, and
-/// each further one is `step` on.
+/// Takes rows until the page is full, and checks that none is missing: the first has sequence number `first`, if that is
+/// known, and each further one is `step` away from the one before.
 fn fill(
     conn: &Connection,
     sql: &str,
@@ -192,7 +192,7 @@ fn fill(
     room: &RoomId,
     page: Page,
     (first, step): (Option<Seq>, i64),
-) -> Result<Vec<Event>, Trouble> {
+) -> Result<Vec<Event>, RecordError> {
     let mut find = conn.prepare_cached(sql)?;
     let mut rows = find.query(params)?;
     let mut filling = Filling::new(page);
@@ -200,21 +200,21 @@ fn fill(
     let mut expected = first;
     while !filling.is_full() {
         let missing = expected.unwrap_or(0);
-        let Some(row) = rows.next().map_err(|error| Trouble::at(error, missing))? else { break };
+        let Some(row) = rows.next().map_err(|error| RecordError::at(error, missing))? else { break };
         let event = record::read(row, room, missing)?.event;
         if expected.is_some_and(|expected| expected != event.seq) {
-            return Err(Trouble::Damaged(missing));
+            return Err(RecordError::Damaged(missing));
         }
         expected = event.seq.checked_add_signed(step);
         filling.add(&event);
         events.push(event);
     }
-    // Downwards a room ends at 1.
+    // Downwards, a room ends at 1.
     if step < 0
         && !filling.is_full()
         && let Some(missing @ 1..) = expected
     {
-        return Err(Trouble::Damaged(missing));
+        return Err(RecordError::Damaged(missing));
     }
     Ok(events)
 }

@@ -1,4 +1,4 @@
-//! The tables, their versions, and how a connection is set up.
+//! The tables, their versions, and the setup of connections.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,21 +6,21 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::fault::Fault;
+use super::store_error::StoreError;
 use crate::history::new_epoch;
 use crate::model::{Durability, Epoch};
 
 /// The database's file in the data directory.
 pub(super) const FILE: &str = "history.db";
 
-/// Says in the file's header whose it is: "CHAT".
+/// Identifies the file in its header: "CHAT".
 const APPLICATION_ID: i32 = 0x4348_4154;
 
-/// What makes version n + 1 of version n. Never change one that has been released: add another.
+/// The migration from version n to n + 1 at index n. Never change one that has been released: add another.
 const STEPS: &[&str] = &[V1];
 
-/// `events` is a table by id and not by (room, seq), so that every insert goes to its end. Every row of `events`,
-/// `rooms` and `reads` carries a checksum, always 4 bytes long: erasing a text changes no row's size.
+/// `events` is keyed by id and not by (room, seq), so that every insert goes to its end. Every row of `events`, `rooms`
+/// and `reads` carries a checksum, always 4 bytes long: erasing a text does not change the size of a row.
 const V1: &str = "
     CREATE TABLE meta (
         name TEXT PRIMARY KEY,
@@ -63,22 +63,22 @@ const V1: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
-/// How long a connection waits for another, such as an operator's.
+/// How long a connection waits for a lock of another, such as an operator's.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 
-/// Opens the store for writing; makes or migrates its tables.
-pub(super) fn open(dir: &Path, durability: Durability) -> Result<Connection, Fault> {
+/// Opens the store for writing; creates or migrates its tables.
+pub(super) fn open(dir: &Path, durability: Durability) -> Result<Connection, StoreError> {
     let mut conn = connect(dir)?;
     migrate(&mut conn, STEPS)?;
     let synchronous = if durability == Durability::Synced { "FULL" } else { "NORMAL" };
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", synchronous)?;
-    // Where a sync can mean less than on disk, ask for more. Without effect but on macOS.
+    // On macOS an ordinary sync does not reach the disk; elsewhere this has no effect.
     conn.pragma_update(None, "fullfsync", durability == Durability::Synced)?;
     conn.pragma_update(None, "checkpoint_fullfsync", true)?;
     conn.pragma_update(None, "secure_delete", true)?;
     conn.pragma_update(None, "cell_size_check", true)?;
-    // The writer checkpoints when it has answered, not within a commit.
+    // The writer checkpoints after it has sent the results, not within a commit.
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
     conn.pragma_update(None, "cache_size", -32_768)?;
     conn.set_prepared_statement_cache_capacity(32);
@@ -93,12 +93,12 @@ pub(super) fn open_reader(dir: &Path) -> rusqlite::Result<Connection> {
     Ok(conn)
 }
 
-/// The epoch the store is in.
+/// Returns the epoch of the store.
 pub(super) fn epoch(conn: &Connection) -> rusqlite::Result<Epoch> {
     meta(conn, "epoch")
 }
 
-/// A number the store keeps about itself.
+/// Returns a number that the store keeps about itself.
 pub(super) fn meta(conn: &Connection, name: &str) -> rusqlite::Result<u64> {
     conn.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).map(i64::cast_unsigned)
 }
@@ -110,17 +110,17 @@ pub(super) fn set_meta(conn: &Connection, name: &str, value: u64) -> rusqlite::R
 }
 
 fn connect(dir: &Path) -> rusqlite::Result<Connection> {
-    // To write even for reading: a database in WAL mode is read with the help of files beside it.
+    // Readers open it for writing too: reading a database in WAL mode writes to the index of the WAL.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(dir.join(FILE), flags)?;
     conn.busy_timeout(BUSY)?;
-    // The writer decides what is checkpointed, also at the end.
+    // The writer decides what is checkpointed, also when a connection closes.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     Ok(conn)
 }
 
-fn migrate(conn: &mut Connection, steps: &[&str]) -> Result<(), Fault> {
+fn migrate(conn: &mut Connection, steps: &[&str]) -> Result<(), StoreError> {
     let change = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let number = |sql: &str| change.query_row(sql, [], |row| row.get::<_, i64>(0));
     let application = number("PRAGMA application_id")?;
@@ -128,10 +128,10 @@ fn migrate(conn: &mut Connection, steps: &[&str]) -> Result<(), Fault> {
     let tables = number("SELECT count(*) FROM sqlite_schema")?;
     let known = steps.len();
     if application != i64::from(APPLICATION_ID) && (application != 0 || tables > 0 || found != 0) {
-        return Err(Fault::NotAHistory);
+        return Err(StoreError::NotAHistory);
     }
-    let done = usize::try_from(found).map_err(|_| Fault::NotAHistory)?;
-    let Some(to_do) = steps.get(done..) else { return Err(Fault::Newer { found, known }) };
+    let done = usize::try_from(found).map_err(|_| StoreError::NotAHistory)?;
+    let Some(to_do) = steps.get(done..) else { return Err(StoreError::Newer { found, known }) };
     for step in to_do {
         change.execute_batch(step)?;
     }

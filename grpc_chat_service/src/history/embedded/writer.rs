@@ -1,11 +1,11 @@
-//! The one thread that writes: it takes everything queued while the last sync ran, commits it as one, and answers.
+//! The one thread that writes: it takes everything queued while the last sync ran, commits it as one transaction, and
+//! sends the results.
 //!
-//! What goes wrong before a commit is taken back, and the batch is not stored. When a commit itself fails nobody knows
-//! what is stored: the writer says so, stops, and goes on only after it has opened the store anew, has brought on disk
-//! what the files hold, and has told what turned out to be stored.
+//! A failure before the commit is rolled back, and nothing of the batch is stored. When a commit itself fails, it is not
+//! known what is stored: the writer reports that, stops serving, and resumes only after it has reopened the store, brought
+//! to disk what the files hold, and published what turned out to be stored.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,44 +16,44 @@ use rusqlite::config::DbConfig;
 use tokio::sync::{mpsc, watch};
 
 use super::batch::{Batch, Heads};
-use super::fault::Fault;
-use super::high_water::{HighWater, Reached};
+use super::high_water::{HighWaterFile, HighWaterMark};
 use super::lock::DirLock;
+use super::open::Opened;
 use super::reader::Readers;
-use super::{Opened, check, schema};
-use crate::history::queue::{Ask, Reply};
+use super::store_error::StoreError;
+use super::wal::{checkpoint, rewrite, truncate};
+use super::{check, schema};
+use crate::history::queue::{Append, Reply, Request};
 use crate::history::{AppendError, Committed, MAX_BATCH, now};
-use crate::model::{Change, Draft, Durability, Event};
+use crate::model::{Change, Durability, Event};
 
-/// Rooms whose heads the writer remembers. One more, and it begins again.
+/// Rooms whose heads the writer caches. Beyond it the cache is emptied.
 const MAX_HEADS: usize = 65_536;
 
-/// Pages of the WAL, of 4 KiB, after which it is brought into the database.
+/// Pages of the WAL, of 4 KiB, from which it is copied into the database.
 const CHECKPOINT_AT: i64 = 4_000;
 
-/// Pages of the WAL after which it is not only brought into the database but emptied.
+/// Pages of the WAL from which it is also emptied.
 const TRUNCATE_AT: i64 = 32_000;
 
-/// To empty the WAL the writer waits for those who read from it, but not long: an operator's backup may read for
-/// minutes.
-const TRUNCATE_PATIENCE: Duration = Duration::from_millis(50);
+/// How long to wait before emptying the WAL again, since a reader may have kept it in use.
 const TRUNCATE_AGAIN: Duration = Duration::from_secs(10);
 
-/// Looks at the size of the WAL after so many asks, or so many commits.
-const LOOK_EVERY_ASKS: usize = 256;
-const LOOK_EVERY_COMMITS: usize = 64;
+/// The size of the WAL is looked at after so many requests, or so many commits.
+const INSPECT_EVERY_REQUESTS: usize = 256;
+const INSPECT_EVERY_COMMITS: usize = 64;
 
-/// How long after a message was erased its text is cleared out of the WAL, too.
+/// How long after a message was erased its text is removed from the WAL, too.
 const TIDY_AFTER: Duration = Duration::from_secs(1);
 
-/// How long to wait before trying a store that has failed, and after each try. How long a try takes grows with the
-/// store, so this needs to grow with nothing.
+/// How long to wait before reopening a store that has failed, and after each attempt. An attempt takes longer the larger
+/// the store is, so this need not grow.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How long to wait, at most, for as many asks as came last time. Short next to a sync.
+/// The longest wait for as many requests as the last batch had. Short compared with a sync.
 const GATHER: Duration = Duration::from_micros(50);
 
-/// How often the queue is looked at while there is something else to wait for.
+/// How often the queue is polled while there is a deadline.
 const POLL: Duration = Duration::from_millis(2);
 
 pub(super) struct Writer {
@@ -61,37 +61,38 @@ pub(super) struct Writer {
     durability: Durability,
     /// `None` while the store is being recovered.
     conn: Option<Connection>,
-    high_water: HighWater,
-    /// What is stored, as far as has been told.
-    stands: Reached,
+    high_water: HighWaterFile,
+    /// What is stored, as far as it has been published.
+    stored: HighWaterMark,
     heads: Heads,
     readers: Arc<Readers>,
-    queued: mpsc::Receiver<Ask>,
+    queued: mpsc::Receiver<Request>,
     committed: Committed,
     serving: Arc<AtomicBool>,
     health: watch::Sender<bool>,
-    /// Something to do when nothing has been asked until then: probe or tidy.
+    /// When to probe or tidy the store, if it is idle then.
     due: Option<Instant>,
-    /// Not to be emptied before, because somebody was reading.
+    /// The WAL is not emptied before this, because it was in use.
     truncate_from: Instant,
-    /// How many asks the last batch had.
-    asked_last: usize,
-    asks_since_look: usize,
-    commits_since_look: usize,
-    /// Let go of last.
+    /// The number of requests in the last batch.
+    last_batch: usize,
+    requests_since_inspection: usize,
+    commits_since_inspection: usize,
+    /// Released last.
     _lock: DirLock,
 }
 
-/// What became of a batch.
+/// How a batch failed.
 enum Failure {
     /// Nothing of it is stored.
-    TakenBack(rusqlite::Error),
-    /// The store must be opened anew.
+    RolledBack(rusqlite::Error),
+    /// It is not known what is stored, and the store must be reopened.
     Unknown(rusqlite::Error),
 }
 
-enum Waited {
-    Asked,
+/// Why waiting for requests ended.
+enum Wake {
+    Requests,
     Due,
     Closed,
 }
@@ -101,7 +102,7 @@ impl Writer {
         dir: &Path,
         durability: Durability,
         opened: Opened,
-        queued: mpsc::Receiver<Ask>,
+        queued: mpsc::Receiver<Request>,
         committed: Committed,
         serving: Arc<AtomicBool>,
         health: watch::Sender<bool>,
@@ -111,7 +112,7 @@ impl Writer {
             durability,
             conn: Some(opened.conn),
             high_water: opened.high_water,
-            stands: opened.stands,
+            stored: opened.stored,
             heads: Heads::new(),
             readers: opened.readers,
             queued,
@@ -120,90 +121,90 @@ impl Writer {
             health,
             due: None,
             truncate_from: Instant::now(),
-            asked_last: 0,
-            asks_since_look: 0,
-            commits_since_look: 0,
+            last_batch: 0,
+            requests_since_inspection: 0,
+            commits_since_inspection: 0,
             _lock: opened.lock,
         }
     }
 
     /// Returns when the queue has been closed and emptied, and the store is closed.
     pub(super) fn run(mut self) {
-        let mut asks = Vec::new();
+        let mut requests = Vec::new();
         loop {
-            match self.wait(&mut asks, self.due) {
-                Waited::Asked => self.write(&mut asks),
-                Waited::Due => self.attend(),
-                Waited::Closed => break,
+            match self.wait(&mut requests, self.due) {
+                Wake::Requests => self.write(&mut requests),
+                Wake::Due => self.maintain(),
+                Wake::Closed => break,
             }
         }
-        self.finish();
+        self.close();
     }
 
-    fn wait(&mut self, asks: &mut Vec<Ask>, until: Option<Instant>) -> Waited {
+    fn wait(&mut self, requests: &mut Vec<Request>, until: Option<Instant>) -> Wake {
         let Some(until) = until else {
-            if self.queued.blocking_recv_many(asks, MAX_BATCH) == 0 {
-                return Waited::Closed;
+            if self.queued.blocking_recv_many(requests, MAX_BATCH) == 0 {
+                return Wake::Closed;
             }
-            self.gather(asks);
-            return Waited::Asked;
+            self.gather(requests);
+            return Wake::Requests;
         };
         loop {
-            if asks.is_empty() && Instant::now() >= until {
-                return Waited::Due;
+            if requests.is_empty() && Instant::now() >= until {
+                return Wake::Due;
             }
             match self.queued.try_recv() {
-                Ok(ask) => {
-                    asks.push(ask);
-                    if asks.len() == MAX_BATCH {
-                        return Waited::Asked;
+                Ok(request) => {
+                    requests.push(request);
+                    if requests.len() == MAX_BATCH {
+                        return Wake::Requests;
                     }
                 }
-                Err(_) if !asks.is_empty() => return Waited::Asked,
-                Err(mpsc::error::TryRecvError::Disconnected) => return Waited::Closed,
+                Err(_) if !requests.is_empty() => return Wake::Requests,
+                Err(mpsc::error::TryRecvError::Disconnected) => return Wake::Closed,
                 Err(mpsc::error::TryRecvError::Empty) => std::thread::sleep(POLL),
             }
         }
     }
 
-    /// Those who have just been answered are about to ask again: the first of them must not sync alone while all
-    /// others wait for it.
-    fn gather(&mut self, asks: &mut Vec<Ask>) {
+    /// Waits a moment for the callers of the last batch, who have just received their results and are likely to send more:
+    /// otherwise the first of them would be synced alone while all others wait.
+    fn gather(&mut self, requests: &mut Vec<Request>) {
         let until = Instant::now() + GATHER;
-        while asks.len() < self.asked_last && Instant::now() < until {
+        while requests.len() < self.last_batch && Instant::now() < until {
             match self.queued.try_recv() {
-                Ok(ask) => asks.push(ask),
+                Ok(request) => requests.push(request),
                 Err(_) => std::thread::yield_now(),
             }
         }
     }
 
-    fn write(&mut self, asks: &mut Vec<Ask>) {
-        let asked = asks.len();
-        self.asked_last = asked;
-        let mut replies = Vec::with_capacity(asked);
-        let stood = self.stands;
-        match self.commit(asks, &mut replies) {
+    fn write(&mut self, requests: &mut Vec<Request>) {
+        let batch = requests.len();
+        self.last_batch = batch;
+        let mut replies = Vec::with_capacity(batch);
+        let before = self.stored;
+        match self.commit(requests, &mut replies) {
             Ok(events) => {
-                self.tell(events);
+                self.publish(events);
                 replies.into_iter().for_each(Reply::send);
-                // A batch of repeats and refusals writes nothing, and proves nothing about the disk.
-                if self.stands != stood {
+                // A batch of repeats and refusals writes nothing, and so proves nothing about the disk.
+                if self.stored != before {
                     self.set_healthy(true);
                 }
-                self.asks_since_look += asked;
-                self.commits_since_look += 1;
-                self.keep_wal_short();
+                self.requests_since_inspection += batch;
+                self.commits_since_inspection += 1;
+                self.limit_wal();
             }
-            Err(Failure::TakenBack(error)) => {
-                tracing::error!(%error, asked, "the history could not be written, and nothing of it is stored");
+            Err(Failure::RolledBack(error)) => {
+                tracing::error!(%error, batch, "cannot write the history; nothing of this batch is stored");
                 self.set_healthy(false);
                 self.heads.clear();
                 replies.into_iter().for_each(|reply| reply.fail(AppendError::Unavailable));
                 self.due = Some(Instant::now() + RETRY);
             }
             Err(Failure::Unknown(error)) => {
-                tracing::error!(%error, asked, "a commit of the history failed: it is opened anew");
+                tracing::error!(%error, batch, "a commit of the history failed; reopening the store");
                 self.stop_serving();
                 replies.into_iter().for_each(|reply| reply.fail(AppendError::Unknown));
                 self.recover();
@@ -211,43 +212,43 @@ impl Writer {
         }
     }
 
-    /// One transaction. Leaves the replies to be sent, or to be failed.
-    fn commit(&mut self, asks: &mut Vec<Ask>, replies: &mut Vec<Reply>) -> Result<Vec<Event>, Failure> {
-        let refuse = |ask: Ask| ask.refuse(AppendError::Unavailable);
-        let mut asks = asks.drain(..);
+    /// Runs one transaction. Leaves the replies for the caller to send, or to fail.
+    fn commit(&mut self, requests: &mut Vec<Request>, replies: &mut Vec<Reply>) -> Result<Vec<Event>, Failure> {
+        let refuse = |request: Request| request.refuse(AppendError::Unavailable);
+        let mut requests = requests.drain(..);
         let Some(conn) = &self.conn else {
-            asks.for_each(refuse);
+            requests.for_each(refuse);
             return Ok(Vec::new());
         };
         if self.heads.len() > MAX_HEADS {
             self.heads.clear();
         }
         if let Err(error) = conn.execute_batch("BEGIN IMMEDIATE") {
-            asks.for_each(refuse);
-            return Err(Failure::TakenBack(error));
+            requests.for_each(refuse);
+            return Err(Failure::RolledBack(error));
         }
         let mut erases = false;
-        let filled = Batch::new(conn, &mut self.heads, self.stands, now()).and_then(|mut batch| {
-            for ask in &mut asks {
-                erases |= matches!(&ask, Ask::Append(Draft { change: Change::Delete { .. }, .. }, _));
-                batch.put(ask, replies)?;
+        let filled = Batch::new(conn, &mut self.heads, self.stored, now()).and_then(|mut batch| {
+            for request in &mut requests {
+                erases |= is_delete(&request);
+                batch.apply(request, replies)?;
             }
             batch.finish()
         });
-        let (events, stands) = match filled {
+        let (events, stored) = match filled {
             Ok(filled) => filled,
             Err(error) => {
-                asks.for_each(refuse);
-                // SQLite may have rolled back already: then this fails, and is not needed.
+                requests.for_each(refuse);
+                // SQLite may have rolled back already; then this fails, and is not needed.
                 _ = conn.execute_batch("ROLLBACK");
-                return Err(Failure::TakenBack(error));
+                return Err(Failure::RolledBack(error));
             }
         };
         conn.execute_batch("COMMIT").map_err(Failure::Unknown)?;
-        if stands != self.stands {
-            self.stands = stands;
-            if let Err(error) = self.high_water.note(&self.stands) {
-                tracing::error!(%error, "how far the history has come could not be noted");
+        if stored != self.stored {
+            self.stored = stored;
+            if let Err(error) = self.high_water.write(&self.stored) {
+                tracing::error!(%error, "cannot write the high-water mark of the history");
             }
         }
         if erases && self.due.is_none() {
@@ -256,16 +257,16 @@ impl Writer {
         Ok(events)
     }
 
-    /// Waits while the channel is full: what is stored is always told, and never dropped.
-    fn tell(&self, events: Vec<Event>) {
+    /// Waits while the channel is full: what is stored is always published.
+    fn publish(&self, events: Vec<Event>) {
         if !events.is_empty() {
-            // An error says that nobody listens any more; what is stored is stored.
+            // Without a receiver nothing is published; what is stored is stored.
             _ = self.committed.blocking_send(events);
         }
     }
 
-    /// Nothing has been asked for a while.
-    fn attend(&mut self) {
+    /// Empties the WAL of a healthy store, or probes one that could not be written.
+    fn maintain(&mut self) {
         self.due = None;
         let Some(conn) = &self.conn else { return };
         let healthy = *self.health.borrow();
@@ -274,33 +275,35 @@ impl Writer {
             Ok(true) => self.set_healthy(true),
             Ok(false) => self.due = Some(Instant::now() + TRUNCATE_AGAIN),
             Err(error) => {
-                tracing::error!(%error, "the history cannot be written: it is opened anew");
+                tracing::error!(%error, "cannot write the history; reopening the store");
                 self.stop_serving();
                 self.recover();
             }
         }
     }
 
-    fn keep_wal_short(&mut self) {
-        if self.asks_since_look < LOOK_EVERY_ASKS && self.commits_since_look < LOOK_EVERY_COMMITS {
+    fn limit_wal(&mut self) {
+        if self.requests_since_inspection < INSPECT_EVERY_REQUESTS
+            && self.commits_since_inspection < INSPECT_EVERY_COMMITS
+        {
             return;
         }
-        (self.asks_since_look, self.commits_since_look) = (0, 0);
+        (self.requests_since_inspection, self.commits_since_inspection) = (0, 0);
         let Some(conn) = &self.conn else { return };
         let now = Instant::now();
-        let kept_short = checkpoint(conn, "NOOP").and_then(|wal| {
+        let limited = checkpoint(conn, "NOOP").and_then(|wal| {
             if wal.pages >= TRUNCATE_AT && now >= self.truncate_from {
                 self.truncate_from = now + TRUNCATE_AGAIN;
                 truncate(conn).map(drop)
-            } else if wal.pages - wal.moved >= CHECKPOINT_AT {
+            } else if wal.pages - wal.checkpointed >= CHECKPOINT_AT {
                 checkpoint(conn, "PASSIVE").map(drop)
             } else {
                 Ok(())
             }
         });
-        if let Err(error) = kept_short {
+        if let Err(error) = limited {
             // Nothing is lost: what was committed is in the WAL. But the disk fails, so nothing more is promised.
-            tracing::error!(%error, "a checkpoint of the history failed: it is opened anew");
+            tracing::error!(%error, "a checkpoint of the history failed; reopening the store");
             self.stop_serving();
             self.recover();
         }
@@ -318,29 +321,28 @@ impl Writer {
         self.health.send_if_modified(|was| std::mem::replace(was, healthy) != healthy);
     }
 
-    /// Opens the store anew, as often as it takes. Refuses everything meanwhile.
+    /// Reopens the store, as often as it takes, and refuses all requests meanwhile.
     fn recover(&mut self) {
         loop {
             let until = Instant::now() + RETRY;
-            let mut asks = Vec::new();
+            let mut requests = Vec::new();
             loop {
-                match self.wait(&mut asks, Some(until)) {
-                    Waited::Asked => asks.drain(..).for_each(|ask| ask.refuse(AppendError::Unavailable)),
-                    Waited::Due => break,
-                    // There will be no further chance.
-                    Waited::Closed => return,
+                match self.wait(&mut requests, Some(until)) {
+                    Wake::Requests => requests.drain(..).for_each(|request| request.refuse(AppendError::Unavailable)),
+                    Wake::Due => break,
+                    // The service is shutting down; nobody would use the store any more.
+                    Wake::Closed => return,
                 }
             }
             match self.reopen() {
                 Ok((conn, events)) => {
                     tracing::info!(found = events.len(), "the history is open again");
                     self.conn = Some(conn);
-                    self.tell(events);
+                    self.publish(events);
                     break;
                 }
-                Err(fault) => {
-                    let dir = self.dir.display();
-                    tracing::error!(again_after = ?RETRY, "the history is not open again: {dir} {fault}");
+                Err(error) => {
+                    tracing::error!(retry_after = ?RETRY, "cannot reopen the history: {} {error}", self.dir.display());
                 }
             }
         }
@@ -350,86 +352,47 @@ impl Writer {
         self.set_healthy(true);
     }
 
-    /// The store, found in order and on disk, and what turned out to be stored.
-    fn reopen(&mut self) -> Result<(Connection, Vec<Event>), Fault> {
-        rewrite(&self.dir.join(format!("{}-wal", schema::FILE)))?;
+    /// Opens and checks the store, brings it to disk, and returns it with the events whose outcome was unknown.
+    fn reopen(&mut self) -> Result<(Connection, Vec<Event>), StoreError> {
+        rewrite(&self.dir)?;
         let conn = schema::open(&self.dir, self.durability)?;
-        let stands = check::reached(&conn)?;
-        check::check_reached(&conn, &stands, &self.stands)?;
-        check::check_whole(&conn)?;
+        let stored = check::high_water_mark(&conn)?;
+        check::check_high_water(&conn, &stored, &self.stored)?;
+        check::check_complete(&conn)?;
         if checkpoint(&conn, "TRUNCATE")?.busy {
-            return Err(io::Error::other("a reader does not end").into());
+            return Err(io::Error::other("a reader keeps using the WAL").into());
         }
         probe(&conn)?;
         let mut events = Vec::new();
-        check::newer(&conn, self.stands.events, |record| events.push(record.event))?;
-        self.high_water.note(&stands)?;
-        self.stands = stands;
+        check::newer(&conn, self.stored.events, |record| events.push(record.event))?;
+        self.high_water.write(&stored)?;
+        self.stored = stored;
         Ok((conn, events))
     }
 
-    fn finish(mut self) {
+    fn close(mut self) {
         self.serving.store(false, Ordering::Release);
         self.readers.close();
         if let Some(conn) = self.conn.take() {
             match checkpoint(&conn, "TRUNCATE") {
-                // Without this SQLite leaves empty files behind.
+                // With this option still set, SQLite would leave empty files behind.
                 Ok(wal) if !wal.busy => _ = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false),
                 Ok(_) => {}
-                Err(error) => tracing::error!(%error, "the last checkpoint failed: the WAL keeps what is stored"),
+                Err(error) => tracing::error!(%error, "the last checkpoint failed; the WAL keeps what is stored"),
             }
         }
         if let Err(error) = self.high_water.sync() {
-            tracing::error!(%error, "how far the history has come could not be synced");
+            tracing::error!(%error, "cannot sync the high-water mark of the history");
         }
         self.set_healthy(false);
     }
 }
 
-/// What a checkpoint says about the WAL.
-struct Wal {
-    /// It could not be emptied, because somebody reads from it.
-    busy: bool,
-    /// How many pages are in it.
-    pages: i64,
-    /// How many of them are in the database, too.
-    moved: i64,
+fn is_delete(request: &Request) -> bool {
+    matches!(request, Request::Append(Append { draft, .. }, _) if matches!(draft.change, Change::Delete { .. }))
 }
 
-fn checkpoint(conn: &Connection, mode: &str) -> rusqlite::Result<Wal> {
-    conn.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?
-        .query_row([], |row| Ok(Wal { busy: row.get(0)?, pages: row.get(1)?, moved: row.get(2)? }))
-}
-
-/// Empties the WAL, unless somebody keeps reading from it.
-fn truncate(conn: &Connection) -> rusqlite::Result<bool> {
-    conn.busy_timeout(TRUNCATE_PATIENCE)?;
-    let wal = checkpoint(conn, "TRUNCATE");
-    conn.busy_timeout(schema::BUSY)?;
-    Ok(!wal?.busy)
-}
-
-/// Writes something that means nothing, to see whether it works.
+/// Writes something without meaning, to find out whether writing works.
 fn probe(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute("UPDATE meta SET value = value + 1 WHERE name = 'probes'", []).map(drop)
-}
-
-/// Writes a file's bytes over themselves and syncs them. After a sync has failed, the operating system may take for
-/// written what is not on disk, and a second sync says nothing about it: only what is written again is synced again.
-fn rewrite(path: &Path) -> io::Result<()> {
-    let mut file = match File::options().read(true).write(true).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        opened => opened?,
-    };
-    let mut block = vec![0; 1 << 16];
-    let mut at = 0;
-    loop {
-        let read = file.read(&mut block)?;
-        if read == 0 {
-            return file.sync_all();
-        }
-        file.seek(SeekFrom::Start(at))?;
-        file.write_all(&block[..read])?;
-        at += read as u64;
-    }
 }

@@ -252,7 +252,9 @@ impl Refused {
     fn of(status: &tonic_types::pb::Status) -> Self {
         use prost::Message;
         let encoded = status.encode_to_vec().into();
-        Self::from(Status::with_details(status.code.into(), status.message.clone(), encoded))
+        let refused = Self::from(Status::with_details(status.code.into(), status.message.clone(), encoded));
+        assert!(pb::Reason::from_str_name(refused.reason()).is_some(), "{refused:?}");
+        refused
     }
 
     /// The names of the fields at fault.

@@ -1,4 +1,4 @@
-//! The newest events of a room, as the bytes every reader gets.
+//! The newest events of a room, as the bytes that every reader is sent.
 
 use std::collections::VecDeque;
 
@@ -6,22 +6,22 @@ use bytes::{Bytes, BytesMut};
 
 use crate::model::{Change, Event, Seq};
 
-/// About how much is kept in one piece. Whoever holds on to a part of a piece, as a client that does not read does,
-/// keeps all of it in memory.
+/// The approximate size of a batch. Whoever holds a part of a batch, such as the stream of a client that does not read,
+/// keeps the whole batch in memory.
 const BATCH_BYTES: usize = 32 * 1024;
 
-/// A room's newest events, each encoded once. Pure: it is told what was stored, in order, and asked what follows a
-/// place.
+/// A room's newest events, each encoded once. Pure: events are added in the order in which they were stored, and readers
+/// take what follows their cursor.
 #[derive(Debug)]
-pub(crate) struct Tail {
-    /// What was stored together stays together, in pieces of bounded size: a reader that is level takes a batch as it
-    /// is, without a copy.
+pub(super) struct Tail {
+    /// Events that were stored together stay together, up to the batch size: a reader that is up to date takes a batch as
+    /// it is, without a copy.
     batches: VecDeque<Batch>,
-    /// The place before the first event kept. Without any, the place of the last one dropped.
+    /// The sequence number before the first event kept. Without any, that of the last one dropped.
     start: Seq,
-    /// The newest event told, 0 if none has been.
+    /// The newest event added, 0 if there is none.
     head: Seq,
-    /// Of all batches.
+    /// The size of all batches.
     bytes: usize,
     max_bytes: usize,
 }
@@ -29,36 +29,36 @@ pub(crate) struct Tail {
 #[derive(Debug)]
 struct Batch {
     wire: Bytes,
-    /// Each event's seq, and where its bytes end.
+    /// The sequence number of each event, and where its bytes end.
     ends: Vec<(Seq, usize)>,
     last: Seq,
 }
 
-/// What follows a place.
+/// The result of taking what follows a cursor.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// Nothing has been told after it.
+    /// No later event has been added.
     Level,
-    /// More than is kept: to be read from the history.
+    /// Some of what follows is not kept here and has to be read from the history.
     Behind,
-    /// Events, put where asked; the reader's place is now this.
+    /// Events were taken, and this is the reader's new cursor.
     Upto(Seq),
 }
 
 impl Tail {
-    pub(crate) fn new(max_bytes: usize) -> Self {
+    pub(super) fn new(max_bytes: usize) -> Self {
         Self { batches: VecDeque::new(), start: 0, head: 0, bytes: 0, max_bytes }
     }
 
-    /// Adds what was stored, in order. Events that a delete among them has erased go out without their text, and
-    /// nothing from before a delete is kept: a reader who still needs it gets it from the history, erased.
-    pub(crate) fn extend(&mut self, mut events: Vec<Event>, encode: fn(&Event, &mut BytesMut)) {
+    /// Adds stored events, in order. Events that a delete among them erases lose their text, and nothing from before a
+    /// delete is kept: a reader who still needs it gets it from the history, erased.
+    pub(super) fn extend(&mut self, mut events: Vec<Event>, encode: fn(&Event, &mut BytesMut)) {
         let Some(first) = events.first().map(|event| event.prev_seq) else {
             return;
         };
         let deleted = erase_deleted(&mut events);
         if deleted || first != self.head {
-            // Where the first batch begins is the start; anything else would leave a gap.
+            // The tail restarts with these events; otherwise it would have a gap.
             self.batches.clear();
             self.bytes = 0;
         }
@@ -85,8 +85,8 @@ impl Tail {
         }
     }
 
-    /// Puts what follows `after` to `into`, about `max_bytes` of it and at least one event.
-    pub(crate) fn take(&self, after: Seq, max_bytes: usize, into: &mut Vec<Bytes>) -> Taken {
+    /// Appends what follows `after` to `into`: about `max_bytes`, and at least one event.
+    pub(super) fn take(&self, after: Seq, max_bytes: usize, into: &mut Vec<Bytes>) -> Taken {
         if after >= self.head {
             return Taken::Level;
         }
@@ -124,8 +124,7 @@ impl Tail {
     }
 }
 
-/// Takes the text from messages (and edits of them) that are deleted later in the same batch. Whether there was any
-/// delete at all.
+/// Erases messages, and edits of them, that are deleted later in the same batch. Returns whether there was any delete.
 fn erase_deleted(events: &mut [Event]) -> bool {
     let deleted: Vec<Seq> = events
         .iter()
@@ -164,7 +163,6 @@ mod tests {
             device: None,
             client_msg_id: ClientMsgId([0; 16]),
             change,
-            epoch: 0,
         };
         Event { seq, prev_seq: seq - 1, time: 0, draft, erased: false }
     }
@@ -173,7 +171,7 @@ mod tests {
         seqs.map(|seq| event(seq, Change::Post { text: "x".repeat(seq as usize % 7), reply_to: None })).collect()
     }
 
-    /// `seq:text;`, so that what is taken can be read.
+    /// `seq:text;`, so that tests can read what is taken.
     fn encode(event: &Event, out: &mut BytesMut) {
         let text = match &event.draft.change {
             Change::Post { text, .. } | Change::Edit { text, .. } => text.as_str(),
@@ -192,10 +190,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_told_is_level_whatever_the_place() {
+    fn an_empty_tail_is_level_with_every_cursor() {
         let tail = Tail::new(100);
-        for place in [0, 1, 99] {
-            assert_eq!(tail.take(place, 100, &mut Vec::new()), Taken::Level);
+        for cursor in [0, 1, 99] {
+            assert_eq!(tail.take(cursor, 100, &mut Vec::new()), Taken::Level);
         }
     }
 
@@ -215,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_in_what_is_told_empties_the_tail_before_it() {
+    fn a_gap_empties_the_tail_before_it() {
         let mut tail = Tail::new(1000);
         tail.extend(posts(1..=3), encode);
         tail.extend(posts(7..=8), encode);
@@ -240,8 +238,8 @@ mod tests {
     }
 
     proptest! {
-        /// However events are batched and however much is taken at a time: a reader that starts anywhere and reads on,
-        /// from the tail or from the history where it is behind, sees every event after its place once, in order.
+        /// However events are batched and however much is taken at a time, a reader that starts anywhere, and reads from the
+        /// history where the tail is behind, sees every event after its cursor once and in order.
         #[test]
         fn every_reader_sees_every_event_once_in_order(
             batches in prop::collection::vec(1u64..6, 0..12),
@@ -251,24 +249,24 @@ mod tests {
         ) {
             let mut tail = Tail::new(max_bytes);
             let mut head = 0;
-            let mut place = start.min(batches.iter().sum());
+            let mut cursor = start.min(batches.iter().sum());
             let mut seen = Vec::new();
-            let first = place + 1;
+            let first = cursor + 1;
             for batch in batches {
                 tail.extend(posts(head + 1..=head + batch), encode);
                 head += batch;
                 loop {
                     let mut parts = Vec::new();
-                    match tail.take(place, take, &mut parts) {
+                    match tail.take(cursor, take, &mut parts) {
                         Taken::Level => break,
-                        Taken::Behind => { place += 1; seen.push(place); }
+                        Taken::Behind => { cursor += 1; seen.push(cursor); }
                         Taken::Upto(upto) => {
                             let got = seqs(&parts);
                             prop_assert!(!got.is_empty());
                             prop_assert_eq!(*got.last().unwrap(), upto);
                             prop_assert!(got.len() == 1 || text(&parts).len() <= take);
                             seen.extend(got);
-                            place = upto;
+                            cursor = upto;
                         }
                     }
                 }

@@ -1,4 +1,4 @@
-//! What happens to the files behind the store's back, and what the store makes of it.
+//! Damage to the files of a store, and how the store detects it.
 
 use std::fs;
 use std::path::Path;
@@ -10,25 +10,25 @@ use tokio::sync::mpsc;
 
 use super::{Embedded, OpenError, Options, record, schema};
 use crate::history::{AppendError, History, Page, ReadError};
-use crate::model::{Change, ClientMsgId, Draft, Durability, Event, RoomId, Seq, UserId};
+use crate::model::{Change, ClientMsgId, DeviceId, Draft, Durability, Event, RoomId, Seq, UserId};
 
-/// Not synced: these tests kill no machine, and it is the same otherwise.
+/// Not synced, for speed: these tests do not cut the power.
 const STRICT: Options = Options { durability: Durability::Written, accept_loss: false };
 const ACCEPTING: Options = Options { accept_loss: true, ..STRICT };
 const WHOLE: Page = Page { events: usize::MAX, bytes: usize::MAX };
 
-fn open_told(dir: &Path, options: Options) -> Result<(Embedded, mpsc::Receiver<Vec<Event>>), OpenError> {
-    let (tell, told) = mpsc::channel(4_096);
-    Embedded::open(dir, options, tell).map(|history| (history, told))
+fn open_with(dir: &Path, options: Options) -> Result<(Embedded, mpsc::Receiver<Vec<Event>>), OpenError> {
+    let (publisher, committed) = mpsc::channel(4_096);
+    Embedded::open(dir, options, publisher).map(|history| (history, committed))
 }
 
 fn open(dir: &Path) -> Embedded {
-    open_told(dir, STRICT).unwrap().0
+    open_with(dir, STRICT).unwrap().0
 }
 
-/// The sentence with which a directory is refused, without the directory.
+/// The error for a directory that is refused, without the directory.
 fn refused(dir: &Path) -> String {
-    let error = open_told(dir, STRICT).unwrap_err().to_string();
+    let error = open_with(dir, STRICT).unwrap_err().to_string();
     error.strip_prefix(&format!("the data directory {} ", dir.display())).unwrap().to_owned()
 }
 
@@ -44,13 +44,13 @@ fn post(n: u64, text: &str) -> Draft {
     let mut id = [0; 16];
     id[8..].copy_from_slice(&n.to_be_bytes());
     let change = Change::Post { text: text.to_owned(), reply_to: None };
-    Draft { room: room(), sender: ann(), device: None, client_msg_id: ClientMsgId(id), change, epoch: 0 }
+    Draft { room: room(), sender: ann(), device: None, client_msg_id: ClientMsgId(id), change }
 }
 
-/// Posts one by one, so that each is a commit.
-async fn say(history: &Embedded, numbers: impl IntoIterator<Item = u64>) {
+/// Posts messages one by one, so that each is a commit.
+async fn append_each(history: &Embedded, numbers: impl IntoIterator<Item = u64>) {
     for n in numbers {
-        history.append(post(n, &format!("message number {n:04}"))).await.unwrap();
+        history.append(post(n, &format!("message number {n:04}")), None).await.unwrap();
     }
 }
 
@@ -63,16 +63,16 @@ async fn read(history: &Embedded) -> Result<Vec<Seq>, ReadError> {
 async fn closed_with(last: u64) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let history = open(dir.path());
-    say(&history, 1..=last).await;
+    append_each(&history, 1..=last).await;
     history.close().await;
     dir
 }
 
-/// What a crash would leave of a store in which messages 1 to `last` are acked: most of it in the WAL.
+/// The files that a crash would leave of a store with messages 1 to `last`: most of them in the WAL.
 async fn crashed_with(last: u64) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let history = open(dir.path());
-    say(&history, 1..=last).await;
+    append_each(&history, 1..=last).await;
     let image = copy(dir.path());
     history.close().await;
     image
@@ -82,7 +82,7 @@ fn copy(dir: &Path) -> TempDir {
     let image = tempfile::tempdir().unwrap();
     for file in fs::read_dir(dir).unwrap() {
         let file = file.unwrap();
-        // The index of the WAL lives in memory, and does not outlive a machine.
+        // The index of the WAL is shared memory, and does not survive the machine.
         if !file.file_name().to_str().unwrap().ends_with("-shm") {
             fs::copy(file.path(), image.path().join(file.file_name())).unwrap();
         }
@@ -111,7 +111,7 @@ async fn a_crash_loses_nothing() {
     let image = crashed_with(50).await;
     let history = open(image.path());
     assert_eq!(read(&history).await, Ok((1..=50).collect()));
-    assert!(history.append(post(50, "message number 0050")).await.unwrap().duplicate);
+    assert!(history.append(post(50, "message number 0050"), None).await.unwrap().duplicate);
     history.close().await;
 }
 
@@ -119,15 +119,15 @@ async fn a_crash_loses_nothing() {
 async fn dropping_without_closing_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let history = open(dir.path());
-    let asked = (1..=50).map(|n| history.append(post(n, "x"))).collect::<Vec<_>>();
+    let requested = (1..=50).map(|n| history.append(post(n, "x"), None)).collect::<Vec<_>>();
     drop(history);
-    for answer in asked {
-        answer.await.unwrap();
+    for result in requested {
+        result.await.unwrap();
     }
-    // The writer lets go of the directory when it has finished.
+    // The writer releases the directory when it has finished.
     let patience = Instant::now() + Duration::from_secs(10);
     let history = loop {
-        match open_told(dir.path(), STRICT) {
+        match open_with(dir.path(), STRICT) {
             Ok((history, _)) => break history,
             Err(error) => assert!(Instant::now() < patience, "{error}"),
         }
@@ -147,10 +147,10 @@ async fn an_old_flipped_bit_is_found_when_it_is_read() {
     assert_eq!(read(&history).await, Err(ReadError::Corrupt { seq: 7 }));
     let after = history.read_after(&room(), 7, Page { events: 2, bytes: 1_000 }).await.unwrap();
     assert_eq!(after[0].seq, 8);
-    // What needs it cannot be done, all else can.
+    // Requests that need the damaged record fail; all others succeed.
     let edit = Change::Edit { seq: 7, text: "x".to_owned() };
-    assert_eq!(history.append(Draft { change: edit, ..post(2_000, "") }).await, Err(AppendError::Unavailable));
-    assert_eq!(history.append(post(2_001, "x")).await.unwrap().seq, 1_101);
+    assert_eq!(history.append(Draft { change: edit, ..post(2_000, "") }, None).await, Err(AppendError::Unavailable));
+    assert_eq!(history.append(post(2_001, "x"), None).await.unwrap().seq, 1_101);
     history.close().await;
 }
 
@@ -172,7 +172,7 @@ async fn a_flipped_bit_in_a_read_mark_is_found() {
     history.close().await;
     sql(dir.path(), "UPDATE reads SET seq = 10");
     let history = open(dir.path());
-    assert_eq!(history.look(&room(), Some(&ann())).await, Err(ReadError::Corrupt { seq: 10 }));
+    assert_eq!(history.room_state(&room(), Some(&ann())).await, Err(ReadError::Corrupt { seq: 10 }));
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn a_room_under_another_name_is_found_at_opening() {
 }
 
 #[tokio::test]
-async fn a_zeroed_block_in_the_wal_is_a_loss_that_is_noticed() {
+async fn a_zeroed_block_in_the_wal_is_noticed() {
     let image = crashed_with(50).await;
     change(image.path(), "history.db-wal", |wal| {
         let middle = wal.len() / 2;
@@ -196,20 +196,20 @@ async fn a_zeroed_block_in_the_wal_is_a_loss_that_is_noticed() {
         sentence.ends_with("or start with --accept-loss to serve what is left in a new epoch, so that clients notice")
     );
 
-    // Refusing has changed nothing.
+    // A refusal changes nothing.
     assert_eq!(refused(image.path()), sentence);
-    let (history, _told) = open_told(image.path(), ACCEPTING).unwrap();
+    let (history, _committed) = open_with(image.path(), ACCEPTING).unwrap();
     assert_eq!(read(&history).await, Ok((1..=50 - lost).collect()));
     let epoch = history.epoch();
-    assert_eq!(history.append(post(900, "x")).await.unwrap().seq, 51 - lost);
+    assert_eq!(history.append(post(900, "x"), None).await.unwrap().seq, 51 - lost);
     history.close().await;
 
-    // Once accepted it is no news any more, and the epoch stays.
+    // The loss has been accepted, so the next start is an ordinary one in the same epoch.
     assert_eq!(open(image.path()).epoch(), epoch);
 }
 
 #[tokio::test]
-async fn a_cut_off_wal_is_a_loss_that_is_noticed() {
+async fn a_truncated_wal_is_noticed() {
     let image = crashed_with(50).await;
     change(image.path(), "history.db-wal", |wal| wal.truncate(wal.len() - 10_000));
     assert!(refused(image.path()).starts_with("has lost "));
@@ -222,7 +222,7 @@ async fn a_cut_off_wal_is_a_loss_that_is_noticed() {
 async fn lost_read_marks_are_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let history = open(dir.path());
-    say(&history, 1..=5).await;
+    append_each(&history, 1..=5).await;
     let before = fs::read(dir.path().join("history.db-wal")).unwrap();
     assert_eq!(history.mark_read(room(), ann(), 3).await, Ok(3));
     let image = copy(dir.path());
@@ -232,7 +232,7 @@ async fn lost_read_marks_are_noticed() {
 }
 
 #[tokio::test]
-async fn garbage_at_the_end_of_the_files_is_no_loss() {
+async fn garbage_at_the_end_of_the_files_is_harmless() {
     let image = crashed_with(50).await;
     change(image.path(), "history.db-wal", |wal| wal.extend([0x5a; 10_000]));
     let history = open(image.path());
@@ -240,7 +240,7 @@ async fn garbage_at_the_end_of_the_files_is_no_loss() {
     history.close().await;
     change(image.path(), schema::FILE, |db| db.extend([0x5a; 10_000]));
     let history = open(image.path());
-    say(&history, 51..=60).await;
+    append_each(&history, 51..=60).await;
     assert_eq!(read(&history).await, Ok((1..=60).collect()));
     history.close().await;
 }
@@ -250,13 +250,13 @@ async fn rows_that_were_deleted_are_noticed() {
     let dir = closed_with(50).await;
     sql(dir.path(), "DELETE FROM events WHERE seq IN (20, 21)");
     assert!(refused(dir.path()).starts_with("lacks 2 events, at least one of them in the middle of room team/a: "));
-    let (history, _told) = open_told(dir.path(), ACCEPTING).unwrap();
+    let (history, _committed) = open_with(dir.path(), ACCEPTING).unwrap();
     assert_eq!(read(&history).await, Err(ReadError::Corrupt { seq: 20 }));
     let page = Page { events: 10, bytes: 1_000 };
     assert_eq!(history.read_before(&room(), 25, page).await, Err(ReadError::Corrupt { seq: 21 }));
     assert_eq!(history.read_before(&room(), 21, page).await, Err(ReadError::Corrupt { seq: 20 }));
     history.close().await;
-    // Accepted once, but no more than that.
+    // What was accepted stays accepted, but no further loss.
     open(dir.path()).close().await;
     sql(dir.path(), "DELETE FROM events WHERE seq = 30");
     assert!(refused(dir.path()).starts_with("lacks 3 events"));
@@ -296,7 +296,7 @@ async fn one_opens_it_at_a_time() {
     let history = open(dir.path());
     let sentence = "is in use by another process: stop that one, or choose another directory";
     assert_eq!(refused(dir.path()), sentence);
-    say(&history, 1..=3).await;
+    append_each(&history, 1..=3).await;
     assert_eq!(refused(dir.path()), sentence);
     history.close().await;
     assert_eq!(read(&open(dir.path())).await, Ok(vec![1, 2, 3]));
@@ -306,14 +306,14 @@ async fn one_opens_it_at_a_time() {
 async fn an_operator_reading_the_files_stops_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let history = open(dir.path());
-    say(&history, 1..=3).await;
+    append_each(&history, 1..=3).await;
     let operator = Connection::open(dir.path().join(schema::FILE)).unwrap();
     operator.execute_batch("BEGIN; SELECT count(*) FROM events").unwrap();
-    history.append(Draft { change: Change::Delete { seq: 1 }, ..post(4, "") }).await.unwrap();
-    // Past the time at which the writer would like to empty the WAL.
+    history.append(Draft { change: Change::Delete { seq: 1 }, ..post(4, "") }, None).await.unwrap();
+    // Past the time at which the writer empties the WAL.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     let start = Instant::now();
-    say(&history, 5..=6).await;
+    append_each(&history, 5..=6).await;
     assert!(start.elapsed() < Duration::from_secs(2));
     drop(operator);
     history.close().await;
@@ -321,7 +321,7 @@ async fn an_operator_reading_the_files_stops_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_no_history_of_ours_is_refused() {
+async fn files_of_another_kind_are_refused() {
     let dir = closed_with(1).await;
     sql(dir.path(), "PRAGMA user_version = 99");
     assert_eq!(
@@ -342,12 +342,13 @@ async fn what_is_no_history_of_ours_is_refused() {
 }
 
 #[tokio::test]
-async fn a_directory_that_cannot_be_is_refused() {
+async fn a_directory_that_cannot_be_created_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("file"), "").unwrap();
     let sentence = refused(&dir.path().join("file/data"));
     assert!(sentence.starts_with("cannot be used (Not a directory"), "{sentence}");
-    assert!(sentence.ends_with("see to its path and its permissions"), "{sentence}");
+    assert!(sentence.ends_with("check its path and its permissions"), "{sentence}");
+    assert_eq!(refused(&dir.path().join("file")), "is a file: choose a directory with --data");
     open(&dir.path().join("made/for/it")).close().await;
 }
 
@@ -363,21 +364,21 @@ async fn time_never_goes_back_in_a_room() {
     db.execute("UPDATE events SET time = ?1, checksum = ?2 WHERE seq = 2", (event.time.cast_signed(), checksum))
         .unwrap();
     drop(db);
-    let (history, _told) = open_told(dir.path(), ACCEPTING).unwrap();
-    assert_eq!(history.append(post(3, "x")).await.unwrap().time, event.time);
+    let (history, _committed) = open_with(dir.path(), ACCEPTING).unwrap();
+    assert_eq!(history.append(post(3, "x"), None).await.unwrap().time, event.time);
 }
 
-/// Until a store that was dropped has been closed.
+/// Waits until a store that was dropped has been closed.
 async fn wait_for_lock(dir: &Path) {
-    while super::DirLock::take(dir).unwrap().is_none() {
+    while super::lock::DirLock::take(dir).unwrap().is_none() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// Many are deleted, in all orders, while others are said and edited: SQLite moves rows between pages then, and must
-/// leave no text behind.
+/// Many messages are deleted, in various orders, while others are posted and edited. SQLite moves rows between pages
+/// meanwhile, and must not leave any text behind.
 #[tokio::test]
-async fn what_is_deleted_is_in_no_file() {
+async fn deleted_texts_are_in_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let history = open(dir.path());
     let mut id = 0;
@@ -389,21 +390,21 @@ async fn what_is_deleted_is_in_no_file() {
     let mut posts = Vec::new();
     for n in 0..400_u64 {
         let text = format!("{}{n:04}{}", if n % 4 == 0 { "kept" } else { "secret" }, ".".repeat(size(n)));
-        let asked = history.append(post(next(), &text));
-        posts.push((n, asked.await.unwrap().seq));
+        let appended = history.append(post(next(), &text), None).await;
+        posts.push((n, appended.unwrap().seq));
         if n % 3 == 0 {
             let text = format!("{} again", if n % 4 == 0 { "kept" } else { "secret" });
             let edit = Change::Edit { seq: posts[n as usize].1, text };
-            history.append(Draft { change: edit, ..post(next(), "") }).await.unwrap();
+            history.append(Draft { change: edit, ..post(next(), "") }, None).await.unwrap();
         }
     }
     posts.sort_by_key(|(n, _)| n * 7_919 % 401);
     for (n, seq) in posts {
         if n % 4 != 0 {
-            history.append(Draft { change: Change::Delete { seq }, ..post(next(), "") }).await.unwrap();
+            history.append(Draft { change: Change::Delete { seq }, ..post(next(), "") }, None).await.unwrap();
         }
     }
-    // A while later it is gone also from the files of a store that is open.
+    // After a while the texts are gone also from the files of an open store.
     let patience = Instant::now() + Duration::from_secs(10);
     while files_with(dir.path(), "secret") > 0 {
         assert!(Instant::now() < patience);
@@ -421,17 +422,17 @@ fn files_with(dir: &Path, text: &str) -> usize {
     files.filter(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes())).count()
 }
 
-/// The first version's tables, with one event of each kind and a read mark, as text: this is what is out there.
+/// The tables of version 1, with one event of each kind and a read mark, as SQL.
 const VERSION_1: &str = include_str!("version_1.sql");
 
 #[tokio::test]
 async fn a_store_of_version_1_is_still_read() {
     let dir = tempfile::tempdir().unwrap();
     sql(dir.path(), VERSION_1);
-    let (history, _told) = open_told(dir.path(), STRICT).unwrap();
+    let (history, _committed) = open_with(dir.path(), STRICT).unwrap();
     let events = history.read_after(&room(), 0, WHOLE).await.unwrap();
     assert_eq!(events, version_1_events());
-    assert_eq!(history.look(&room(), Some(&ann())).await.unwrap().read, 2);
+    assert_eq!(history.room_state(&room(), Some(&ann())).await.unwrap().read, 2);
     history.close().await;
 }
 
@@ -452,7 +453,7 @@ async fn the_bytes_of_a_record_do_not_change() {
     };
     let new = tempfile::tempdir().unwrap();
     open(new.path()).close().await;
-    // When a second version comes, this becomes: a migrated store has the tables of a new one.
+    // With a second version, this becomes: a migrated store has the same tables as a new one.
     let words = |tables: Vec<(String, String)>| -> Vec<String> {
         let plain = |sql: &str| sql.lines().map(|line| line.split("--").next().unwrap_or("")).collect::<String>();
         tables.into_iter().map(|(_, sql)| plain(&sql).split_whitespace().collect()).collect()
@@ -461,7 +462,7 @@ async fn the_bytes_of_a_record_do_not_change() {
 }
 
 fn version_1_events() -> Vec<Event> {
-    let about = |seq: Seq, n: u64, sender: &str, change: Change| Event {
+    let event = |seq: Seq, n: u64, sender: &str, change: Change| Event {
         seq,
         prev_seq: seq - 1,
         time: 1_700_000_000_000 + seq,
@@ -469,14 +470,14 @@ fn version_1_events() -> Vec<Event> {
         erased: false,
     };
     let mut events = vec![
-        about(1, 1, "ann", Change::Post { text: "Grüße".to_owned(), reply_to: None }),
-        about(2, 1, "bob", Change::Post { text: String::new(), reply_to: Some(1) }),
-        about(3, 2, "ann", Change::Edit { seq: 1, text: "Grüezi".to_owned() }),
-        about(4, 3, "bob", Change::React { seq: 1, reaction: "👍".to_owned(), remove: false }),
-        about(5, 4, "bob", Change::React { seq: 1, reaction: "👍".to_owned(), remove: true }),
-        about(6, 5, "bob", Change::Delete { seq: 2 }),
+        event(1, 1, "ann", Change::Post { text: "Grüße".to_owned(), reply_to: None }),
+        event(2, 1, "bob", Change::Post { text: String::new(), reply_to: Some(1) }),
+        event(3, 2, "ann", Change::Edit { seq: 1, text: "Grüezi".to_owned() }),
+        event(4, 3, "bob", Change::React { seq: 1, reaction: "👍".to_owned(), remove: false }),
+        event(5, 4, "bob", Change::React { seq: 1, reaction: "👍".to_owned(), remove: true }),
+        event(6, 5, "bob", Change::Delete { seq: 2 }),
     ];
-    events[0].draft.device = Some(UserId::new("phone").unwrap());
+    events[0].draft.device = Some(DeviceId::new("phone").unwrap());
     events[1].erased = true;
     events
 }

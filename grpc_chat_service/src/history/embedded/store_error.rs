@@ -3,11 +3,12 @@
 use std::fmt;
 use std::io;
 
-use super::record::Trouble;
+use super::record::RecordError;
 
-/// What is wrong with a store.
+/// Why a store cannot be served. Displays as the rest of a sentence that begins with "the data directory DIR".
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum StoreError {
+    NotADirectory,
     Locked,
     NotAHistory,
     Newer { found: i64, known: usize },
@@ -20,20 +21,20 @@ pub(super) enum Fault {
     Io(io::Error),
 }
 
-/// Events that are missing in between.
+/// Events that are missing between others.
 #[derive(Debug)]
 pub(super) struct Gap {
     pub(super) events: u64,
-    /// One of the rooms, if it can be told.
+    /// One of the rooms concerned, if it can be determined.
     pub(super) room: Option<String>,
 }
 
-/// How to get on when something is lost for good.
-const WAY_OUT: &str =
+/// What to do when something is lost for good.
+const REMEDY: &str =
     "restore a backup, or start with --accept-loss to serve what is left in a new epoch, so that clients notice";
 
-impl Fault {
-    /// Whether what is left can be served if the operator says so.
+impl StoreError {
+    /// Whether what is left can be served if the operator accepts the loss.
     pub(super) fn is_loss(&self) -> bool {
         matches!(self, Self::OtherStore | Self::Lost { .. } | Self::Gap(_) | Self::Damaged { .. } | Self::Corrupt)
     }
@@ -47,9 +48,10 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NotADirectory => f.write_str("is a file: choose a directory with --data"),
             Self::Locked => f.write_str("is in use by another process: stop that one, or choose another directory"),
             Self::NotAHistory => {
                 f.write_str("has a history.db that is not a chat history: move it away, or choose another directory")
@@ -58,42 +60,44 @@ impl fmt::Display for Fault {
                 f,
                 "was written by a newer version (schema {found}, this one knows {known}): upgrade, or restore a backup"
             ),
-            Self::OtherStore => write!(f, "has another history than the one it had when it was last served: {WAY_OUT}"),
-            Self::Lost { events: 0, marks } => write!(f, "has lost {marks} acknowledged read marks: {WAY_OUT}"),
-            Self::Lost { events, .. } => write!(f, "has lost {events} acknowledged events: {WAY_OUT}"),
+            Self::OtherStore => {
+                write!(f, "has another history than the one it had when it was last served: {REMEDY}")
+            }
+            Self::Lost { events: 0, marks } => write!(f, "has lost {marks} acknowledged read marks: {REMEDY}"),
+            Self::Lost { events, .. } => write!(f, "has lost {events} acknowledged events: {REMEDY}"),
             Self::Gap(Gap { events, room: Some(room) }) => {
-                write!(f, "lacks {events} events, at least one of them in the middle of room {room}: {WAY_OUT}")
+                write!(f, "lacks {events} events, at least one of them in the middle of room {room}: {REMEDY}")
             }
-            Self::Gap(Gap { events, room: None }) => write!(f, "lacks {events} events: {WAY_OUT}"),
-            Self::Damaged { room, seq } => write!(f, "has a damaged record at seq {seq} of room {room}: {WAY_OUT}"),
-            Self::Corrupt => write!(f, "has a damaged history.db: {WAY_OUT}"),
+            Self::Gap(Gap { events, room: None }) => write!(f, "lacks {events} events: {REMEDY}"),
+            Self::Damaged { room, seq } => write!(f, "has a damaged record at seq {seq} of room {room}: {REMEDY}"),
+            Self::Corrupt => write!(f, "has a damaged history.db: {REMEDY}"),
             Self::Sqlite(error) => {
-                write!(f, "cannot be used ({error}): see to its permissions and the space on its disk")
+                write!(f, "cannot be used ({error}): check its permissions and the free space on its disk")
             }
-            Self::Io(error) => write!(f, "cannot be used ({error}): see to its path and its permissions"),
+            Self::Io(error) => write!(f, "cannot be used ({error}): check its path and its permissions"),
         }
     }
 }
 
-impl From<rusqlite::Error> for Fault {
+impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         if error.sqlite_error_code() == Some(rusqlite::ffi::ErrorCode::NotADatabase) {
             return Self::NotAHistory;
         }
-        match Trouble::at(error, 0) {
-            Trouble::Failed(error) => Self::Sqlite(error),
-            Trouble::Damaged(_) | Trouble::Refused(_) => Self::Corrupt,
+        match RecordError::at(error, 0) {
+            RecordError::Sqlite(error) => Self::Sqlite(error),
+            RecordError::Damaged(_) | RecordError::Refused(_) => Self::Corrupt,
         }
     }
 }
 
-impl From<io::Error> for Fault {
+impl From<io::Error> for StoreError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
 }
 
-impl From<Gap> for Fault {
+impl From<Gap> for StoreError {
     fn from(gap: Gap) -> Self {
         Self::Gap(gap)
     }

@@ -1,0 +1,112 @@
+//! History and rooms, page by page, for callers without a session.
+
+use crate::access::{Caller, PermittedHistory, Policy};
+use crate::history::{Page, RoomHead};
+use crate::model::{Epoch, Event, Invalid, RoomId, Seq};
+use crate::refusal::Refusal;
+
+/// The most events or rooms of a page.
+const MAX_LENGTH: u32 = 1000;
+
+/// How many there are if the caller does not say.
+const DEFAULT_LENGTH: usize = 100;
+
+/// The most text on a page, in bytes. Well below what clients accept in a message by default, 4 MiB.
+const MAX_BYTES: usize = 1024 * 1024;
+
+/// Higher than any sequence number: stores count in signed integers.
+const LAST_SEQ: Seq = i64::MAX.cast_unsigned();
+
+/// Serves pages of the history.
+#[derive(Clone, Debug)]
+pub(crate) struct Pages {
+    history: PermittedHistory,
+    policy: Policy,
+}
+
+/// Which events of a room to return.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Range {
+    pub(crate) after: Option<Seq>,
+    pub(crate) before: Option<Seq>,
+    /// 0 for the default.
+    pub(crate) length: u32,
+}
+
+/// A page of a room's history.
+#[derive(Debug)]
+pub(crate) struct MessagesPage {
+    /// Oldest first.
+    pub(crate) events: Vec<Event>,
+    pub(crate) epoch: Epoch,
+    pub(crate) head: Seq,
+    /// There are more events in the direction asked for.
+    pub(crate) more: bool,
+}
+
+/// A page of the rooms.
+#[derive(Debug)]
+pub(crate) struct RoomsPage {
+    pub(crate) rooms: Vec<RoomHead>,
+    /// There are more rooms after these.
+    pub(crate) more: bool,
+}
+
+impl Pages {
+    pub(crate) fn new(history: PermittedHistory, policy: Policy) -> Self {
+        Self { history, policy }
+    }
+
+    /// Returns the events after a sequence number, before one, or the newest.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] if the range is not valid, the caller may not read the room, or the history cannot be read.
+    pub(crate) async fn messages(&self, caller: &Caller, room: RoomId, range: Range) -> Result<MessagesPage, Refusal> {
+        let page = Page { events: length(range.length)?, bytes: MAX_BYTES };
+        let permit = self.policy.read(caller, room)?;
+        let failed = |error| Refusal::from_read(error, permit.room());
+        let events = match (range.after, range.before) {
+            (Some(_), Some(_)) => return Err(invalid("before_seq", "must not be set together with after_seq")),
+            (Some(after), None) => {
+                self.history.read_after(permit.clone(), after.min(LAST_SEQ), page).await.map_err(failed)?
+            }
+            (None, before) => {
+                let before = before.unwrap_or(LAST_SEQ).min(LAST_SEQ);
+                self.history.read_before(&permit, before, page).await.map_err(failed)?
+            }
+        };
+        let state = self.history.room_state(permit.clone(), None).await.map_err(failed)?;
+        let more = match range.after {
+            Some(_) => events.last().is_some_and(|last| last.seq < state.head),
+            None => events.first().is_some_and(|first| first.seq > state.oldest),
+        };
+        Ok(MessagesPage { events, epoch: self.history.epoch(), head: state.head, more })
+    }
+
+    /// Returns the rooms that have a history, by id, after `after`. A length of 0 stands for the default.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] if the length is not valid or the history cannot be read.
+    pub(crate) async fn rooms(&self, caller: &Caller, after: Option<RoomId>, asked: u32) -> Result<RoomsPage, Refusal> {
+        let length = length(asked)?;
+        let rooms = self.history.rooms(&self.policy, caller, after.as_ref(), length + 1).await;
+        let mut rooms = rooms.map_err(|_| Refusal::HistoryUnavailable)?;
+        let more = rooms.len() > length;
+        rooms.truncate(length);
+        Ok(RoomsPage { rooms, more })
+    }
+}
+
+fn length(asked: u32) -> Result<usize, Refusal> {
+    match asked {
+        0 => Ok(DEFAULT_LENGTH),
+        1..=MAX_LENGTH => Ok(asked as usize),
+        _ => Err(invalid("page_size", "must be at most 1,000")),
+    }
+}
+
+fn invalid(name: &'static str, why: &'static str) -> Refusal {
+    Refusal::Field { name, why: Invalid(why) }
+}

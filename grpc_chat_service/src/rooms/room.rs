@@ -1,0 +1,165 @@
+//! One room: its tail, its ephemeral state, and the seats of its readers.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
+
+use super::ephemeral::{Delta, Ephemeral};
+use super::seat::{Seat, Subscriber};
+use super::tail::{Tail, Taken};
+use crate::model::{Change, Event, RoomId, Seq, UserId};
+
+/// The rooms whose ephemeral state has changed since it was last announced, or that have been closed. Shared by all rooms.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Changed(Arc<Mutex<HashSet<RoomId>>>);
+
+impl Changed {
+    pub(super) fn insert(&self, room: &RoomId) {
+        lock(&self.0).insert(room.clone());
+    }
+
+    pub(super) fn take(&self) -> HashSet<RoomId> {
+        std::mem::take(&mut *lock(&self.0))
+    }
+}
+
+/// One room, for as long as it has readers. Its history is stored elsewhere.
+///
+/// Three short locks, never held across an await; the session's outbox documents the order in which locks may nest.
+#[derive(Debug)]
+pub(crate) struct Room {
+    id: RoomId,
+    changed: Changed,
+    tail: Mutex<Tail>,
+    ephemeral: Mutex<Ephemeral>,
+    /// The version of `ephemeral` that readers may see: changes are announced together, a few times a second.
+    announced: AtomicU64,
+    seats: Mutex<Vec<Arc<Seat>>>,
+}
+
+impl Room {
+    pub(super) fn new(id: RoomId, changed: Changed, tail_bytes: usize) -> Self {
+        Self {
+            id,
+            changed,
+            tail: Mutex::new(Tail::new(tail_bytes)),
+            ephemeral: Mutex::default(),
+            announced: AtomicU64::new(0),
+            seats: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> &RoomId {
+        &self.id
+    }
+
+    /// Adds stored events to the tail and notifies every reader that is not due already.
+    pub(crate) fn publish(&self, events: Vec<Event>, encode: fn(&Event, &mut BytesMut)) {
+        {
+            let mut ephemeral = lock(&self.ephemeral);
+            for event in &events {
+                if let Change::Post { .. } | Change::Edit { .. } = event.draft.change {
+                    ephemeral.stop_typing(&event.draft.sender);
+                }
+            }
+        }
+        lock(&self.tail).extend(events, encode);
+        self.notify();
+    }
+
+    /// See [`Tail::take`].
+    pub(crate) fn take(&self, after: Seq, max_bytes: usize, into: &mut Vec<Bytes>) -> Taken {
+        lock(&self.tail).take(after, max_bytes, into)
+    }
+
+    /// Gives a seat to a reader that is about to look. It is notified of what comes after that.
+    pub(crate) fn seat(&self, reader: u64, session: Weak<dyn Subscriber>) -> Arc<Seat> {
+        let seat = Arc::new(Seat::new(reader, session));
+        lock(&self.seats).push(Arc::clone(&seat));
+        seat
+    }
+
+    pub(crate) fn unseat(&self, seat: &Arc<Seat>) {
+        lock(&self.seats).retain(|other| !Arc::ptr_eq(other, seat));
+    }
+
+    /// Adds a session of `user` to those present. Returns the version of the ephemeral state that includes it.
+    pub(crate) fn enter(&self, user: &UserId) -> u64 {
+        let version = {
+            let mut ephemeral = lock(&self.ephemeral);
+            ephemeral.enter(user);
+            ephemeral.version()
+        };
+        self.changed.insert(&self.id);
+        version
+    }
+
+    /// Removes a session of `user` from those present.
+    pub(crate) fn exit(&self, user: &UserId) {
+        lock(&self.ephemeral).exit(user);
+        self.changed.insert(&self.id);
+    }
+
+    pub(crate) fn typing(&self, user: &UserId) {
+        lock(&self.ephemeral).typing(user, Instant::now());
+        self.changed.insert(&self.id);
+    }
+
+    pub(crate) fn read(&self, user: &UserId, seq: Seq) {
+        lock(&self.ephemeral).read(user, seq);
+        self.changed.insert(&self.id);
+    }
+
+    /// See [`Ephemeral::read_mark`].
+    pub(crate) fn read_mark(&self, user: &UserId) -> Seq {
+        lock(&self.ephemeral).read_mark(user)
+    }
+
+    /// See [`Ephemeral::present`].
+    pub(crate) fn present(&self) -> (Vec<UserId>, usize) {
+        lock(&self.ephemeral).present()
+    }
+
+    /// Returns what has been announced since version `seen` of the ephemeral state, and the version it leads to.
+    pub(crate) fn delta(&self, seen: u64, reader: &UserId) -> Option<(Delta, u64)> {
+        if self.announced.load(Ordering::SeqCst) <= seen {
+            return None;
+        }
+        let ephemeral = lock(&self.ephemeral);
+        Some((ephemeral.since(seen, reader), ephemeral.version()))
+    }
+
+    /// Announces the ephemeral state to readers. Returns whether this has to be repeated soon, since something in it
+    /// expires.
+    pub(super) fn announce(&self) -> bool {
+        let (expires, version) = {
+            let mut ephemeral = lock(&self.ephemeral);
+            (ephemeral.expire(Instant::now()), ephemeral.version())
+        };
+        if self.announced.swap(version, Ordering::SeqCst) < version {
+            self.notify();
+        }
+        expires
+    }
+
+    fn notify(&self) {
+        for seat in lock(&self.seats).iter() {
+            seat.notify();
+        }
+    }
+}
+
+impl Drop for Room {
+    /// The entry of a closed room is removed at the next announcement.
+    fn drop(&mut self) {
+        self.changed.insert(&self.id);
+    }
+}
+
+/// A lock is never left in an inconsistent state: everything done under one is a few assignments.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

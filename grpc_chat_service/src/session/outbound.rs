@@ -1,0 +1,290 @@
+//! The sending side of a session's stream: takes from the outbox what is ready.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+
+use super::outbox::{Outbox, State};
+use super::reader::Reader;
+use crate::access::{PermittedHistory, ReadPermit};
+use crate::history::{Page, ReadError};
+use crate::model::{Event, Seq};
+use crate::refusal::Refusal;
+use crate::rooms::Taken;
+use crate::session::frame::{Encode, End};
+
+/// How much one room puts on the stream before it is the next one's turn. Also the approximate size of one write.
+const TURN_BYTES: usize = 32 * 1024;
+
+/// How much is read from the history at once, for a reader that is behind.
+const PAGE: Page = Page { events: 256, bytes: TURN_BYTES };
+
+/// Below this size a copy is cheaper than an HTTP/2 frame.
+const LARGE_PART: usize = 4 * 1024;
+
+/// The sending side of a session's stream. It is polled when the client has room for more, so a client that does not read
+/// costs what is in the outbox and no more.
+pub(crate) struct Outbound {
+    outbox: Arc<Outbox>,
+    history: PermittedHistory,
+    /// At most one page is read for a session at a time, however many of its rooms are behind.
+    page: Option<Paging>,
+    /// Collected, and not yet taken.
+    ready: VecDeque<Bytes>,
+    ended: bool,
+}
+
+/// A page of the history that is being read.
+struct Paging {
+    reader: u64,
+    events: BoxFuture<'static, Result<Vec<Event>, ReadError>>,
+}
+
+/// The next item of a session's stream.
+#[derive(Debug)]
+pub(crate) enum Sent {
+    /// Whole frames.
+    Frames(Bytes),
+    /// The end of the stream.
+    End(End),
+}
+
+impl Outbound {
+    pub(super) fn new(outbox: Arc<Outbox>, history: PermittedHistory) -> Self {
+        Self { outbox, history, page: None, ready: VecDeque::new(), ended: false }
+    }
+
+    /// Returns the next frames, up to about one write's worth of what is ready; `None` after the end.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Sent>> {
+        loop {
+            if let Some(frames) = self.ready.pop_front() {
+                return Poll::Ready(Some(Sent::Frames(frames)));
+            }
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            let page = self.page.as_mut().and_then(|paging| match paging.events.as_mut().poll(cx) {
+                Poll::Ready(events) => Some((paging.reader, events)),
+                Poll::Pending => None,
+            });
+            let mut parts = Vec::new();
+            let mut state = self.outbox.lock();
+            state.waker = None;
+            state.polled_empty = false;
+            let was_backlogged = self.outbox.is_backlogged(&state);
+            if let Some((reader, events)) = page {
+                self.page = None;
+                state.apply_page(reader, events, &self.outbox.encode, &mut parts);
+            }
+            state.collect(&self.outbox.encode, &mut parts);
+            let next = if self.page.is_none() { state.next_page() } else { None };
+            if parts.is_empty() && next.is_none() {
+                if let Some(end) = state.ended() {
+                    drop(state);
+                    self.ended = true;
+                    self.outbox.close();
+                    return Poll::Ready(Some(Sent::End(end)));
+                }
+                state.waker = Some(cx.waker().clone());
+                state.polled_empty = true;
+                return Poll::Pending;
+            }
+            drop(state);
+            if let Some((reader, permit, after)) = next {
+                self.page = Some(Paging { reader, events: self.history.read_after(permit, after, PAGE) });
+            }
+            if was_backlogged {
+                self.outbox.relieved.notify_one();
+            }
+            merge_small(parts, &mut self.ready);
+        }
+    }
+}
+
+impl Drop for Outbound {
+    fn drop(&mut self) {
+        self.outbox.close();
+    }
+}
+
+impl State {
+    /// Collects the replies, then what is new in every room that is due, each in turn, until there is a write's worth.
+    fn collect(&mut self, encode: &Encode, parts: &mut Vec<Bytes>) {
+        if !self.replies.is_empty() {
+            parts.push(self.replies.split().freeze());
+        }
+        if self.end.is_some() {
+            return;
+        }
+        let mut bytes = 0;
+        while bytes < TURN_BYTES
+            && let Some(id) = self.due.pop_front()
+        {
+            let Some(reader) = self.readers.get_mut(&id) else {
+                continue;
+            };
+            // Otherwise a busy room would keep the stream from ending.
+            if self.finishing && reader.is_level() {
+                continue;
+            }
+            // Before looking: what comes from here on makes the reader due again.
+            reader.seat.looking();
+            if reader.behind {
+                // A page from the cursor on is being read, and events put on the stream before it would be sent twice.
+                // The page makes the reader due again.
+                continue;
+            }
+            let before = parts.len();
+            match reader.room.take(reader.cursor, TURN_BYTES, parts) {
+                Taken::Upto(seq) => {
+                    reader.cursor = seq;
+                    reader.push_caught_up(encode, parts);
+                    if reader.seat.due_again() {
+                        self.due.push_back(id);
+                    }
+                }
+                Taken::Level if reader.cursor >= reader.known => {
+                    reader.push_caught_up(encode, parts);
+                    reader.push_delta(encode, parts);
+                }
+                Taken::Level | Taken::Behind => {
+                    reader.behind = true;
+                    self.behind.push_back(id);
+                }
+            }
+            bytes += parts[before..].iter().map(Bytes::len).sum::<usize>();
+        }
+    }
+
+    /// Returns what to read from the history next: for which reader, with which permit, after which event.
+    fn next_page(&mut self) -> Option<(u64, ReadPermit, Seq)> {
+        if self.end.is_some() {
+            return None;
+        }
+        while let Some(id) = self.behind.pop_front() {
+            if let Some(reader) = self.readers.get(&id) {
+                return Some((id, reader.permit.clone(), reader.cursor));
+            }
+        }
+        None
+    }
+
+    /// Puts a page of the history on the stream. The reader is due afterwards: the tail may be able to continue from there.
+    fn apply_page(&mut self, id: u64, events: Result<Vec<Event>, ReadError>, encode: &Encode, parts: &mut Vec<Bytes>) {
+        let Some(reader) = self.readers.get_mut(&id) else {
+            return;
+        };
+        reader.behind = false;
+        match events {
+            Ok(events) => {
+                let mut frames = BytesMut::new();
+                match events.last() {
+                    Some(last) => reader.cursor = last.seq,
+                    // Nothing follows the cursor after all.
+                    None => reader.known = reader.cursor,
+                }
+                for event in &events {
+                    (encode.event)(event, &mut frames);
+                }
+                if !frames.is_empty() {
+                    parts.push(frames.freeze());
+                }
+                reader.push_caught_up(encode, parts);
+                if reader.seat.due_again() {
+                    self.due.push_back(id);
+                }
+            }
+            Err(error) => {
+                let refusal = Refusal::from_read(error, reader.room.id());
+                self.end.get_or_insert(End::Refused(refusal));
+            }
+        }
+    }
+
+    /// Returns how the stream ends, if it does now that everything queued has been taken.
+    fn ended(&mut self) -> Option<End> {
+        if self.end.is_none() && self.finishing && self.readers.values().all(Reader::is_level) {
+            self.end = Some(End::Completed);
+        }
+        self.end.clone()
+    }
+}
+
+/// Merges small parts, so that they are sent as one, and leaves large ones as they are, shared with all readers.
+fn merge_small(parts: Vec<Bytes>, ready: &mut VecDeque<Bytes>) {
+    let mut small = BytesMut::new();
+    let mut parts = parts.into_iter().peekable();
+    while let Some(part) = parts.next() {
+        if small.is_empty() && (part.len() >= LARGE_PART || parts.peek().is_none()) {
+            ready.push_back(part);
+        } else if part.len() >= LARGE_PART {
+            ready.push_back(small.split().freeze());
+            ready.push_back(part);
+        } else {
+            small.extend_from_slice(&part);
+        }
+    }
+    if !small.is_empty() {
+        ready.push_back(small.freeze());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{Caller, Policy};
+    use crate::limits::RoomLimits;
+    use crate::model::{Change, ClientMsgId, Draft, RoomId, UserId};
+    use crate::rooms::Rooms;
+    use crate::session::frame::Body;
+    use crate::session::reader::ReaderStart;
+
+    /// An event is its sequence number in one byte, CaughtUp the sequence number and a mark; nothing else is encoded.
+    const ENCODE: Encode = Encode {
+        event: |event, out| out.extend_from_slice(&[event.seq as u8]),
+        frame: |_, body, out| {
+            if let Body::CaughtUp { seq, .. } = body {
+                out.extend_from_slice(&[*seq as u8, b'!']);
+            }
+        },
+    };
+
+    fn event(seq: Seq) -> Event {
+        let draft = Draft {
+            room: RoomId::new("r").unwrap(),
+            sender: UserId::new("u").unwrap(),
+            device: None,
+            client_msg_id: ClientMsgId([0; 16]),
+            change: Change::Post { text: "x".to_owned(), reply_to: None },
+        };
+        Event { seq, prev_seq: seq - 1, time: 0, draft, erased: false }
+    }
+
+    #[test]
+    fn events_published_while_a_page_with_them_is_read_are_delivered_once() {
+        let rooms = Rooms::new(ENCODE.event, RoomLimits { tail_bytes: 1024 });
+        let caller = Caller { peer: ([127, 0, 0, 1], 1).into() };
+        let permit = Policy.read(&caller, RoomId::new("r").unwrap()).unwrap();
+        let room = rooms.open(&permit);
+        let outbox = Outbox::new(ENCODE, 1024);
+        let start =
+            ReaderStart { permit, user: UserId::new("u").unwrap(), cursor: 0, known: 2, seen: u64::MAX, read: 0 };
+        // Two events are stored, and have not been published yet.
+        assert!(outbox.join(1, &Body::Done, &room, start));
+        let mut parts = Vec::new();
+        outbox.lock().collect(&ENCODE, &mut parts);
+        let (reader, _, after) = outbox.lock().next_page().unwrap();
+        assert_eq!(after, 0);
+
+        // They are published before the page arrives.
+        room.publish(vec![event(1), event(2)], ENCODE.event);
+        outbox.lock().collect(&ENCODE, &mut parts);
+        outbox.lock().apply_page(reader, Ok(vec![event(1), event(2)]), &ENCODE, &mut parts);
+        room.publish(vec![event(3)], ENCODE.event);
+        outbox.lock().collect(&ENCODE, &mut parts);
+        assert_eq!(parts.concat(), [1, 2, 2, b'!', 3]);
+    }
+}
