@@ -4,7 +4,7 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use grpc_chat_service::config::Config as ServiceConfig;
+use grpc_chat_service::config::{Config as ServiceConfig, Store};
 use serde_json::Value;
 
 use crate::network::Network;
@@ -93,7 +93,7 @@ fn fan_out_delivers_every_message_to_every_receiver() {
 #[test]
 fn sends_tells_how_safe_they_are() {
     let data = tempfile::tempdir().unwrap();
-    let config = ServiceConfig { memory: false, data: Some(data.path().to_owned()), ..ServiceConfig::default() };
+    let config = ServiceConfig { store: Store::disk(data.path()), ..ServiceConfig::default() };
     let service = Service::start_with(config);
     let json = measured(&service, "sends", &["--clients", "2", "--in-flight", "8", "--rooms", "3"]);
     adds_up(&json);

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use grpc_chat_service::config::Config as ServiceConfig;
+use grpc_chat_service::config::{Config as ServiceConfig, Store};
 
 use crate::support::{Output, Service, client, command, nobody, run};
 
@@ -195,12 +195,7 @@ fn tail_resumes_where_it_was_stopped() {
 #[test]
 fn tail_outlives_its_service() {
     let data = tempfile::tempdir().unwrap();
-    let on_disk = |listen| ServiceConfig {
-        listen,
-        memory: false,
-        data: Some(data.path().to_owned()),
-        ..ServiceConfig::default()
-    };
+    let on_disk = |listen| ServiceConfig { listen, store: Store::disk(data.path()), ..ServiceConfig::default() };
     let service = Service::start_with(on_disk(ServiceConfig::default().listen));
     let address = service.address();
     chat(&service, &["send", "general", "before"]);

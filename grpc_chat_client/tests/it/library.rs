@@ -9,8 +9,7 @@ use grpc_chat_client::{
     Body, Change, Client, Code, Config, ConnectionState, Cursor, Draft, Durability, Event, Events, JoinError,
     MailboxLimits, PageAt, ResetReason, RoomId, SendError, Start, Token, Update, Verdict, connect,
 };
-use grpc_chat_service::Limits;
-use grpc_chat_service::config::Config as ServiceConfig;
+use grpc_chat_service::config::{Config as ServiceConfig, Store};
 
 use crate::network::Network;
 use crate::support::{Service, nobody};
@@ -204,7 +203,7 @@ async fn a_connection_that_is_cut_again_and_again_loses_and_repeats_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_is_said_while_the_service_is_away_is_sent_when_it_is_back() {
     let data = tempfile::tempdir().unwrap();
-    let on_disk = || ServiceConfig { memory: false, data: Some(data.path().to_owned()), ..ServiceConfig::default() };
+    let on_disk = || ServiceConfig { store: Store::disk(data.path()), ..ServiceConfig::default() };
     let first = Service::start_with(on_disk());
     let network = Network::before(first.address()).await;
     let (sam, mut heard) = open_through(&network, "sam").await;
@@ -236,7 +235,7 @@ async fn what_is_said_while_the_service_is_away_is_sent_when_it_is_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_service_that_is_asked_to_leave_is_left_in_order_and_found_again() {
     let data = tempfile::tempdir().unwrap();
-    let on_disk = || ServiceConfig { memory: false, data: Some(data.path().to_owned()), ..ServiceConfig::default() };
+    let on_disk = || ServiceConfig { store: Store::disk(data.path()), ..ServiceConfig::default() };
     let first = Service::start_with(on_disk());
     let network = Network::before(first.address()).await;
     let (sam, mut heard) = open_through(&network, "sam").await;
@@ -257,8 +256,9 @@ async fn a_service_that_is_asked_to_leave_is_left_in_order_and_found_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_silent_network_is_noticed_by_a_session_and_by_one_that_waits_to_open() {
-    let limits = Limits { heartbeat: Duration::from_millis(200), ..Limits::default() };
-    let service = Service::start_with(ServiceConfig { limits, ..ServiceConfig::default() });
+    let mut config = ServiceConfig::default();
+    config.limits.session.heartbeat = Duration::from_millis(200);
+    let service = Service::start_with(config);
     let network = Network::before(service.address()).await;
     let (sam, mut heard) = open_through(&network, "sam").await;
     soon(sam.join("general", Start::Live)).await.unwrap();

@@ -125,7 +125,7 @@ fn a_service_that_leaves_ends_the_conversation_although_input_is_open() {
     let mut stderr = String::new();
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1));
-    assert!(stderr.contains("the server is leaving"), "{stderr}");
+    assert!(stderr.contains("the server is shutting down"), "{stderr}");
     drop(typed);
 }
 

@@ -36,25 +36,10 @@ use super::queue::{Queue, ReadMark};
 use super::{Appending, Committed, History, MAX_QUEUED, Marking, Page, ReadError, RoomHead, RoomState};
 use crate::model::{Draft, Durability, Epoch, Event, RoomId, Seq, UserId};
 use open::Opened;
+pub use open::Options;
 use reader::Readers;
 use store_error::StoreError;
 use writer::Writer;
-
-/// How to open a history on disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// [`Durability::Synced`], or less: then a power cut may take the last events, and the store refuses to open after
-    /// that.
-    pub durability: Durability,
-    /// Opens a store that has lost something, in a new epoch.
-    pub accept_loss: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { durability: Durability::Synced, accept_loss: false }
-    }
-}
 
 /// Why a history cannot be opened: one sentence that says what to do.
 #[derive(Debug)]

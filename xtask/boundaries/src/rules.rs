@@ -14,10 +14,20 @@ const WIRE: [&str; 3] = ["tonic", "prost", "stubs"];
 const EDGE: [&str; 2] = ["grpc.rs", "grpc/"];
 
 /// The service's layers from the top. A module imports its own layer and those below, and never one above.
-const LAYERS: [&[&str]; 6] = [&["server"], &["grpc"], &["session", "pages"], &["rooms"], &["history"], &["model"]];
+const LAYERS: [&[&str]; 9] = [
+    &["server"],
+    &["config"],
+    &["grpc"],
+    &["connection", "session", "pages"],
+    &["rooms"],
+    &["access"],
+    &["refusal"],
+    &["history"],
+    &["drain", "limits", "model"],
+];
 
 /// Imports that are part of a circle and are still to be removed: the first file imports the second.
-const KNOWN: [(&str, &str); 13] = [
+const KNOWN: [(&str, &str); 9] = [
     ("grpc_chat_client/src/cli/bench/pace.rs", "grpc_chat_client/src/cli/bench/run.rs"),
     ("grpc_chat_client/src/cli/tui/app.rs", "grpc_chat_client/src/cli/tui/view.rs"),
     ("grpc_chat_client/src/cli/tui/view/overlay.rs", "grpc_chat_client/src/cli/tui/view.rs"),
@@ -27,10 +37,6 @@ const KNOWN: [(&str, &str); 13] = [
     ("grpc_chat_client/src/outbox.rs", "grpc_chat_client/src/client.rs"),
     ("grpc_chat_client/src/state.rs", "grpc_chat_client/src/engine.rs"),
     ("grpc_chat_client/src/task.rs", "grpc_chat_client/src/client.rs"),
-    ("grpc_chat_service/src/history/embedded/writer.rs", "grpc_chat_service/src/history/embedded.rs"),
-    ("grpc_chat_service/src/history/rules.rs", "grpc_chat_service/src/history.rs"),
-    ("grpc_chat_service/src/room.rs", "grpc_chat_service/src/rooms.rs"),
-    ("grpc_chat_service/src/room.rs", "grpc_chat_service/src/session/outbox.rs"),
 ];
 
 /// Returns every import of [`WIRE`] outside of the edge, tests included.
@@ -155,7 +161,7 @@ mod tests {
             ("rooms.rs", "#[cfg(test)] mod tests { use crate::session::Session; }", false),
             ("rooms.rs", "use crate::{history::History, model::Event, limits::Limits};", false),
             ("session.rs", "use crate::pages::Page;", false),
-            ("limits.rs", "use crate::server::Server;", false),
+            ("limits.rs", "use crate::server::Server;", true),
         ] {
             let broken = layers(&service(file, text));
             assert_eq!(!broken.is_empty(), up, "{file}: {text}: {broken:?}");

@@ -9,8 +9,24 @@ use super::high_water::{HighWaterFile, HighWaterMark};
 use super::lock::DirLock;
 use super::reader::Readers;
 use super::store_error::StoreError;
-use super::{Options, check, schema};
-use crate::model::Epoch;
+use super::{check, schema};
+use crate::model::{Durability, Epoch};
+
+/// How to open a history on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// [`Durability::Synced`], or less: then a power cut may take the last events, and the store refuses to open after
+    /// that.
+    pub durability: Durability,
+    /// Opens a store that has lost something, in a new epoch.
+    pub accept_loss: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { durability: Durability::Synced, accept_loss: false }
+    }
+}
 
 /// A store that has passed all checks.
 pub(super) struct Opened {
