@@ -1,4 +1,4 @@
-//! The commands that print and end; the screen has a place of its own.
+//! The commands that print lines; the screen is in `tui`.
 
 pub(crate) mod example;
 pub(crate) mod history;
@@ -7,15 +7,19 @@ pub(crate) mod rooms;
 pub(crate) mod send;
 pub(crate) mod tail;
 
-use grpc_chat_client::{Client, Config, ConnectionState, Events, JoinError, OpenError, Refused, SendError, connect};
+use std::time::Duration;
 
-use crate::output::Failure;
+use grpc_chat_client::{
+    Client, Code, Config, ConnectionState, Events, JoinError, OpenError, Refused, SendError, TlsError, connect,
+};
 
-/// How long a command waits at its end for what it has asked.
-const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
+use crate::output::{Failure, note};
 
-/// A client whose first attempt to reach the service went well. Later it connects again by itself; but somebody who
-/// has just typed a command wants to know that there is no service.
+/// How long a command waits at its end for the service's last replies.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Returns a client with a session. Later the client reconnects by itself; but somebody who has just typed a command wants to
+/// know that there is no service.
 pub(crate) async fn open(config: Config) -> Result<(Client, Events), Failure> {
     let (client, events) = connect(config).await?;
     match client.first_attempt().await {
@@ -25,16 +29,41 @@ pub(crate) async fn open(config: Config) -> Result<(Client, Events), Failure> {
     }
 }
 
-/// What went wrong, and what to do about it where it is that there is no service.
+/// Returns the sentence with what to do about it, if it says that there is no service.
 pub(crate) fn with_advice(why: &str) -> String {
     let advice = match why.contains("nothing listens there") {
-        true => "; start a service with `cargo run -p grpc_chat_service`, or name another with --server URL",
+        true => {
+            "; start a service with `grpc_chat_service`, or in its sources with `cargo run -p grpc_chat_service`, or name \
+             another one with --server URL"
+        }
         false => "",
     };
     format!("{why}{advice}")
 }
 
-/// Resolves with the number of the signal that asks the program to end.
+/// Says on standard error when the connection is lost, and when there is one again.
+#[derive(Default)]
+struct ConnectionNotes {
+    lost: bool,
+}
+
+impl ConnectionNotes {
+    fn update(&mut self, state: &ConnectionState) {
+        match state {
+            ConnectionState::Reconnecting { why, .. } if !self.lost => {
+                self.lost = true;
+                note(&format!("the connection was lost; reconnecting ({why})"));
+            }
+            ConnectionState::Online { .. } if self.lost => {
+                self.lost = false;
+                note("connected again");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Waits for a signal that asks the program to end. Returns its number.
 pub(crate) async fn stopped() -> u8 {
     #[cfg(unix)]
     {
@@ -42,7 +71,7 @@ pub(crate) async fn stopped() -> u8 {
         let signal = |kind: SignalKind| async move {
             match signal(kind) {
                 Ok(mut signal) => signal.recv().await,
-                // Then it ends the program as it always did.
+                // The signal ends the program, as it does without a handler.
                 Err(_) => std::future::pending().await,
             }
         };
@@ -64,18 +93,23 @@ pub(crate) async fn stopped() -> u8 {
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         match error {
-            OpenError::Tls(_) => Self::Usage(error.to_string()),
+            OpenError::Tls(error) => error.into(),
             _ => Self::Failed(error.to_string()),
         }
     }
 }
 
+impl From<TlsError> for Failure {
+    fn from(error: TlsError) -> Self {
+        Self::Usage(format!("{error}; see --ca-cert, --client-cert, --client-key and --tls-server-name"))
+    }
+}
+
 impl From<Refused> for Failure {
     fn from(why: Refused) -> Self {
-        use grpc_chat_client::Code;
         let sentence = format!("the service says: {why}");
         match why.code {
-            // What is nobody's no.
+            // The service could not answer; it did not refuse.
             Code::Unavailable
             | Code::DeadlineExceeded
             | Code::Internal

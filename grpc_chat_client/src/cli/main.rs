@@ -1,4 +1,4 @@
-//! The client's command: read the command line, run, say how it went.
+//! The client's command: reads the command line, runs the command, and reports how it ended.
 
 mod args;
 mod bench;
@@ -8,11 +8,12 @@ mod settings;
 mod tui;
 mod values;
 
+use std::env::{self, VarError};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::CommandFactory;
 use grpc_chat_client::sanitize;
 use tracing_subscriber::EnvFilter;
 
@@ -22,31 +23,30 @@ use output::{Failure, note};
 use settings::Settings;
 
 fn main() -> ExitCode {
-    let parsed = Args::command()
-        .try_get_matches()
-        .and_then(|matches| Args::from_arg_matches(&matches).map(|args| (args, matches)));
-    let (args, matches) = match parsed {
+    let (args, matches) = match Args::from_process() {
         Ok(parsed) => parsed,
-        Err(answer) => {
-            // Help goes to standard output, mistakes to standard error; a closed pipe is no problem of ours.
-            if answer.use_stderr() {
-                // It repeats words that may come from anywhere.
-                let _ = write!(io::stderr(), "{}", sanitize(&answer.render().to_string()));
-                return ExitCode::from(2);
-            }
-            let _ = answer.print();
+        Err(error) if error.use_stderr() => {
+            // The error repeats words of the command line, which may come from anywhere.
+            let _ = write!(io::stderr(), "{}", sanitize(&error.render().to_string()));
+            return ExitCode::from(2);
+        }
+        Err(help) => {
+            // Whoever closed the pipe has read enough.
+            let _ = help.print();
             return ExitCode::SUCCESS;
         }
     };
-    // Quiet unless asked: standard error belongs to the person, not to the log.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
+    let filter = match log_filter() {
+        Ok(filter) => filter,
+        Err(failure) => return ended(Err(failure)),
+    };
     let on_a_terminal = io::stderr().is_terminal();
     let drawn_over = on_a_terminal && matches!(args.command, Some(Command::Chat { .. })) && has_screen();
     if !drawn_over {
         tracing_subscriber::fmt().with_env_filter(filter).with_ansi(on_a_terminal).with_writer(io::stderr).init();
     }
 
-    // The flags of a command stand below its name, the environment's on any level.
+    // A flag is in the matches of the last subcommand, wherever it stands.
     let mut matches = &matches;
     while let Some((_, below)) = matches.subcommand() {
         matches = below;
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         Err(error) => return ended(Err(Failure::Failed(format!("cannot start: {error}")))),
     };
     let outcome = runtime.block_on(run(args, matches));
-    // A read of a terminal cannot be called off; do not wait for the person to press return.
+    // A read of a terminal cannot be cancelled; do not wait until the person presses return.
     runtime.shutdown_background();
     ended(outcome)
 }
@@ -68,19 +68,20 @@ async fn run(args: Args, matches: &clap::ArgMatches) -> Result<(), Failure> {
         clap_complete::generate(shell, &mut Args::command(), "grpc_chat_client", &mut script);
         return Ok(io::stdout().write_all(&script)?);
     }
-    if let (Some(_), Some(_)) = (&command, &name) {
-        return Err(Failure::Usage("--name is for the example; a command takes --user".to_owned()));
+    if command.is_some() && name.is_some() {
+        return Err(Failure::Usage("--name is for the example only; pass --user to a command".to_owned()));
     }
-    let seen = matches!(command, Some(Command::Chat { .. } | Command::Send { .. } | Command::Tail { .. }));
-    let settings = Settings::new(connect, matches, seen).map_err(Failure::Usage)?;
+    // In these the user is present in the room, or is the author of a message.
+    let needs_user = matches!(command, Some(Command::Chat { .. } | Command::Send { .. } | Command::Tail { .. }));
+    let settings = Settings::new(connect, matches, needs_user).map_err(Failure::Usage)?;
     let mut config = settings.config.clone();
     match (command, name) {
         (None, None) => example::run(&config.server, &config.tls).await,
         (None, Some(name)) => example::lines(&config.server, &config.tls, name).await,
         (Some(Command::Chat { room, no_state }), _) => {
             if !has_screen() {
-                let unsaid = || Failure::Usage("say which room: `chat ROOM`".to_owned());
-                return lines::run(config, &room.ok_or_else(unsaid)?).await;
+                let no_room = || Failure::Usage("no room is named; pass one, as in `chat lobby`".to_owned());
+                return lines::run(config, &room.ok_or_else(no_room)?).await;
             }
             let files = || {
                 let rooms = settings.state_file("rooms")?.with_extension("txt");
@@ -97,8 +98,12 @@ async fn run(args: Args, matches: &clap::ArgMatches) -> Result<(), Failure> {
                 Some(after) => tail::From::After(after),
                 None if resume => {
                     let file = settings.state_file(&format!("tail.{room}"));
-                    let nowhere = || Failure::Usage("say where to keep how far it came, with --state DIR".to_owned());
-                    config.state_file = Some(file.ok_or_else(nowhere)?);
+                    let no_place = || {
+                        let why =
+                            "this machine has no directory for state files, which --resume needs; pass --state DIR";
+                        Failure::Usage(why.to_owned())
+                    };
+                    config.state_file = Some(file.ok_or_else(no_place)?);
                     tail::From::Resume(last)
                 }
                 None => tail::From::Last(last),
@@ -120,13 +125,28 @@ fn has_screen() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
+/// Returns the filter in RUST_LOG. Without one nothing is logged: standard error belongs to the person.
+fn log_filter() -> Result<EnvFilter, Failure> {
+    let filter = match env::var(EnvFilter::DEFAULT_ENV) {
+        Ok(filter) if !filter.is_empty() => filter,
+        Err(VarError::NotUnicode(_)) => return Err(Failure::Usage("the value of RUST_LOG is not UTF-8".to_owned())),
+        _ => return Ok(EnvFilter::new("off")),
+    };
+    EnvFilter::try_new(&filter).map_err(|error| {
+        let filter = filter.escape_debug();
+        Failure::Usage(format!(
+            "RUST_LOG is \"{filter}\", which is not a log filter ({error}); set it to `debug`, for example"
+        ))
+    })
+}
+
 fn ended(outcome: Result<(), Failure>) -> ExitCode {
     let (code, sentence) = match outcome {
         Ok(()) | Err(Failure::ReaderLeft) => return ExitCode::SUCCESS,
         Err(Failure::Failed(sentence)) => (1, sentence),
         Err(Failure::Usage(sentence)) => (2, sentence),
         Err(Failure::Refused(sentence)) => (3, sentence),
-        // As a shell tells it of a program that a signal ended.
+        // As shells report a program that a signal ended.
         Err(Failure::Stopped(signal)) => return ExitCode::from(128 + signal),
     };
     note(&sentence);

@@ -1,6 +1,8 @@
-//! What is printed: safe for a terminal, whole for a program, and no drama when its reader has left.
+//! What the commands print: text that is safe for any terminal, and JSON that keeps every character.
 
-use std::io::{self, IsTerminal, Write};
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::{self, Write};
 use std::time::SystemTime;
 
 use grpc_chat_client::{Body, Durability, Event, sanitize};
@@ -10,20 +12,20 @@ use serde_json::{Value, json};
 /// Why a command ends early.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The service could not be reached, or failed; or this machine did. Exit code 1.
+    /// The service could not be reached, or the service or this machine failed. Exit code 1.
     Failed(String),
-    /// The command line cannot be used. Exit code 2.
+    /// The command line, a variable or the configuration file cannot be used. Exit code 2.
     Usage(String),
-    /// The service said no. Exit code 3.
+    /// The service refused. Exit code 3.
     Refused(String),
-    /// A signal, by its number, asked for the end. Exit code 128 and its number.
+    /// The signal of this number came. Exit code 128 and the number.
     Stopped(u8),
-    /// Whoever read the output has had enough of it: success.
+    /// The reader of the output has closed it. Exit code 0.
     ReaderLeft,
 }
 
 impl Failure {
-    /// It is about this line of the input.
+    /// Returns the failure with the number of the input's line that it is about.
     pub(crate) fn at(self, line: u64) -> Self {
         match self {
             Self::Failed(why) => Self::Failed(format!("line {line}: {why}")),
@@ -49,29 +51,42 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// One line on standard output, at once. A terminal is shown only what cannot steer it; a program gets every byte.
+/// Prints a line on standard output, at once. Control characters are replaced, also in a pipe: it may end at a terminal.
 pub(crate) fn line(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    if out.is_terminal() {
-        writeln!(out, "{}", sanitize(text))?;
-    } else {
-        writeln!(out, "{text}")?;
-    }
+    writeln!(out, "{}", sanitize(text))?;
     out.flush()
 }
 
-/// The same where the reader may be slow: everything else goes on meanwhile.
+/// Like [`line`], for a reader that may be slow: everything else goes on meanwhile.
 pub(crate) async fn line_when_read(text: String) -> io::Result<()> {
     tokio::task::spawn_blocking(move || line(&text)).await.map_err(io::Error::other)?
 }
 
-/// One line on standard error, for a person. With standard error closed there is nobody left to tell.
+/// Prints a line on standard error. If that is closed, nobody is left to read it.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "grpc_chat_client: {}", indented(&sanitize(text)));
 }
 
-/// An event as a line for people: place, time, and what happened. The lines of a longer text are indented, so that none
-/// of them can pass for another event.
+/// Returns JSON on one line. What [`sanitize`] would replace is escaped, so that the text stays exact.
+pub(crate) fn json_text(value: &Value) -> String {
+    let json = value.to_string();
+    if let Cow::Borrowed(_) = sanitize(&json) {
+        return json;
+    }
+    let mut escaped = String::new();
+    for c in json.chars() {
+        // Such characters are in strings only, and all are below U+10000.
+        match sanitize(c.encode_utf8(&mut [0; 4])) {
+            Cow::Borrowed(_) => escaped.push(c),
+            Cow::Owned(_) => drop(write!(escaped, "\\u{:04x}", u32::from(c))),
+        }
+    }
+    escaped
+}
+
+/// Returns an event as a line for people: its seq, its time, and what happened. Further lines of a text are indented, so that
+/// none can pass for another event.
 pub(crate) fn event_text(event: &Event, zone: &TimeZone) -> String {
     let Event { seq, sender, body, .. } = event;
     let sender = indented(sender);
@@ -90,17 +105,17 @@ pub(crate) fn event_text(event: &Event, zone: &TimeZone) -> String {
                 format!("{sender} reacted to {seq} with {reaction}")
             }
         }
-        _ => format!("{sender} did something that this client does not know; a newer one may"),
+        _ => format!("{sender} did something that this client does not know; a newer client may"),
     };
     format!("{seq} {} {what}", time_text(event.time, zone))
 }
 
-/// A text whose further lines cannot be taken for lines of their own.
+/// Returns a text with its further lines indented.
 pub(crate) fn indented(text: &str) -> String {
     text.replace('\n', "\n    ")
 }
 
-/// `2026-11-24 09:15:03`.
+/// Returns a time as text: `2026-11-24 09:15:03`.
 pub(crate) fn time_text(time: SystemTime, zone: &TimeZone) -> String {
     match Timestamp::try_from(time) {
         Ok(time) => time.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
@@ -108,8 +123,8 @@ pub(crate) fn time_text(time: SystemTime, zone: &TimeZone) -> String {
     }
 }
 
-/// An event as a line for programs. `epoch:seq` is what `tail --after` takes. The epoch is text, as uint64 is in protobuf's
-/// JSON: many programs read a number as a double, which has 53 bits.
+/// Returns an event as a line for programs. `epoch:seq` is what `tail --after` takes. The epoch is text, as a uint64 is in
+/// protobuf's JSON: many programs read a number as a double, which has 53 bits.
 pub(crate) fn event_json(event: &Event, epoch: u64) -> String {
     let Event { room, seq, prev_seq, time, sender, device, id, body } = event;
     let mut object = json!({
@@ -132,10 +147,10 @@ pub(crate) fn event_json(event: &Event, epoch: u64) -> String {
     if let (Value::Object(object), Value::Object(details)) = (&mut object, details) {
         object.extend(details);
     }
-    object.to_string()
+    json_text(&object)
 }
 
-/// The word for a durability, in JSON.
+/// Returns the word for a durability, in JSON.
 pub(crate) fn durability_word(durability: Durability) -> &'static str {
     match durability {
         Durability::Memory => "memory",
@@ -145,7 +160,7 @@ pub(crate) fn durability_word(durability: Durability) -> &'static str {
     }
 }
 
-/// RFC 3339, in UTC.
+/// Returns a time for JSON: RFC 3339, in UTC.
 pub(crate) fn time_json(time: SystemTime) -> Value {
     Timestamp::try_from(time).map_or(Value::Null, |time| Value::String(time.to_string()))
 }

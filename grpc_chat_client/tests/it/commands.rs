@@ -56,10 +56,12 @@ impl Drop for Running {
 fn a_message_is_sent_from_the_command_line_or_standard_input() {
     let service = Service::start();
     let sent = chat(&service, &["send", "general", "Hello", "there"]);
-    assert_eq!((sent.stdout.as_str(), sent.stderr.as_str(), sent.code), ("", "", 0));
+    assert_eq!((sent.stdout.as_str(), sent.code), ("", 0));
+    assert_eq!(sent.stderr, "grpc_chat_client: general is a new room; this is its first message\n");
     let sent = run(client(&service).args(["send", "general", "--json", "--reply-to", "1"]), b"two\nlines\n");
     assert!(sent.stdout.starts_with(r#"{"room":"general","seq":2,"time":""#), "{}", sent.stdout);
     assert!(sent.stdout.ends_with("\"duplicate\":false,\"durability\":\"memory\"}\n"), "{}", sent.stdout);
+    assert_eq!((sent.stderr.as_str(), sent.code), ("", 0));
 
     let printed = chat(&service, &["history", "general"]);
     let lines: Vec<String> = printed.stdout.lines().map(without_time).collect();
@@ -76,12 +78,15 @@ fn what_cannot_be_sent_is_said_with_its_exit_code() {
         (&["send", "no room", "Hi"], b"", 2, "may contain only"),
         (&["send", "general", "\u{1b}[2J"], b"", 3, "control characters"),
         (&["send", "general", "Hi", "--reply-to", "7"], b"", 3, "no such message"),
-        (&["send", "general", "Hi", "--reply-to", "0"], b"", 2, "is not in 1.."),
+        (&["send", "general", "Hi", "--reply-to", "0"], b"", 2, "the number of a message"),
+        (&["send", "general", "Hi", "--reply-to", "abc"], b"", 2, "the number of a message"),
+        (&["send", "general", "Hi", "--timeout", "abc"], b"", 2, "a whole number"),
         (&["--user", "sam smith", "rooms"], b"", 2, "may contain only"),
         (&["--name", "Sam", "rooms"], b"", 2, "--user"),
         (&["tail", "general", "--after", "x"], b"", 2, "SEQ"),
         (&["rooms", "--client-cert", "/nonexistent"], b"", 2, "go together"),
         (&["rooms", "--ca-cert", "/nonexistent"], b"", 2, "cannot read /nonexistent"),
+        (&["rooms", "--ca-cert", "Cargo.toml"], b"", 2, "Cargo.toml has none in PEM"),
         (&["rooms", "--config", "/nonexistent"], b"", 2, "cannot read /nonexistent"),
         (&["rooms", "--token", "a", "--token-file", "b"], b"", 2, "only one of them"),
         (&["rooms", "--token-file", "/nonexistent"], b"", 2, "cannot read /nonexistent"),
@@ -381,4 +386,45 @@ fn a_reaction_is_one_word_and_no_line_of_its_own() {
         }
         ann.react("general", 1, "👍").await.unwrap();
     });
+}
+
+#[test]
+fn a_variable_that_cannot_be_used_is_named() {
+    let usage = |args: &[&str], variable: &str, value: &str| {
+        let output = run(command().args(args).env(variable, value), b"");
+        assert_eq!((output.code, output.stdout.as_str()), (2, ""), "{variable}={value}: {}", output.stderr);
+        output.stderr
+    };
+    for (variable, value) in [
+        ("CHAT_SERVER", "ftp://x"),
+        ("CHAT_SERVER", ""),
+        ("CHAT_USER", "sam smith"),
+        ("CHAT_DEVICE", "my phone"),
+        ("RUST_LOG", "grpc_chat_client=loud"),
+    ] {
+        let why = usage(&["rooms"], variable, value);
+        assert!(why.contains(variable) && !why.contains("--server") && !why.contains("--user"), "{why}");
+    }
+    // A flag that cannot be used is named itself, whatever the variable is.
+    for flag in [&["--server", "ftp://y"][..], &["--server=ftp://y"]] {
+        let why = usage(&[&["rooms"], flag].concat(), "CHAT_SERVER", "ftp://x");
+        assert!(why.contains("'ftp://y' for '--server <URL>'"), "{why}");
+    }
+}
+
+#[test]
+fn a_room_without_a_history_is_reported() {
+    let service = Service::start();
+    for args in [&["history", "general"][..], &["history", "general", "--last", "5", "--json"]] {
+        let output = chat(&service, args);
+        assert_eq!((output.stdout.as_str(), output.code), ("", 0));
+        assert_eq!(output.stderr, "grpc_chat_client: the room general has no history\n");
+    }
+    let mut tail = Running::start(client(&service).args(["tail", "general"]));
+    let mut noted = String::new();
+    BufReader::new(tail.child.stderr.take().unwrap()).read_line(&mut noted).unwrap();
+    assert_eq!(noted, "grpc_chat_client: the room general has no history; waiting for its first message\n");
+    chat(&service, &["send", "general", "Hi"]);
+    assert_eq!(without_time(&tail.line()), "1 sam: Hi");
+    assert_eq!(chat(&service, &["history", "general"]).stderr, "");
 }

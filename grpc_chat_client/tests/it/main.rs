@@ -7,6 +7,7 @@ mod commands;
 mod identity;
 mod library;
 mod network;
+mod scripted;
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};

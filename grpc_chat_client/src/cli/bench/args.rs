@@ -35,13 +35,13 @@ pub(super) enum Load {
 #[derive(Clone, Debug, Serialize, clap::Args)]
 pub(super) struct Echo {
     /// Connections; a service uses at most one core for each
-    #[arg(long, value_name = "N", default_value = "4", value_parser = whole(1..=10_000))]
+    #[arg(long, value_name = "N", default_value = "4", value_parser = whole::<u64>(1..=10_000))]
     pub(super) connections: u64,
     /// Calls on each connection; the service takes 128
-    #[arg(long, value_name = "N", default_value = "4", value_parser = whole(1..=128))]
+    #[arg(long, value_name = "N", default_value = "4", value_parser = whole::<u64>(1..=128))]
     pub(super) streams: u64,
     /// Messages of each call that have no reply yet
-    #[arg(long, value_name = "N", default_value = "64", value_parser = whole(1..=1_024))]
+    #[arg(long, value_name = "N", default_value = "64", value_parser = whole::<u64>(1..=1_024))]
     #[arg(default_value_if("rate", ArgPredicate::IsPresent, None))]
     pub(super) in_flight: Option<u64>,
     #[command(flatten)]
@@ -52,13 +52,13 @@ pub(super) struct Echo {
 #[derive(Clone, Debug, Serialize, clap::Args)]
 pub(super) struct FanOut {
     /// Clients that receive, each with its own connection
-    #[arg(long, value_name = "N", default_value = "100", value_parser = whole(1..=100_000))]
+    #[arg(long, value_name = "N", default_value = "100", value_parser = whole::<u64>(1..=100_000))]
     pub(super) receivers: u64,
     /// Clients that send, each with its own connection
-    #[arg(long, value_name = "N", default_value = "1", value_parser = whole(1..=SENDERS))]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = whole::<u64>(1..=SENDERS))]
     pub(super) senders: u64,
     /// Messages, in all, that have not reached every receiver yet
-    #[arg(long, value_name = "N", default_value = "100", value_parser = whole(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value = "100", value_parser = whole::<u64>(1..=1_000_000))]
     #[arg(default_value_if("rate", ArgPredicate::IsPresent, None))]
     pub(super) in_flight: Option<u64>,
     /// The room [default: a new one]
@@ -73,14 +73,14 @@ pub(super) struct FanOut {
 #[derive(Clone, Debug, Serialize, clap::Args)]
 pub(super) struct Sends {
     /// Clients, each with its own connection
-    #[arg(long, value_name = "N", default_value = "4", value_parser = whole(1..=SENDERS))]
+    #[arg(long, value_name = "N", default_value = "4", value_parser = whole::<u64>(1..=SENDERS))]
     pub(super) clients: u64,
     /// Messages of each client that are not acked yet; the service takes 1,024
-    #[arg(long, value_name = "N", default_value = "64", value_parser = whole(1..=1_024))]
+    #[arg(long, value_name = "N", default_value = "64", value_parser = whole::<u64>(1..=1_024))]
     #[arg(default_value_if("rate", ArgPredicate::IsPresent, None))]
     pub(super) in_flight: Option<u64>,
     /// Rooms; each client sends to them in turn
-    #[arg(long, value_name = "N", default_value = "1", value_parser = whole(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = whole::<u64>(1..=1_000_000))]
     pub(super) rooms: u64,
     /// The room, or what the names of the rooms begin with: new for each run.
     #[arg(skip)]
@@ -113,7 +113,7 @@ pub(super) struct Common {
     #[serde(skip)]
     pub(super) patience: f64,
     /// Threads of the load generator, beside the one that keeps the rate
-    #[arg(long, value_name = "N", default_value = "1", value_parser = whole(1..=1_024))]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = whole::<u64>(1..=1_024))]
     pub(super) threads: u64,
     /// Write the result as one JSON object; `bench --help` lists its fields
     #[arg(long)]

@@ -38,7 +38,8 @@ impl CpuTime {
 pub(super) async fn listening_at(server: &ServerUrl) -> Result<Vec<Process>, String> {
     let mut address = server.authority().to_owned();
     if address.rsplit(':').next().is_none_or(|port| port.parse::<u16>().is_err()) {
-        address += if server.to_string().starts_with("https:") { ":443" } else { ":80" };
+        // Only https:// has a default port that is not in the URL.
+        address += ":443";
     }
     let resolved = tokio::net::lookup_host(&address).await;
     let addresses = resolved.map_err(|error| format!("{address} is not resolved: {error}"))?;

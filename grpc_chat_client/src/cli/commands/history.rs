@@ -1,29 +1,32 @@
-//! `history`: what has happened in a room, page by page.
+//! `history`: prints the events in a room's history, page by page.
 
 use std::collections::VecDeque;
 
-use grpc_chat_client::{Client, Config, Page, PageAt, Refused};
+use grpc_chat_client::{Client, Config, Page, PageAt, Refused, RoomId};
 use jiff::tz::TimeZone;
 
 use super::open;
-use crate::output::{Failure, event_json, event_text, line};
+use crate::output::{Failure, event_json, event_text, line, note};
 
-/// Events asked for at once: as many as the service gives.
+/// Events in a page: the most that the service gives.
 const PAGE: u32 = 1000;
 
-/// What of it.
+/// Which events to print.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Extent {
-    /// Everything after this event.
+    /// All after this one.
     After(u64),
-    /// The last so many.
+    /// This many of the latest.
     Last(u32),
 }
 
-pub(crate) async fn run(config: Config, room: &str, extent: Extent, json: bool) -> Result<(), Failure> {
+pub(crate) async fn run(config: Config, room: &RoomId, extent: Extent, json: bool) -> Result<(), Failure> {
     let (client, _) = open(config).await?;
     let zone = TimeZone::system();
     let print = |page: &Page| -> Result<(), Failure> {
+        if page.head == 0 {
+            note(&format!("the room {room} has no history"));
+        }
         for event in &page.events {
             line(&if json { event_json(event, page.epoch) } else { event_text(event, &zone) })?;
         }
@@ -38,29 +41,21 @@ pub(crate) async fn run(config: Config, room: &str, extent: Extent, json: bool) 
                 _ => return Ok(()),
             }
         },
-        Extent::Last(count) => {
-            for page in last(&client, room, count).await? {
-                print(&page)?;
-            }
-            Ok(())
-        }
+        Extent::Last(count) => last(&client, room, count).await?.iter().try_for_each(print),
     }
 }
 
-/// The last so many events, oldest page first.
-async fn last(client: &Client, room: &str, count: u32) -> Result<VecDeque<Page>, Refused> {
-    let (mut left, mut place) = (count, PageAt::Newest);
+/// Returns this many of the latest events, oldest page first.
+async fn last(client: &Client, room: &RoomId, count: u32) -> Result<VecDeque<Page>, Refused> {
+    let (mut left, mut at) = (count, PageAt::Newest);
     let mut pages = VecDeque::new();
     while left > 0 {
-        let page = client.history(room, place, left.min(PAGE)).await?;
-        let more = page.more;
-        left -= u32::try_from(page.events.len()).unwrap_or(left).min(left);
-        let Some(first) = page.events.first() else { break };
-        place = PageAt::Before(first.seq);
+        let page = client.history(room, at, left.min(PAGE)).await?;
+        left = left.saturating_sub(page.events.len().try_into().unwrap_or(left));
+        let before = page.events.first().map(|first| first.seq).filter(|_| page.more);
         pages.push_front(page);
-        if !more {
-            break;
-        }
+        let Some(seq) = before else { break };
+        at = PageAt::Before(seq);
     }
     Ok(pages)
 }

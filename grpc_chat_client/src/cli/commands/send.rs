@@ -1,15 +1,16 @@
-//! `send`: one message.
+//! `send`: sends one message.
 
+use std::convert::Infallible;
 use std::io::{IsTerminal, Read};
 use std::time::Duration;
 
-use grpc_chat_client::{Ack, Change, Config, ConnectionState, Draft, RoomId};
+use grpc_chat_client::{Ack, Change, Config, ConnectionState, Draft, Events, RoomId, Update};
 use serde_json::json;
 
-use super::{GRACE, open};
-use crate::output::{Failure, durability_word, line, note, time_json};
+use super::{ConnectionNotes, GRACE, open};
+use crate::output::{Failure, durability_word, json_text, line, note, time_json};
 
-/// The longest input that is read as one message: more than a service takes, so that it is told as too long.
+/// The longest input that is read: more than a service takes, so that a longer one is refused as too long.
 const MAX_INPUT: u64 = 1024 * 1024;
 
 pub(crate) struct Send {
@@ -22,55 +23,73 @@ pub(crate) struct Send {
 
 pub(crate) async fn run(config: Config, send: Send) -> Result<(), Failure> {
     let Send { room, text, reply_to, timeout, json } = send;
-    let text = if text.is_empty() { from_standard_input()? } else { text.join(" ") };
+    let text = if text.is_empty() { read_standard_input()? } else { text.join(" ") };
     if text.is_empty() {
-        return Err(Failure::Usage("there is nothing to send".to_owned()));
+        return Err(Failure::Usage("there is nothing to send: the message is empty".to_owned()));
     }
-    let sending = async {
-        let (client, _) = open(config).await?;
-        if let ConnectionState::Online { max_text_bytes, .. } = client.connection_state()
-            && text.len() > max_text_bytes
-        {
-            let why = format!("the message has {} bytes, and the service takes at most {max_text_bytes}", text.len());
-            return Err(Failure::Refused(why));
-        }
-        let draft = Draft::new(room.clone(), Change::Post { text, reply_to });
-        let ack = client.post(draft).await?;
-        // It is stored; nothing is kept.
-        let _ = client.close(GRACE).await;
-        Ok(ack)
-    };
-    match tokio::time::timeout(timeout, sending).await {
-        Ok(Ok(ack)) if json => Ok(line(&ack_json(&room, &ack))?),
-        Ok(acked) => acked.map(drop),
-        Err(_) => Err(Failure::Failed(format!(
-            "the service did not say within {} s that the message is stored; it may be",
-            timeout.as_secs()
-        ))),
+    let draft = Draft::new(&room, Change::Post { text, reply_to });
+    let ack = tokio::time::timeout(timeout, store(config, draft)).await.map_err(|_| {
+        let seconds = timeout.as_secs();
+        Failure::Failed(format!("the service did not confirm within {seconds} s that the message is stored; it may be"))
+    })??;
+    if ack.seq == 1 {
+        note(&format!("{room} is a new room; this is its first message"));
     }
+    if json {
+        line(&ack_json(&room, &ack))?;
+    }
+    Ok(())
 }
 
-fn from_standard_input() -> Result<String, Failure> {
+/// Sends a draft and waits until it is stored.
+async fn store(config: Config, draft: Draft) -> Result<Ack, Failure> {
+    let (client, events) = open(config).await?;
+    if let (ConnectionState::Online { max_text_bytes, .. }, Change::Post { text, .. }) =
+        (client.connection_state(), &draft.change)
+        && text.len() > max_text_bytes
+    {
+        let why = format!("the message has {} bytes, and the service takes at most {max_text_bytes}", text.len());
+        return Err(Failure::Refused(why));
+    }
+    let ack = tokio::select! {
+        ack = client.post(draft) => ack?,
+        never = report(events) => match never {},
+    };
+    // There is no state file that could fail.
+    let _ = client.close(GRACE).await;
+    Ok(ack)
+}
+
+/// Says on standard error why the message is not stored yet.
+async fn report(mut events: Events) -> Infallible {
+    let mut notes = ConnectionNotes::default();
+    while let Some(update) = events.next().await {
+        if let Update::Connection(state) = update {
+            notes.update(&state);
+        }
+    }
+    std::future::pending().await
+}
+
+fn read_standard_input() -> Result<String, Failure> {
     if std::io::stdin().is_terminal() {
-        note("what you write now is the message; Ctrl-D at the beginning of a line ends it");
+        note("type the message; Ctrl-D at the beginning of a line ends it");
     }
     let mut text = Vec::new();
     let read = std::io::stdin().take(MAX_INPUT).read_to_end(&mut text);
-    read.map_err(|error| Failure::Failed(format!("cannot read standard input: {error}")))?;
-    let mut text = String::from_utf8(text)
-        .map_err(|_| Failure::Failed("standard input is not UTF-8; nothing was sent".to_owned()))?;
-    // The end of its last line is not part of what somebody says.
+    read.map_err(|error| format!("cannot read standard input: {error}"))?;
+    let mut text = String::from_utf8(text).map_err(|_| "standard input is not UTF-8; nothing was sent".to_owned())?;
+    // The end of the last line is not part of the message.
     if text.ends_with('\n') {
         text.pop();
     }
     Ok(text)
 }
 
-fn ack_json(room: &str, ack: &Ack) -> String {
+fn ack_json(room: &RoomId, ack: &Ack) -> String {
     let Ack { id, seq, time, duplicate, durability } = ack;
-    json!({
-        "room": room, "seq": seq, "time": time_json(*time), "client_msg_id": id.to_string(),
+    json_text(&json!({
+        "room": room.as_str(), "seq": seq, "time": time_json(*time), "client_msg_id": id.to_string(),
         "duplicate": duplicate, "durability": durability_word(*durability),
-    })
-    .to_string()
+    }))
 }

@@ -1,36 +1,32 @@
-//! `tail`: what happens in a room, for as long as it runs.
+//! `tail`: prints the events of a room as they happen.
 
-use std::pin::pin;
-
-use grpc_chat_client::{Client, Config, ConnectionState, Cursor, Events, PageAt, Start, Update, Verdict};
+use grpc_chat_client::{
+    Client, Config, ConnectionState, Cursor, Events, Joined, PageAt, RoomId, Start, Update, Verdict,
+};
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::{GRACE, open, stopped};
-use crate::output::{Failure, event_json, event_text, line_when_read, note};
+use super::{ConnectionNotes, GRACE, open, stopped};
+use crate::output::{Failure, event_json, event_text, json_text, line_when_read, note};
 use crate::values::After;
 
-/// Where it begins.
+/// Where to begin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum From {
-    /// With the last so many events.
+    /// With this many of the latest events.
     Last(u32),
-    /// After this one.
+    /// After this event.
     After(After),
-    /// Where the last one ended; the first one with the last so many.
+    /// Where the last run ended; the first run with this many of the latest events.
     Resume(u32),
 }
 
-/// Ends only when the service says no for good, a signal comes, or nobody reads any more. However it ends, how far it
-/// came is kept.
-pub(crate) async fn run(config: Config, room: &str, from: From, json: bool) -> Result<(), Failure> {
+/// Ends when the service refuses, a signal comes, or the reader closes the output. However it ends, the cursor is kept.
+pub(crate) async fn run(config: Config, room: &RoomId, from: From, json: bool) -> Result<(), Failure> {
     let (client, mut events) = open(config).await?;
-    let outcome = {
-        let mut stopped = pin!(stopped());
-        tokio::select! {
-            outcome = follow(&client, &mut events, room, from, json) => outcome,
-            signal = &mut stopped => Err(Failure::Stopped(signal)),
-        }
+    let outcome = tokio::select! {
+        outcome = follow(&client, &mut events, room, from, json) => outcome,
+        signal = stopped() => Err(Failure::Stopped(signal)),
     };
     drop(events);
     if let Err(why) = client.close(GRACE).await {
@@ -39,21 +35,23 @@ pub(crate) async fn run(config: Config, room: &str, from: From, json: bool) -> R
     outcome
 }
 
-async fn follow(client: &Client, events: &mut Events, room: &str, from: From, json: bool) -> Result<(), Failure> {
+async fn follow(client: &Client, events: &mut Events, room: &RoomId, from: From, json: bool) -> Result<(), Failure> {
     let start = match from {
         From::Last(last) => Start::Last(last),
         From::Resume(or_last) => Start::Resume { or_last },
         From::After(After { seq: 0, epoch: None }) => Start::After(Cursor::BEGINNING),
         From::After(After { seq, epoch: Some(epoch) }) => Start::After(Cursor { epoch, seq }),
-        // In the history as it is now.
+        // Of the current epoch.
         From::After(After { seq, epoch: None }) => {
             let epoch = client.history(room, PageAt::Newest, 1).await?.epoch;
             Start::After(Cursor { epoch, seq })
         }
     };
-    client.join(room, start).await?;
+    if client.join(room, start).await?.head == 0 {
+        note(&format!("the room {room} has no history; waiting for its first message"));
+    }
     let zone = TimeZone::system();
-    let (mut epoch, mut lost) = (0, false);
+    let (mut epoch, mut notes) = (0, ConnectionNotes::default());
     while let Some(update) = events.next().await {
         match update {
             Update::Event(event) => {
@@ -62,29 +60,29 @@ async fn follow(client: &Client, events: &mut Events, room: &str, from: From, js
             }
             Update::Joined(joined) => {
                 epoch = joined.epoch;
-                if let Verdict::Reset(why) = joined.verdict {
-                    note(&format!("{why}: going on from {}; see `history` for what there is", joined.start));
-                    if json {
-                        let (seq, reason) = (joined.start, why.to_string());
-                        let reset = json!({"type": "reset", "room": room, "epoch": epoch.to_string(), "seq": seq, "reason": reason});
-                        line_when_read(reset.to_string()).await?;
-                    }
-                }
-            }
-            Update::Connection(ConnectionState::Reconnecting { why, .. }) if !lost => {
-                lost = true;
-                note(&format!("the connection is lost ({why}); trying again"));
-            }
-            Update::Connection(ConnectionState::Online { .. }) if lost => {
-                lost = false;
-                note("connected again");
+                report_reset(&joined, json).await?;
             }
             Update::Connection(ConnectionState::Failed(why)) | Update::JoinRefused { why, .. } => {
                 return Err(why.into());
             }
+            Update::Connection(state) => notes.update(&state),
             Update::SaveFailed(why) => note(&format!("where this ends cannot be kept: {why}")),
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// Reports that events may be missing, if they may.
+async fn report_reset(joined: &Joined, json: bool) -> Result<(), Failure> {
+    let Joined { room, verdict: Verdict::Reset(reason), epoch, start, .. } = joined else { return Ok(()) };
+    note(&format!("{reason}; what follows begins after event {start}, and `history` has what is before"));
+    if json {
+        let reset = json!({
+            "type": "reset", "room": room.as_str(), "epoch": epoch.to_string(), "seq": start,
+            "reason": reason.to_string(),
+        });
+        line_when_read(json_text(&reset)).await?;
     }
     Ok(())
 }

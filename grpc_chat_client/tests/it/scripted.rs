@@ -1,0 +1,107 @@
+//! A service that does what the real one never does, and what the commands print then.
+
+use std::net::SocketAddr;
+
+use stubs::chat::v1::chat_service_server::{ChatService, ChatServiceServer};
+use stubs::chat::v1::{self as pb, client_frame, server_frame};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::codegen::BoxStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::support::{Service, client, command, run};
+
+/// Sets a terminal's title, clears it, goes to the beginning of the line, and turns the reading order around.
+const HOSTILE: &str = "\u{1b}]0;owned\u{7}\u{9b}2J\r\u{7f}\u{202e}";
+
+/// What is printed instead: a replacement for each of the characters that do that.
+const HARMLESS: &str = "\u{fffd}]0;owned\u{fffd}\u{fffd}2J\u{fffd}\u{fffd}\u{fffd}";
+
+/// A service whose rooms have one event, in which every text is [`HOSTILE`].
+struct Scripted;
+
+impl Scripted {
+    /// Returns where it listens, for as long as the runtime lives.
+    async fn start() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tonic::transport::Server::builder().add_service(ChatServiceServer::new(Self));
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        address
+    }
+
+    fn event(room: &str) -> pb::Event {
+        let posted = pb::Posted { text: HOSTILE.to_owned(), ..pb::Posted::default() };
+        let body = Some(pb::event::Body::Posted(posted));
+        pb::Event { room: room.to_owned(), seq: 1, sender: HOSTILE.to_owned(), body, ..pb::Event::default() }
+    }
+
+    fn replies(body: client_frame::Body) -> Vec<server_frame::Body> {
+        match body {
+            client_frame::Body::Hello(hello) => {
+                vec![server_frame::Body::Welcome(pb::Welcome { user: hello.user, ..pb::Welcome::default() })]
+            }
+            client_frame::Body::Join(pb::Join { room, .. }) => {
+                let event = Self::event(&room);
+                let joined = pb::Joined { room, epoch: 1, head_seq: 1, oldest_seq: 1, ..pb::Joined::default() };
+                vec![server_frame::Body::Joined(joined), server_frame::Body::Event(event)]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl ChatService for Scripted {
+    async fn session(
+        &self,
+        request: Request<Streaming<pb::ClientFrame>>,
+    ) -> Result<Response<BoxStream<pb::ServerFrame>>, Status> {
+        let (frames, sent) = mpsc::channel(16);
+        let mut received = request.into_inner();
+        tokio::spawn(async move {
+            while let Ok(Some(pb::ClientFrame { id, body: Some(body) })) = received.message().await {
+                // Only the first is the reply.
+                for (body, reply_to) in Self::replies(body).into_iter().zip([id, 0]) {
+                    // A client that has left receives nothing more.
+                    let _ = frames.send(Ok(pb::ServerFrame { reply_to, body: Some(body) })).await;
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(sent))))
+    }
+
+    async fn list_messages(
+        &self,
+        request: Request<pb::ListMessagesRequest>,
+    ) -> Result<Response<pb::ListMessagesResponse>, Status> {
+        let events = vec![Self::event(&request.into_inner().room)];
+        Ok(Response::new(pb::ListMessagesResponse { events, epoch: 1, head_seq: 1, more: false }))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn text_from_the_network_cannot_steer_a_terminal_behind_a_pipe() {
+    let url = format!("http://{}", Scripted::start().await);
+    let printed = tokio::task::spawn_blocking(move || {
+        let printed = |args: &[&str]| {
+            let output = run(command().args(["--server", &url]).args(args), b"");
+            assert_eq!((output.stderr.as_str(), output.code), ("", 0));
+            output.stdout
+        };
+        (printed(&["history", "general"]), printed(&["history", "general", "--json"]))
+    });
+    let (text, json) = printed.await.unwrap();
+    assert_eq!(text, format!("1 1970-01-01 00:00:00 {HARMLESS}: {HARMLESS}\n"));
+    assert!(json.trim_end().chars().all(|c| c.is_ascii() && !c.is_control()), "{json:?}");
+    let event: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!([&event["sender"], &event["text"]], [HOSTILE, HOSTILE], "JSON has the exact text");
+}
+
+#[test]
+fn replies_of_the_example_cannot_steer_a_terminal_behind_a_pipe() {
+    let service = Service::start();
+    let output = run(client(&service).args(["--name", "Sam"]), format!("Hi{HOSTILE}!\n").as_bytes());
+    assert_eq!((output.stdout, output.code), (format!("Sam: Hi{HARMLESS}!\n"), 0));
+}
