@@ -1,47 +1,48 @@
-//! The service is killed at any moment, comes back on the same data, and clients go on.
+//! The service is killed at any moment and started again on the same data, and clients reconnect.
 
 use std::time::Duration;
 
-use super::door::Door;
-use super::fault::{Ended, Size, block_on, held};
-use super::load::crew::{Crew, Pace};
-use super::site::{Keeps, Site};
+use super::fault::{FaultResult, Size, block_on, passed};
+use super::load::clients::Clients;
+use super::load::sender::Workload;
+use super::route::Route;
+use super::site::{Site, Store};
 
 const SENDERS: usize = 4;
 const READERS: usize = 3;
 
-pub(crate) fn run(size: Size) -> Ended {
+pub(crate) fn run(size: Size) -> FaultResult {
     let (rounds, longest) = if size.small { (20, 250) } else { (100, 600) };
     let rounds = size.rounds.unwrap_or(rounds);
     block_on(async {
         let site = Site::new()?;
         let data = site.path("data");
         let mut random = fastrand::Rng::with_seed(size.seed);
-        let mut crew = Crew::new(&["north", "south/east"], random.u64(..));
+        let mut clients = Clients::new(&["north", "south/east"], random.u64(..));
         for _ in 0..SENDERS {
-            crew.sender(Door::Straight(site.server.clone()), Pace::STEADY);
+            clients.add_sender(Route::Direct(site.server.clone()), Workload::STEADY);
         }
         for _ in 0..READERS {
-            crew.reader(Door::Straight(site.server.clone()), true);
+            clients.add_reader(Route::Direct(site.server.clone()), true);
         }
-        let mut busy = 0;
+        let mut with_acks = 0;
         for _ in 0..rounds {
-            let before = crew.counts.acked.get();
-            let service = site.start(Keeps::Data(&data))?;
+            let before = clients.counters.acked.get();
+            let service = site.start(Store::Disk(&data))?;
             tokio::time::sleep(Duration::from_millis(random.u64(1..longest))).await;
             service.kill();
-            busy += usize::from(crew.counts.acked.get() > before);
+            with_acks += usize::from(clients.counters.acked.get() > before);
         }
-        let service = site.start(Keeps::Data(&data))?;
-        let tally = crew.settle(&site.server).await?;
+        let service = site.start(Store::Disk(&data))?;
+        let tally = clients.finish(&site.server).await?;
         let status = service.stop()?;
         if !status.success() {
             return Err(format!("the service ended with {status}: {}", site.log()).into());
         }
         // A kill before the first ack proves little.
-        if busy * 2 < rounds {
-            return Err(format!("only {busy} of {rounds} rounds had an ack before the kill").into());
+        if with_acks * 2 < rounds {
+            return Err(format!("only {with_acks} of {rounds} rounds had an ack before the kill").into());
         }
-        held(format!("{rounds} rounds, {busy} of them with acks before the kill, {tally}"), &tally)
+        passed(format!("{rounds} rounds, {with_acks} of them with acks before the kill, {tally}"), &tally)
     })
 }

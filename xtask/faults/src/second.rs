@@ -1,29 +1,32 @@
-//! Two processes on the same data would each think that they order it.
+//! A second process on the same data is refused, since each of the two would assign its own order to the events.
 
-use super::door::Door;
-use super::fault::{Ended, Size, block_on, held};
-use super::load::crew::{Crew, Pace};
-use super::site::{Keeps, Site};
+use std::time::Duration;
 
-pub(crate) fn run(size: Size) -> Ended {
+use super::fault::{FaultResult, Size, block_on, passed};
+use super::load::clients::Clients;
+use super::load::sender::Workload;
+use super::route::Route;
+use super::site::{Site, Store};
+
+pub(crate) fn run(size: Size) -> FaultResult {
     block_on(async {
         let site = Site::new()?;
         let data = site.path("data");
-        let first = site.start(Keeps::Data(&data))?;
-        let Some((status, said)) = site.refused(Keeps::Data(&data))? else {
+        let first = site.start(Store::Disk(&data))?;
+        let Some((status, message)) = site.refusal(Store::Disk(&data))? else {
             return Err("a second process serves the same data".into());
         };
-        if status.code() != Some(1) || said.is_empty() || said.contains(" / ") {
-            return Err(format!("it should end with code 1 and a sentence, and ended with {status}: {said}").into());
+        if status.code() != Some(1) || message.is_empty() || message.contains(" / ") {
+            return Err(format!("it should end with code 1 and one sentence, not with {status} and: {message}").into());
         }
-        // The first one has not noticed.
-        let mut crew = Crew::new(&["north"], size.seed);
-        crew.sender(Door::Straight(site.server.clone()), Pace { most: 100, ..Pace::STEADY });
-        if !crew.counts.acked.reaches(100, std::time::Duration::from_secs(30)).await {
-            return Err("after that the first process acked nothing more".into());
+        // The first process must not be affected.
+        let mut clients = Clients::new(&["north"], size.seed);
+        clients.add_sender(Route::Direct(site.server.clone()), Workload { drafts: 100, ..Workload::STEADY });
+        if !clients.counters.acked.reaches(100, Duration::from_secs(30)).await {
+            return Err("the first process acked nothing after that".into());
         }
-        let tally = crew.settle(&site.server).await?;
+        let tally = clients.finish(&site.server).await?;
         first.stop()?;
-        held(format!("refused with \"{said}\", {tally}"), &tally)
+        passed(format!("refused with \"{message}\", {tally}"), &tally)
     })
 }

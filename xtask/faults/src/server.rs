@@ -1,39 +1,39 @@
-//! Where the server is: here today, and elsewhere after a restart.
+//! The server's current address, which changes when the service is restarted.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Nothing listens there.
-const NOWHERE: &str = "127.0.0.1:1";
+/// An address that nothing listens on.
+const UNREACHABLE: &str = "127.0.0.1:1";
 
-/// Where the server is; after a restart it may be elsewhere. Short lock, no await under it.
+/// The server's current address, shared by all of its clients. The lock is short and never held across an await.
 #[derive(Clone, Debug)]
 pub struct Server {
     address: Arc<Mutex<String>>,
 }
 
 impl Server {
-    /// Not there yet.
-    pub fn nowhere() -> Self {
-        Self::at(NOWHERE)
+    /// Returns a server that is not reachable yet.
+    pub fn unreachable() -> Self {
+        Self::at(UNREACHABLE)
     }
 
-    /// Returns a server that listens there.
+    /// Returns a server with this address.
     pub fn at(address: &str) -> Self {
         Self { address: Arc::new(Mutex::new(address.to_owned())) }
     }
 
-    /// Returns where the server is now.
+    /// Returns the current address.
     pub fn address(&self) -> String {
         self.address.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Nobody is where it was, whoever may be given its port.
-    pub fn gone(&self) {
-        self.moved(NOWHERE);
+    /// Makes the server unreachable, so that no client connects to another process that was given its port.
+    pub fn set_unreachable(&self) {
+        self.set_address(UNREACHABLE);
     }
 
-    /// Sets where the server is from now on.
-    pub fn moved(&self, address: &str) {
+    /// Changes the address.
+    pub fn set_address(&self, address: &str) {
         address.clone_into(&mut self.address.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }

@@ -1,4 +1,4 @@
-//! Everyone loses the service at once, and it comes back: everyone is there again soon, and they do not all come at once.
+//! All clients lose the service at once, and it comes back: they reconnect soon, and not all at the same moment.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -10,166 +10,167 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use xtask::service::Service;
 
-use super::checker::{Notes, Reading, Sending, check, said};
-use super::cutter::{Cuts, Cutter};
-use super::fault::{Ended, Ending, Size, block_on, held};
-use super::library;
-use super::load::{Count, history};
-use super::site::{Keeps, Site};
+use super::checker::{ReaderLog, RoomReader, SenderLog, check, message_digest};
+use super::convert;
+use super::fault::{Ending, FaultResult, Size, block_on, passed};
+use super::load::{Counter, history};
+use super::proxy::{CutBudget, Proxy};
+use super::site::{Site, Store};
 
 const ROOM: &str = "north";
 
-/// How long the service is away.
-const AWAY: Duration = Duration::from_secs(1);
+/// How long the service is down.
+const DOWN: Duration = Duration::from_secs(1);
 
-/// How long everyone may take to be back; and in the short form, for machines that have other things to do.
-const IN_TIME: Duration = Duration::from_secs(10);
-const BUSY: Duration = Duration::from_secs(20);
+/// How long all clients may take to be back: in the full form, and in the short form, which runs on busy machines.
+const BACK_WITHIN: Duration = Duration::from_secs(10);
+const BACK_WITHIN_SMALL: Duration = Duration::from_secs(20);
 
 /// How long is waited for what is not measured.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What counts as at once.
-const AT_ONCE: Duration = Duration::from_millis(100);
+/// Attempts within this time count as simultaneous.
+const WINDOW: Duration = Duration::from_millis(100);
 
-/// How the service goes away.
+/// How the service ends.
 #[derive(Clone, Copy, Debug)]
-enum Left {
-    Asked,
-    Killed,
+enum Outage {
+    Drain,
+    Kill,
 }
 
-/// How everyone came back.
-struct Return {
+/// How the clients came back.
+struct Recovery {
     service: Service,
-    /// Since it listened again.
+    /// The time from the service listening until all clients were back.
     took: Duration,
-    /// When each connection was tried, from shortly before that.
+    /// The time of each attempt to connect, from the start of the service on.
     attempts: Vec<Instant>,
 }
 
-/// Clients in one room, which reach the service over one network that counts them.
+/// Clients in one room, all behind one proxy, which counts their connections.
 struct Crowd {
-    gate: Cutter,
+    proxy: Proxy,
     clients: Vec<Client>,
-    listening: JoinSet<Reading>,
-    /// How many are joined now.
-    here: Arc<AtomicUsize>,
-    delivered: Count,
-    enough: watch::Sender<bool>,
-    sending: Sending,
+    listening: JoinSet<ReaderLog>,
+    /// The number of clients that are in the room now.
+    joined: Arc<AtomicUsize>,
+    delivered: Counter,
+    stop: watch::Sender<bool>,
+    sender_log: SenderLog,
 }
 
-pub(crate) fn run(size: Size) -> Ended {
-    let (all, in_time) = if size.small { (200, BUSY) } else { (1_000, IN_TIME) };
-    // A client has one end of a connection, and the network two.
+pub(crate) fn run(size: Size) -> FaultResult {
+    let (all, limit) = if size.small { (200, BACK_WITHIN_SMALL) } else { (1_000, BACK_WITHIN) };
+    // One end of a connection per client, and two in the proxy.
     let needed = 3 * all as u64 + 200;
     let allowed = rlimit::increase_nofile_limit(u64::MAX)?;
     if allowed < needed {
-        return Ok(Ending::Skipped(format!("it takes {needed} open files, and `ulimit -Hn` allows {allowed}")));
+        return Ok(Ending::Skipped(format!("{needed} open files are needed, and `ulimit -Hn` allows {allowed}")));
     }
     block_on(async {
         let site = Site::new()?;
         let data = site.path("data");
-        let mut service = site.start(Keeps::Data(&data))?;
-        let gate = Cutter::start(site.server.clone(), Cuts::new(0), size.seed).await?;
-        let mut crowd = Crowd::gather(gate, all).await?;
+        let mut service = site.start(Store::Disk(&data))?;
+        let proxy = Proxy::start(site.server.clone(), CutBudget::new(0), size.seed).await?;
+        let mut crowd = Crowd::join(proxy, all).await?;
         let (mut rounds, mut violations) = (Vec::new(), Vec::new());
-        for left in [Left::Asked, Left::Killed] {
-            let back = crowd.lose(&site, service, left).await?;
-            service = back.service;
-            let (took, attempts) = (back.took.as_secs_f32(), back.attempts.len());
-            let at_once = most_within(&back.attempts, AT_ONCE);
-            let within = AT_ONCE.as_millis();
-            if back.took > in_time {
-                violations.push(format!("{left:?}: it took {took:.1} s until all were back"));
+        for outage in [Outage::Drain, Outage::Kill] {
+            let recovery = crowd.recover(&site, service, outage).await?;
+            service = recovery.service;
+            let (took, attempts) = (recovery.took.as_secs_f32(), recovery.attempts.len());
+            let simultaneous = most_within(&recovery.attempts, WINDOW);
+            let window = WINDOW.as_millis();
+            if recovery.took > limit {
+                violations.push(format!("{outage:?}: it took {took:.1} s until all clients were back"));
             }
-            if at_once > most(all) {
-                violations.push(format!("{left:?}: {at_once} attempts within {within} ms are a stampede"));
+            if simultaneous > simultaneous_limit(all) {
+                violations.push(format!("{outage:?}: {simultaneous} attempts within {window} ms are a stampede"));
             }
             rounds.push(format!(
-                "{left:?}: all back in {took:.1} s, by {attempts} attempts, at most {at_once} of them within {within} ms"
+                "{outage:?}: all back in {took:.1} s after {attempts} attempts, at most {simultaneous} within {window} ms"
             ));
-            crowd.say(&format!("{left:?}")).await?;
+            crowd.send(&format!("{outage:?}")).await?;
         }
         let history = history(&site.server.address(), &[ROOM.to_owned()]).await?;
-        let (sending, readings) = crowd.leave().await?;
-        let notes: Vec<_> = readings.iter().map(|reading| Notes { room: ROOM, reading, to_the_head: true }).collect();
-        let mut tally = check(&history, &[&sending], &notes);
+        let (sender, readers) = crowd.stop().await?;
+        let readers: Vec<_> = readers.iter().map(|log| RoomReader { room: ROOM, log, to_the_head: true }).collect();
+        let mut tally = check(&history, &[&sender], &readers);
         tally.violations.extend(violations);
         service.stop()?;
-        held(format!("{all} clients; {}; {tally}", rounds.join("; ")), &tally)
+        passed(format!("{all} clients; {}; {tally}", rounds.join("; ")), &tally)
     })
 }
 
 impl Crowd {
-    async fn gather(gate: Cutter, all: usize) -> Result<Self, Box<dyn Error>> {
+    /// Connects so many clients and waits until all have joined the room.
+    async fn join(proxy: Proxy, all: usize) -> Result<Self, Box<dyn Error>> {
         let mut crowd = Self {
-            gate,
+            proxy,
             clients: Vec::new(),
             listening: JoinSet::new(),
-            here: Arc::new(AtomicUsize::new(0)),
-            delivered: Count::default(),
-            enough: watch::Sender::new(false),
-            sending: Sending::default(),
+            joined: Arc::new(AtomicUsize::new(0)),
+            delivered: Counter::default(),
+            stop: watch::Sender::new(false),
+            sender_log: SenderLog::default(),
         };
         for number in 0..all {
-            let config = Config::new(crowd.gate.address().parse()?, user(number).parse()?);
+            let config = Config::new(crowd.proxy.address().parse()?, user(number).parse()?);
             let (client, events) = connect(config).await?;
             let joining = client.clone();
-            let (here, delivered, enough) =
-                (Arc::clone(&crowd.here), crowd.delivered.clone(), crowd.enough.subscribe());
+            let (joined, delivered, stop) =
+                (Arc::clone(&crowd.joined), crowd.delivered.clone(), crowd.stop.subscribe());
             crowd.listening.spawn(async move {
-                let joined = joining.join(ROOM, Start::After(Cursor::BEGINNING)).await;
+                let result = joining.join(ROOM, Start::After(Cursor::BEGINNING)).await;
                 drop(joining);
-                // A client that is not in the room is missed.
-                match joined {
-                    Ok(_) => listen(events, &here, &delivered, enough).await,
-                    Err(_) => Reading::default(),
+                // A client that has not joined is missing from the count.
+                match result {
+                    Ok(_) => listen(events, &joined, &delivered, stop).await,
+                    Err(_) => ReaderLog::default(),
                 }
             });
             crowd.clients.push(client);
         }
-        if !crowd.are_here(all).await {
-            return Err(format!("{} of {all} joined in time", crowd.here.load(Ordering::Relaxed)).into());
+        if !crowd.wait_until_joined(all).await {
+            return Err(format!("only {} of {all} joined in time", crowd.joined.load(Ordering::Relaxed)).into());
         }
         Ok(crowd)
     }
 
-    /// The service goes away for a while and comes back, and so does everyone.
-    async fn lose(&self, site: &Site, service: Service, left: Left) -> Result<Return, Box<dyn Error>> {
-        match left {
-            Left::Asked => {
+    /// Ends the service, starts it again after [`DOWN`], and waits until all clients are back.
+    async fn recover(&self, site: &Site, service: Service, outage: Outage) -> Result<Recovery, Box<dyn Error>> {
+        match outage {
+            Outage::Drain => {
                 let status = service.stop()?;
                 if !status.success() {
-                    return Err(format!("the service left with {status}: {}", site.log()).into());
+                    return Err(format!("the service ended with {status}: {}", site.log()).into());
                 }
             }
-            Left::Killed => service.kill(),
+            Outage::Kill => service.kill(),
         }
-        site.server.gone();
-        tokio::time::sleep(AWAY).await;
-        if !self.are_here(0).await {
-            return Err(format!("{} clients did not notice in time", self.here.load(Ordering::Relaxed)).into());
+        site.server.set_unreachable();
+        tokio::time::sleep(DOWN).await;
+        if !self.wait_until_joined(0).await {
+            return Err(format!("{} clients did not notice in time", self.joined.load(Ordering::Relaxed)).into());
         }
         let starting = Instant::now();
-        let service = site.start(Keeps::Data(&site.path("data")))?;
-        let back = Instant::now();
-        if !self.are_here(self.clients.len()).await {
-            let here = self.here.load(Ordering::Relaxed);
-            return Err(format!("{here} of {} came back in time", self.clients.len()).into());
+        let service = site.start(Store::Disk(&site.path("data")))?;
+        let listening = Instant::now();
+        if !self.wait_until_joined(self.clients.len()).await {
+            let joined = self.joined.load(Ordering::Relaxed);
+            return Err(format!("only {joined} of {} came back in time", self.clients.len()).into());
         }
-        let took = back.elapsed();
-        let mut attempts = self.gate.connections();
+        let took = listening.elapsed();
+        let mut attempts = self.proxy.connections();
         attempts.retain(|at| *at >= starting);
-        Ok(Return { service, took, attempts })
+        Ok(Recovery { service, took, attempts })
     }
 
-    /// Waits until so many are in the room; `false` if they were not in time.
-    async fn are_here(&self, many: usize) -> bool {
-        let begun = Instant::now();
-        while self.here.load(Ordering::Relaxed) != many {
-            if begun.elapsed() > PATIENCE {
+    /// Waits until exactly so many clients are in the room. Returns `false` after [`PATIENCE`].
+    async fn wait_until_joined(&self, count: usize) -> bool {
+        let began = Instant::now();
+        while self.joined.load(Ordering::Relaxed) != count {
+            if began.elapsed() > PATIENCE {
                 return false;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -177,26 +178,26 @@ impl Crowd {
         true
     }
 
-    /// One of them says something, and all receive it.
-    async fn say(&mut self, text: &str) -> Result<(), Box<dyn Error>> {
-        let speaker = self.clients.first().ok_or("there is nobody")?;
-        let due = self.delivered.get() + self.clients.len() as u64;
-        let ack = speaker.send(ROOM, text).await?;
-        self.sending.sent(ack.id.0, ROOM, said(ROOM, &user(0), text));
-        self.sending.acked(ack.id.0, ROOM, ack.seq, ack.duplicate);
-        if self.delivered.reaches(due, PATIENCE).await {
+    /// Sends a message and waits until all clients have received it.
+    async fn send(&mut self, text: &str) -> Result<(), Box<dyn Error>> {
+        let client = self.clients.first().ok_or("there is no client")?;
+        let expected = self.delivered.get() + self.clients.len() as u64;
+        let ack = client.send(ROOM, text).await?;
+        self.sender_log.sent(ack.id.0, ROOM, message_digest(ROOM, &user(0), text));
+        self.sender_log.acked(ack.id.0, ROOM, ack.seq, ack.duplicate);
+        if self.delivered.reaches(expected, PATIENCE).await {
             Ok(())
         } else {
-            Err(format!("{} of {due} deliveries came in time", self.delivered.get()).into())
+            Err(format!("{} of {expected} deliveries came in time", self.delivered.get()).into())
         }
     }
 
-    /// Everyone leaves. Answers what was said, and what each of them saw.
-    async fn leave(self) -> Result<(Sending, Vec<Reading>), Box<dyn Error>> {
-        // What comes twice comes soon after.
-        tokio::time::sleep(AT_ONCE).await;
-        self.enough.send_replace(true);
-        Ok((self.sending, self.listening.join_all().await))
+    /// Stops all clients. Returns the log of the sender and of each reader.
+    async fn stop(self) -> Result<(SenderLog, Vec<ReaderLog>), Box<dyn Error>> {
+        // An event that comes twice comes the second time soon after the first.
+        tokio::time::sleep(WINDOW).await;
+        self.stop.send_replace(true);
+        Ok((self.sender_log, self.listening.join_all().await))
     }
 }
 
@@ -204,56 +205,56 @@ fn user(number: usize) -> String {
     format!("member{number}")
 }
 
-/// One client, until there is enough.
+/// Logs what one client receives until `stop` is set.
 async fn listen(
     mut events: Events,
-    here: &AtomicUsize,
-    delivered: &Count,
-    mut enough: watch::Receiver<bool>,
-) -> Reading {
-    let mut reading = Reading::default();
+    joined: &AtomicUsize,
+    delivered: &Counter,
+    mut stop: watch::Receiver<bool>,
+) -> ReaderLog {
+    let mut log = ReaderLog::default();
     loop {
         let update = tokio::select! {
             update = events.next() => update,
-            _ = enough.wait_for(|enough| *enough) => return reading,
+            _ = stop.wait_for(|stop| *stop) => return log,
         };
         match update {
-            // The session goes on until its end.
+            // The session goes on until the stream ends.
             Some(Update::Connection(ConnectionState::Draining)) => {}
             Some(Update::Connection(_)) => {
-                if !reading.is_away() {
-                    here.fetch_sub(1, Ordering::Relaxed);
+                if !log.is_away() {
+                    joined.fetch_sub(1, Ordering::Relaxed);
                 }
-                reading.cut();
+                log.stream_ended();
             }
-            Some(Update::Joined(joined)) => {
-                reading.joined(&library::joined(&joined));
-                here.fetch_add(1, Ordering::Relaxed);
+            Some(Update::Joined(update)) => {
+                log.joined(&convert::joined(&update));
+                joined.fetch_add(1, Ordering::Relaxed);
             }
             Some(Update::Event(event)) => {
-                reading.event(library::seen(&event));
-                delivered.one_more();
+                log.event(convert::event_digest(&event));
+                delivered.increment();
             }
-            Some(Update::CaughtUp { seq, .. }) => reading.caught_up(seq),
+            Some(Update::CaughtUp { seq, .. }) => log.caught_up(seq),
             Some(_) => {}
-            None => return reading,
+            None => return log,
         }
     }
 }
 
-/// The most of these, which are in order, that lie within so long.
+/// Returns the most times, of these in ascending order, that lie within one span.
 fn most_within(times: &[Instant], span: Duration) -> usize {
     let within = |(first, from): (usize, &Instant)| times[first..].partition_point(|at| *at < *from + span);
     times.iter().enumerate().map(within).max().unwrap_or(0)
 }
 
-/// How many attempts at once are no stampede, when so many have lost the service and it is back after [`AWAY`].
+/// Returns how many attempts may be simultaneous when so many clients have lost the service for [`DOWN`].
 ///
-/// By then most have failed twice, and their next attempt comes anywhere within a second (the library's delays: up to 250 ms,
-/// doubled each time, anywhere between none and that), which is a tenth of them in each tenth of it. With those who wait
-/// shorter or longer it is an eighth, and by chance up to a sixth. A machine that does not run them for a moment adds as
-/// many. Delays that vary by a quarter would bring more, and delays that do not vary bring all.
-fn most(all: usize) -> usize {
+/// By then most clients have failed twice, and their next attempt comes at any time within a second (the library's delays are
+/// random between zero and a ceiling, which is 250 ms at first and doubles each time). That is a tenth of them in each tenth
+/// of a second. With the clients that wait for less or for longer it is an eighth, and by chance up to a sixth. A machine that
+/// pauses them for a moment doubles that. Delays that vary by only a quarter exceed the limit, and so do constant delays.
+fn simultaneous_limit(all: usize) -> usize {
     all / 3
 }
 
@@ -264,15 +265,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_at_once_is_counted() {
+    fn simultaneous_attempts_are_counted() {
         let beginning = Instant::now();
         let at = |millis: &[u64]| millis.iter().map(|at| beginning + Duration::from_millis(*at)).collect::<Vec<_>>();
-        assert_eq!(most_within(&[], AT_ONCE), 0);
-        assert_eq!(most_within(&at(&[0, 100, 200]), AT_ONCE), 1);
-        assert_eq!(most_within(&at(&[0, 50, 99, 100, 149, 160, 300]), AT_ONCE), 4);
+        assert_eq!(most_within(&[], WINDOW), 0);
+        assert_eq!(most_within(&at(&[0, 100, 200]), WINDOW), 1);
+        assert_eq!(most_within(&at(&[0, 50, 99, 100, 149, 160, 300]), WINDOW), 4);
     }
 
-    /// The attempts of so many who lose the service at once, from when it is back until each has found it.
+    /// Returns the first attempt of each client after [`DOWN`], when all lose the service at once.
     fn attempts(all: usize, delay: impl Fn(&Backoff, u32, &mut fastrand::Rng) -> Duration) -> Vec<Instant> {
         let mut random = fastrand::Rng::with_seed(1);
         let (backoff, lost) = (Backoff::default(), Instant::now());
@@ -281,7 +282,7 @@ mod tests {
             let mut at = Duration::ZERO;
             for attempt in 0.. {
                 at += delay(&backoff, attempt, &mut random);
-                if at >= AWAY {
+                if at >= DOWN {
                     attempts.push(lost + at);
                     break;
                 }
@@ -292,17 +293,17 @@ mod tests {
     }
 
     #[test]
-    fn delays_that_vary_all_over_are_no_stampede_and_others_are() {
+    fn fully_random_delays_are_no_stampede_and_others_are() {
         for all in [200, 1_000] {
-            let at_once = |share: f64| {
+            let simultaneous = |share: f64| {
                 let varied = |backoff: &Backoff, attempt, random: &mut fastrand::Rng| {
                     backoff.ceiling(attempt).mul_f64(1.0 - share * random.f64())
                 };
-                most_within(&attempts(all, varied), AT_ONCE)
+                most_within(&attempts(all, varied), WINDOW)
             };
-            assert!(at_once(1.0) * 3 < most(all) * 2, "with room for a busy machine");
-            assert!(at_once(0.25) > most(all));
-            assert_eq!(at_once(0.0), all);
+            assert!(simultaneous(1.0) * 3 < simultaneous_limit(all) * 2, "leaves room for a busy machine");
+            assert!(simultaneous(0.25) > simultaneous_limit(all));
+            assert_eq!(simultaneous(0.0), all);
         }
     }
 }

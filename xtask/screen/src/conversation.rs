@@ -4,8 +4,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use faults::block_on;
-use faults::cutter::{Cuts, Cutter, Hole};
-use faults::site::{Keeps, Site};
+use faults::proxy::{BlackHole, CutBudget, Proxy};
+use faults::site::{Site, Store};
 use xtask::Outcome;
 
 use crate::client::{command, say, tell};
@@ -18,8 +18,8 @@ const MESSAGES: usize = 5_000;
 pub(super) fn run() -> Outcome {
     block_on(async {
         let site = Site::new()?;
-        let service = site.start(Keeps::Data(&site.path("data")))?;
-        let network = Cutter::start(site.server.clone(), Cuts::new(0), 0).await?;
+        let service = site.start(Store::Disk(&site.path("data")))?;
+        let network = Proxy::start(site.server.clone(), CutBudget::new(0), 0).await?;
         // The screen's terminal is told and looked at in a way that waits; the network goes on meanwhile.
         tokio::task::block_in_place(|| talk(&site, &network))?;
         let status = service.stop()?;
@@ -27,7 +27,7 @@ pub(super) fn run() -> Outcome {
     })
 }
 
-fn talk(site: &Site, network: &Cutter) -> Outcome {
+fn talk(site: &Site, network: &Proxy) -> Outcome {
     let (direct, address) = (site.server.address(), network.address());
     let lines: String = (1..=MESSAGES).map(|n| format!("message {n}\n")).collect();
     say(&direct, "ann", "general", &lines)?;
@@ -84,8 +84,8 @@ fn talk(site: &Site, network: &Cutter) -> Outcome {
     screen.wait_for("say something")?;
 
     // The network is gone: what is said now is kept.
-    network.swallow(Hole { up: true, down: true, shut: true });
-    network.cuts().want(usize::MAX / 2);
+    network.set_black_hole(BlackHole { up: true, down: true, refuse: true });
+    network.cuts().allow(usize::MAX / 2);
     network.cut();
     screen.wait_for("offline, next try")?;
     screen.types("said without a network")?;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anstyle_svg::Term;
-use faults::site::{Keeps, Site};
+use faults::site::{Site, Store};
 use xtask::{Outcome, root};
 
 use crate::client::{command, say, tell};
@@ -13,7 +13,7 @@ const PICTURE: &str = "grpc_chat_client/screen.svg";
 
 pub(super) fn run() -> Outcome {
     let site = Site::new()?;
-    let service = site.start(Keeps::Nothing)?;
+    let service = site.start(Store::Memory)?;
     let address = site.server.address();
     let folder = site.path("home");
     fs::create_dir_all(&folder)?;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use faults::site::{Keeps, Site};
+use faults::site::{Site, Store};
 use xtask::{Outcome, cargo};
 
 use crate::client::command;
@@ -11,7 +11,7 @@ use crate::tmux::Tmux;
 
 pub(super) fn run() -> Outcome {
     let site = Site::new()?;
-    let service = site.start(Keeps::Nothing)?;
+    let service = site.start(Store::Memory)?;
     let folder = site.path("home");
     fs::create_dir_all(&folder)?;
     let chat = command(&site.server.address(), "--user sam chat general")?;

@@ -1,4 +1,4 @@
-//! A reader that does not give up: after a lost connection it goes on from its cursors.
+//! A reader that reconnects and resumes from its cursors.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,58 +7,71 @@ use stubs::chat::v1::{self as pb, client_frame, join, server_frame};
 use tokio::sync::watch;
 use tonic::{Code, Status};
 
-use super::line::Line;
-use super::{Counts, Task};
-use crate::checker::{Reading, Seen};
-use crate::door::Door;
+use super::Counters;
+use super::session::Session;
+use crate::checker::{EventDigest, ReaderLog};
+use crate::route::Route;
 
-/// What one reader is to do.
+/// What the readers of a run are told to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Read,
+    /// Leave the stream unread until the next command.
+    Stall,
+    /// End when these heads are reached.
+    Finish(Vec<(String, u64)>),
+    /// End now.
+    Abandon,
+}
+
+/// The settings of one reader.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) user: String,
     pub(crate) rooms: Vec<String>,
     pub(crate) seed: u64,
-    pub(crate) counts: Counts,
-    /// Connects again, for ever. Otherwise the first end is the end.
-    pub(crate) comes_back: bool,
+    pub(crate) counters: Counters,
+    /// Whether it reconnects after the end of a stream, or ends with it.
+    pub(crate) reconnects: bool,
 }
 
-/// What one reader saw.
+/// What one reader received.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
-    pub(crate) rooms: BTreeMap<String, Reading>,
-    /// How streams ended.
+    pub(crate) rooms: BTreeMap<String, ReaderLog>,
+    /// The code with which each stream ended.
     pub(crate) ended: Vec<Code>,
+    /// Whether Draining was received.
     pub(crate) drained: bool,
-    /// What no reader should be told.
-    pub(crate) violations: Vec<String>,
-    /// The server said that the history is damaged.
+    /// Whether a stream ended with DATA_LOSS.
     pub(crate) damaged: bool,
+    /// What a server must not send to a reader.
+    pub(crate) violations: Vec<String>,
 }
 
-/// Reads until it is told to settle and has read that far, or to abandon it.
-pub(crate) async fn run(door: Door, plan: Plan, mut task: watch::Receiver<Task>) -> Received {
+/// Reads until the command is to finish and the heads are reached, or to abandon.
+pub(crate) async fn run(route: Route, plan: Plan, mut command: watch::Receiver<Command>) -> Received {
     let mut received = Received::default();
     for room in &plan.rooms {
-        received.rooms.insert(room.clone(), Reading::default());
+        received.rooms.insert(room.clone(), ReaderLog::default());
     }
     let mut random = fastrand::Rng::with_seed(plan.seed);
-    while !received.done(&task.borrow()) {
-        let line = tokio::select! {
-            line = Line::open(&door, &plan.user) => line,
-            _ = task.wait_for(|task| *task == Task::Abandon) => break,
+    while !received.is_done(&command.borrow()) {
+        let session = tokio::select! {
+            session = Session::open(&route, &plan.user) => session,
+            _ = command.wait_for(|command| *command == Command::Abandon) => break,
         };
-        let ended = match line {
-            Ok(line) => received.listen(line, &door, &plan, &mut random, &mut task).await,
+        let ended = match session {
+            Ok(session) => received.read_stream(session, &route, &plan, &mut random, &mut command).await,
             Err(status) => Some(status.code()),
         };
-        for reading in received.rooms.values_mut() {
-            reading.cut();
+        for log in received.rooms.values_mut() {
+            log.stream_ended();
         }
         let Some(code) = ended else { break };
         received.ended.push(code);
         received.damaged |= code == Code::DataLoss;
-        if received.damaged || !plan.comes_back {
+        if received.damaged || !plan.reconnects {
             break;
         }
         tokio::time::sleep(Duration::from_millis(random.u64(5..40))).await;
@@ -67,48 +80,44 @@ pub(crate) async fn run(door: Door, plan: Plan, mut task: watch::Receiver<Task>)
 }
 
 impl Received {
-    /// One stream, to its end, or to the end of the task (`None`).
-    async fn listen(
+    /// Reads one stream. Returns the code with which it ended, or `None` if the reader is done.
+    async fn read_stream(
         &mut self,
-        mut line: Line,
-        door: &Door,
+        mut session: Session,
+        route: &Route,
         plan: &Plan,
         random: &mut fastrand::Rng,
-        task: &mut watch::Receiver<Task>,
+        command: &mut watch::Receiver<Command>,
     ) -> Option<Code> {
-        for (room, reading) in &self.rooms {
-            let start = Some(join::Start::After(reading.cursor()));
-            line.say(client_frame::Body::Join(pb::Join { room: room.clone(), start })).await;
+        for (room, log) in &self.rooms {
+            let start = Some(join::Start::After(log.cursor()));
+            session.send(client_frame::Body::Join(pb::Join { room: room.clone(), start })).await;
         }
         loop {
-            if self.done(&task.borrow()) {
+            if self.is_done(&command.borrow()) {
                 return None;
             }
-            if *task.borrow() == Task::Stall {
-                // An error says that nobody will tell any more.
-                let _ = task.wait_for(|task| *task != Task::Stall).await;
+            if *command.borrow() == Command::Stall {
+                // An error means that no command will follow.
+                let _ = command.wait_for(|command| *command != Command::Stall).await;
                 continue;
             }
             tokio::select! {
-                heard = line.hear() => match self.hear(heard, plan) {
+                frame = session.receive() => match self.receive(frame, plan) {
                     Ok(joined) => if joined && random.u8(..) < 64 {
-                        // Between the history and what is live.
-                        door.cut();
+                        // Between the pages of the history and the live events.
+                        route.cut();
                     },
                     Err(code) => return Some(code),
                 },
-                Ok(()) = task.changed() => {}
+                Ok(()) = command.changed() => {}
             }
         }
     }
 
-    /// Answers whether that was Joined, or how the stream has ended.
-    pub(crate) fn hear(
-        &mut self,
-        heard: Result<Option<(u64, server_frame::Body)>, Status>,
-        plan: &Plan,
-    ) -> Result<bool, Code> {
-        let body = match heard {
+    /// Records a frame. Returns whether it was Joined, or the code with which the stream has to end.
+    fn receive(&mut self, frame: Result<Option<(u64, server_frame::Body)>, Status>, plan: &Plan) -> Result<bool, Code> {
+        let body = match frame {
             Ok(Some((_, body))) => body,
             Ok(None) => return Err(Code::Ok),
             Err(status) => return Err(status.code()),
@@ -124,7 +133,7 @@ impl Received {
             }
             server_frame::Body::Error(error) => {
                 let status = error.status.clone().unwrap_or_default();
-                // What cannot be joined now is joined on another stream.
+                // A room that cannot be joined now is joined on the next stream.
                 let code = Code::from(status.code);
                 if !matches!(code, Code::Unavailable | Code::DataLoss) {
                     self.violations.push(format!("a Join was refused with {code:?}: {}", status.message));
@@ -132,39 +141,39 @@ impl Received {
                 return Err(code);
             }
             other => {
-                self.violations.push(format!("a reader was told {other:?}"));
+                self.violations.push(format!("a reader received {other:?}"));
                 return Ok(false);
             }
         };
-        let Some(reading) = self.rooms.get_mut(room) else {
-            self.violations.push(format!("something of room {room}, which was not joined"));
+        let Some(log) = self.rooms.get_mut(room) else {
+            self.violations.push(format!("a frame for room {room}, which was not joined"));
             return Ok(false);
         };
         match &body {
-            server_frame::Body::Joined(joined) => reading.joined(joined),
+            server_frame::Body::Joined(joined) => log.joined(joined),
             server_frame::Body::Event(event) => {
-                reading.event(Seen::of(event));
-                plan.counts.delivered.one_more();
+                log.event(EventDigest::of(event));
+                plan.counters.delivered.increment();
                 if let Some(pb::event::Body::Posted(posted)) = &event.body {
-                    plan.counts.latencies.note(&posted.text);
+                    plan.counters.latencies.record(&posted.text);
                 }
             }
             server_frame::Body::CaughtUp(caught_up) => {
-                reading.caught_up(caught_up.seq);
-                plan.counts.caught_up.one_more();
+                log.caught_up(caught_up.seq);
+                plan.counters.caught_up.increment();
             }
             _ => {}
         }
         Ok(matches!(body, server_frame::Body::Joined(_)))
     }
 
-    fn done(&self, task: &Task) -> bool {
-        match task {
-            Task::Work | Task::Stall => false,
-            Task::Abandon => true,
-            Task::Settle(heads) => heads.iter().all(|(room, head)| {
-                self.rooms.get(room).is_none_or(|reading| reading.last() >= *head && reading.is_live())
-            }),
+    fn is_done(&self, command: &Command) -> bool {
+        match command {
+            Command::Read | Command::Stall => false,
+            Command::Abandon => true,
+            Command::Finish(heads) => heads
+                .iter()
+                .all(|(room, head)| self.rooms.get(room).is_none_or(|log| log.last() >= *head && log.is_live())),
         }
     }
 }

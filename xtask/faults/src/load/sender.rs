@@ -1,4 +1,4 @@
-//! A sender that does not give up: what is not acked it sends again, under the same id, on the next connection.
+//! A sender that sends each draft, with the same id, until it is acked, on as many connections as it takes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -9,37 +9,61 @@ use tokio::time::Instant;
 use tonic::Code;
 use uuid::Uuid;
 
-use super::line::Line;
-use super::{Counts, Task, micros};
-use crate::checker::{Id, Sending, id_of, said};
-use crate::door::Door;
+use super::Counters;
+use super::counters::micros;
+use super::session::Session;
+use crate::checker::{Id, SenderLog, id_of, message_digest};
+use crate::route::Route;
 
-/// What one sender is to do.
+/// What the senders of a run are told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Work,
+    /// End when everything is acked, without making new drafts.
+    Finish,
+    /// End now.
+    Abandon,
+}
+
+/// How much a sender sends, and how fast.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Workload {
+    /// The most sends that are in flight at a time.
+    pub(crate) window: usize,
+    /// The number of drafts, after which the sender ends.
+    pub(crate) drafts: usize,
+    /// The bytes of text in a draft.
+    pub(crate) text_bytes: usize,
+    /// The time between drafts. Zero is as fast as the window allows.
+    pub(crate) interval: Duration,
+}
+
+impl Workload {
+    /// Sends without end, as fast as the window allows.
+    pub(crate) const STEADY: Self = Self { window: 64, drafts: usize::MAX, text_bytes: 100, interval: Duration::ZERO };
+}
+
+/// The settings of one sender.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) user: String,
-    /// Each draft goes to one of them.
+    /// The rooms, of which each draft goes to one.
     pub(crate) rooms: Vec<String>,
-    /// Sends in flight at most.
-    pub(crate) window: usize,
-    /// Drafts at most; then everything is acked and the sender ends.
-    pub(crate) most: usize,
-    /// Bytes of text.
-    pub(crate) text: usize,
-    /// Time between drafts; zero for as fast as the window lets it.
-    pub(crate) every: Duration,
+    pub(crate) workload: Workload,
     pub(crate) seed: u64,
-    pub(crate) counts: Counts,
+    pub(crate) counters: Counters,
 }
 
-/// What one sender saw.
+/// What one sender sent, and how it was answered.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
-    pub(crate) sending: Sending,
-    /// What was refused and when, and how streams ended.
+    pub(crate) log: SenderLog,
+    /// The time and the code of each refusal.
     pub(crate) refused: Vec<(Instant, Code)>,
     pub(crate) acked_at: Vec<Instant>,
+    /// The code with which each stream ended.
     pub(crate) ended: Vec<Code>,
+    /// Whether Draining was received.
     pub(crate) drained: bool,
 }
 
@@ -53,119 +77,132 @@ struct Sender {
     plan: Plan,
     sent: Sent,
     random: fastrand::Rng,
+    /// The number of drafts made.
     drafts: usize,
+    /// The drafts without an ack, by their number.
     unacked: BTreeMap<usize, Draft>,
-    next_at: Instant,
+    next_draft_at: Instant,
 }
 
-/// Sends until it has sent all it may, or is told to settle, and everything is acked; or until told to abandon it.
-pub(crate) async fn run(door: Door, plan: Plan, mut task: watch::Receiver<Task>) -> Sent {
-    let random = fastrand::Rng::with_seed(plan.seed);
-    let mut sender =
-        Sender { plan, sent: Sent::default(), random, drafts: 0, unacked: BTreeMap::new(), next_at: Instant::now() };
-    let mut told = task.clone();
-    let abandoned = told.wait_for(|task| *task == Task::Abandon);
+/// Sends until all drafts are acked and there will be no more, or until the command is to abandon.
+pub(crate) async fn run(route: Route, plan: Plan, mut command: watch::Receiver<Command>) -> Sent {
+    let mut sender = Sender {
+        random: fastrand::Rng::with_seed(plan.seed),
+        plan,
+        sent: Sent::default(),
+        drafts: 0,
+        unacked: BTreeMap::new(),
+        next_draft_at: Instant::now(),
+    };
+    let mut commands = command.clone();
+    let abandoned = commands.wait_for(|command| *command == Command::Abandon);
     tokio::select! {
         _ = abandoned => {}
-        () = sender.work(&door, &mut task) => {}
+        () = sender.work(&route, &mut command) => {}
     }
     sender.sent
 }
 
 impl Sender {
-    async fn work(&mut self, door: &Door, task: &mut watch::Receiver<Task>) {
-        while !self.done(task) {
-            match Line::open(door, &self.plan.user).await {
-                Ok(line) => self.talk(door, line, task).await,
+    async fn work(&mut self, route: &Route, command: &mut watch::Receiver<Command>) {
+        while !self.is_done(command) {
+            match Session::open(route, &self.plan.user).await {
+                Ok(session) => self.send_on(route, session, command).await,
                 Err(status) => self.sent.ended.push(status.code()),
             }
             tokio::time::sleep(Duration::from_millis(self.random.u64(5..40))).await;
         }
     }
 
-    /// One stream, to its end.
-    async fn talk(&mut self, door: &Door, mut line: Line, task: &mut watch::Receiver<Task>) {
-        let mut flying: HashMap<u64, usize> = HashMap::new();
-        let mut again: Vec<usize> = self.unacked.keys().copied().collect();
+    /// Sends on one stream until it ends or the sender is done.
+    async fn send_on(&mut self, route: &Route, mut session: Session, command: &mut watch::Receiver<Command>) {
+        let mut in_flight: HashMap<u64, usize> = HashMap::new();
+        let mut to_retry: Vec<usize> = self.unacked.keys().copied().collect();
         let mut retry_at = Instant::now();
         loop {
-            if self.done(task) {
+            if self.is_done(command) {
                 return;
             }
             if retry_at <= Instant::now() {
-                for number in std::mem::take(&mut again) {
-                    self.say(&mut line, number, &mut flying).await;
+                for number in std::mem::take(&mut to_retry) {
+                    self.send(&mut session, number, &mut in_flight).await;
                 }
             }
-            while again.is_empty() && self.has_room(task) && self.next_at <= Instant::now() {
+            while to_retry.is_empty() && self.has_room(command) && self.next_draft_at <= Instant::now() {
                 let number = self.draft();
-                self.say(&mut line, number, &mut flying).await;
+                self.send(&mut session, number, &mut in_flight).await;
             }
-            if !flying.is_empty() && self.random.u16(..) < 64 {
+            if !in_flight.is_empty() && self.random.u16(..) < 64 {
                 // Between a send and its ack.
-                door.cut();
+                route.cut();
             }
             tokio::select! {
-                heard = line.hear() => match heard {
+                frame = session.receive() => match frame {
                     Ok(Some((reply_to, body))) => {
-                        if let Some(number) = self.hear(reply_to, body, &mut flying) {
-                            again.push(number);
+                        if let Some(number) = self.receive(reply_to, body, &mut in_flight) {
+                            to_retry.push(number);
                             retry_at = Instant::now() + Duration::from_millis(50);
                         }
                     }
                     Ok(None) => return self.sent.ended.push(Code::Ok),
                     Err(status) => return self.sent.ended.push(status.code()),
                 },
-                () = tokio::time::sleep_until(retry_at), if !again.is_empty() => {}
-                () = tokio::time::sleep_until(self.next_at), if again.is_empty() && self.has_room(task) => {}
-                Ok(()) = task.changed() => {}
+                () = tokio::time::sleep_until(retry_at), if !to_retry.is_empty() => {}
+                () = tokio::time::sleep_until(self.next_draft_at), if to_retry.is_empty() && self.has_room(command) => {}
+                Ok(()) = command.changed() => {}
             }
         }
     }
 
-    fn has_room(&self, task: &watch::Receiver<Task>) -> bool {
-        self.unacked.len() < self.plan.window && self.may_draft(task)
+    fn has_room(&self, command: &watch::Receiver<Command>) -> bool {
+        self.unacked.len() < self.plan.workload.window && self.may_draft(command)
     }
 
-    fn may_draft(&self, task: &watch::Receiver<Task>) -> bool {
-        self.drafts < self.plan.most && *task.borrow() == Task::Work
+    fn may_draft(&self, command: &watch::Receiver<Command>) -> bool {
+        self.drafts < self.plan.workload.drafts && *command.borrow() == Command::Work
     }
 
-    fn done(&self, task: &watch::Receiver<Task>) -> bool {
-        self.unacked.is_empty() && !self.may_draft(task)
+    fn is_done(&self, command: &watch::Receiver<Command>) -> bool {
+        self.unacked.is_empty() && !self.may_draft(command)
     }
 
+    /// Makes a draft and returns its number.
     fn draft(&mut self) -> usize {
         self.drafts += 1;
         let room = self.plan.rooms[self.random.usize(..self.plan.rooms.len())].clone();
-        self.next_at = Instant::now() + self.plan.every;
+        self.next_draft_at = Instant::now() + self.plan.workload.interval;
         let mut text = format!("{} {} {} ", micros(), self.plan.user, self.drafts);
-        while text.len() < self.plan.text {
+        while text.len() < self.plan.workload.text_bytes {
             text.push(self.random.alphanumeric());
         }
         self.unacked.insert(self.drafts, Draft { id: Uuid::now_v7().into_bytes(), room, text });
         self.drafts
     }
 
-    async fn say(&mut self, line: &mut Line, number: usize, flying: &mut HashMap<u64, usize>) {
+    async fn send(&mut self, session: &mut Session, number: usize, in_flight: &mut HashMap<u64, usize>) {
         let Some(Draft { id, room, text }) = self.unacked.get(&number) else { return };
-        self.sent.sending.sent(*id, room, said(room, &self.plan.user, text));
+        self.sent.log.sent(*id, room, message_digest(room, &self.plan.user, text));
         let client_msg_id = id.to_vec().into();
         let send = pb::Send { room: room.clone(), text: text.clone(), client_msg_id, reply_to_seq: 0, epoch: 0 };
-        flying.insert(line.say(client_frame::Body::Send(send)).await, number);
+        in_flight.insert(session.send(client_frame::Body::Send(send)).await, number);
     }
 
-    /// Answers which draft is to be sent again.
-    fn hear(&mut self, reply_to: u64, body: server_frame::Body, flying: &mut HashMap<u64, usize>) -> Option<usize> {
+    /// Records a frame. Returns the number of the draft that has to be sent again, if the frame refused one.
+    fn receive(
+        &mut self,
+        reply_to: u64,
+        body: server_frame::Body,
+        in_flight: &mut HashMap<u64, usize>,
+    ) -> Option<usize> {
         match body {
             server_frame::Body::Ack(ack) => {
                 let id = id_of(&ack.client_msg_id);
-                self.sent.sending.acked(id, &ack.room, ack.seq, ack.duplicate);
+                self.sent.log.acked(id, &ack.room, ack.seq, ack.duplicate);
                 self.sent.acked_at.push(Instant::now());
-                self.plan.counts.acked.one_more();
-                let draft = flying.remove(&reply_to).and_then(|number| self.unacked.remove(&number));
+                self.plan.counters.acked.increment();
+                let draft = in_flight.remove(&reply_to).and_then(|number| self.unacked.remove(&number));
                 if draft.is_none_or(|draft| draft.id != id) {
-                    self.sent.sending.complain(format!("an ack at {} replies to another frame", ack.seq));
+                    self.sent.log.violation(format!("an ack at {} replies to another frame", ack.seq));
                 }
                 None
             }
@@ -173,29 +210,29 @@ impl Sender {
                 let status = error.status.unwrap_or_default();
                 let code = Code::from(status.code);
                 self.sent.refused.push((Instant::now(), code));
-                self.plan.counts.refused.one_more();
+                self.plan.counters.refused.increment();
                 if !matches!(code, Code::Unavailable | Code::Unknown | Code::ResourceExhausted) {
-                    self.sent.sending.complain(format!("a send was refused with {code:?}: {}", status.message));
+                    self.sent.log.violation(format!("a send was refused with {code:?}: {}", status.message));
                 }
-                let number = flying.remove(&reply_to);
+                let number = in_flight.remove(&reply_to);
                 if let Some(draft) = number.and_then(|number| self.unacked.get(&number))
                     && code != Code::Unknown
                 {
-                    self.sent.sending.refused(draft.id);
+                    self.sent.log.refused(draft.id);
                 }
                 if number.is_none() {
-                    self.sent.sending.complain(format!("{code:?} replies to no send: {}", status.message));
+                    self.sent.log.violation(format!("{code:?} replies to no send: {}", status.message));
                 }
                 number
             }
             server_frame::Body::Draining(_) => {
                 if !std::mem::replace(&mut self.sent.drained, true) {
-                    self.plan.counts.drained.one_more();
+                    self.plan.counters.drained.increment();
                 }
                 None
             }
             other => {
-                self.sent.sending.complain(format!("a sender was told {other:?}"));
+                self.sent.log.violation(format!("a sender received {other:?}"));
                 None
             }
         }

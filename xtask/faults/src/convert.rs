@@ -1,22 +1,22 @@
-//! What the client library tells, in the words that the checker knows: the wire's.
+//! Converts what the client library delivers to the types of the wire, which the checker takes.
 
 use grpc_chat_client::{Body, Event, Joined, ResetReason, Verdict};
 use stubs::chat::v1 as pb;
 
-use super::checker::Seen;
+use super::checker::EventDigest;
 
-/// An event as the history should have it, to the last byte.
-pub(crate) fn seen(event: &Event) -> Seen {
+/// Returns the digest of the event as the history must have it, to the last byte.
+pub(crate) fn event_digest(event: &Event) -> EventDigest {
     let Event { room, seq, prev_seq, time, sender, device, id, body } = event;
     let body = match body {
         Body::Posted { text, reply_to, erased } => {
             let reply_to_seq = reply_to.unwrap_or(0);
             Some(pb::event::Body::Posted(pb::Posted { text: text.clone(), reply_to_seq, erased: *erased }))
         }
-        // Nobody has asked for anything else.
+        // The applications send nothing else.
         _ => None,
     };
-    Seen::of(&pb::Event {
+    EventDigest::of(&pb::Event {
         room: room.to_string(),
         seq: *seq,
         prev_seq: *prev_seq,
@@ -28,6 +28,7 @@ pub(crate) fn seen(event: &Event) -> Seen {
     })
 }
 
+/// Returns the Joined frame that the library has received.
 pub(crate) fn joined(joined: &Joined) -> pb::Joined {
     let Joined { room, verdict, epoch, start, head, oldest, read } = joined;
     let (verdict, reset_reason) = match verdict {
