@@ -1,4 +1,4 @@
-//! `bench` against a service, short.
+//! `bench` against a service, for less than a second.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::network::Network;
 use crate::support::{self, Output, Service, run};
 
-/// The command at a URL, for less than a second.
+/// Returns the command for a service at this URL.
 fn bench(url: &str, load: &str, args: &[&str]) -> Command {
     bench_for("0.3", url, load, args)
 }
@@ -25,7 +25,7 @@ fn url(service: &Service) -> String {
     format!("http://{}", service.address())
 }
 
-/// What it writes with `--json`.
+/// Runs the command with `--json`. Returns its result.
 fn measured(service: &Service, load: &str, args: &[&str]) -> Value {
     let output = run(bench(&url(service), load, args).arg("--json"), b"");
     assert_eq!((output.stderr.as_str(), output.code), ("", 0));
@@ -37,8 +37,8 @@ fn number(json: &Value, pointer: &str) -> f64 {
     json.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("no number at {pointer} in {json}"))
 }
 
-/// Whether the numbers of one result fit each other.
-fn adds_up(json: &Value) {
+/// Checks that the numbers of a result are consistent.
+fn check_consistency(json: &Value) {
     let seconds = number(json, "/duration_us") / 1e6;
     assert!((0.3..5.0).contains(&seconds), "{json}");
     let count = number(json, "/count");
@@ -68,7 +68,7 @@ fn echo_answers_every_message() {
     let service = Service::start();
     let json =
         measured(&service, "echo", &["--connections", "2", "--streams", "3", "--in-flight", "4", "--size", "32"]);
-    adds_up(&json);
+    check_consistency(&json);
     assert_eq!(json["bench"], "echo");
     assert_eq!(json["unit"], "reply");
     assert_eq!([&json["parameters"]["connections"], &json["parameters"]["streams"]], [2, 3]);
@@ -81,22 +81,22 @@ fn fan_out_delivers_every_message_to_every_receiver() {
     let service = Service::start();
     let args = ["--receivers", "5", "--senders", "2", "--size", "8192", "--room", "loud", "--in-flight", "10"];
     let json = measured(&service, "fan-out", &args);
-    adds_up(&json);
+    check_consistency(&json);
     assert_eq!(json["unit"], "delivery");
     assert_eq!(json["parameters"]["room"], "loud");
     assert_eq!(json["durability"], "memory");
     assert_eq!(json["reconnects"], 0);
-    // What was measured is less than what was acked, and not more than a few messages' deliveries without a whole.
+    // Only a part of the messages that were acked were delivered in the measured time.
     assert!(number(&json, "/count") <= 5.0 * number(&json, "/acked"), "{json}");
 }
 
 #[test]
-fn sends_tells_how_safe_they_are() {
+fn sends_reports_the_durability() {
     let data = tempfile::tempdir().unwrap();
     let config = ServiceConfig { store: Store::disk(data.path()), ..ServiceConfig::default() };
     let service = Service::start_with(config);
     let json = measured(&service, "sends", &["--clients", "2", "--in-flight", "8", "--rooms", "3"]);
-    adds_up(&json);
+    check_consistency(&json);
     assert_eq!(json["unit"], "ack");
     assert_eq!(json["durability"], "synced");
     assert!(number(&json, "/count") <= number(&json, "/acked"), "{json}");
@@ -104,7 +104,7 @@ fn sends_tells_how_safe_they_are() {
 }
 
 #[test]
-fn a_rate_is_kept() {
+fn the_rate_is_kept() {
     let service = Service::start();
     for (load, args, answers) in [
         ("echo", &["--rate", "200"][..], 1.0),
@@ -112,9 +112,9 @@ fn a_rate_is_kept() {
         ("sends", &["--rate", "200"], 1.0),
     ] {
         let json = measured(&service, load, args);
-        adds_up(&json);
+        check_consistency(&json);
         let per_second = number(&json, "/per_second") / answers;
-        // A machine that is busy with other tests may miss a few of sixty.
+        // On a machine that is busy with other tests, a few of sixty may come late.
         assert!((120.0..280.0).contains(&per_second), "{load}: {json}");
         assert!(number(&json, "/lateness/count") > 30.0, "{json}");
         assert!(json["unsent"].is_u64() && json["parameters"]["in_flight"].is_null(), "{json}");
@@ -122,10 +122,10 @@ fn a_rate_is_kept() {
 }
 
 #[test]
-fn several_threads_do_the_same() {
+fn several_threads_measure_the_same() {
     let service = Service::start();
     let json = measured(&service, "fan-out", &["--receivers", "4", "--senders", "2", "--threads", "2"]);
-    adds_up(&json);
+    check_consistency(&json);
     assert_eq!(json["parameters"]["threads"], 2);
 }
 
@@ -142,7 +142,7 @@ fn a_person_gets_lines() {
 }
 
 #[test]
-fn a_reader_that_has_left_is_success() {
+fn a_reader_that_closes_the_output_is_success() {
     let service = Service::start();
     let mut command = bench(&url(&service), "sends", &["--clients", "1"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -159,7 +159,7 @@ fn fails(output: &Output, with: &str) {
 }
 
 #[test]
-fn without_a_service_it_says_so() {
+fn without_a_service_it_says_how_to_start_one() {
     let (_socket, url) = support::nobody();
     for load in ["echo", "fan-out", "sends"] {
         let output = run(&mut bench(&url, load, &[]), b"");
@@ -169,7 +169,7 @@ fn without_a_service_it_says_so() {
 }
 
 #[test]
-fn what_makes_no_sense_is_exit_code_2() {
+fn arguments_that_cannot_be_used_are_exit_code_2() {
     for (args, why) in [
         (&["--size", "31"][..], "a message has 32 to 8192 bytes"),
         (&["--size", "8193"], "a message has 32 to 8192 bytes"),
@@ -184,7 +184,7 @@ fn what_makes_no_sense_is_exit_code_2() {
     }
 }
 
-/// The command through a network, of which something happens when all its connections are there.
+/// Runs the command through a network, and lets something happen while it measures.
 async fn meanwhile(
     network: &Network,
     mut command: Command,
@@ -195,14 +195,14 @@ async fn meanwhile(
     while network.connected() < connections {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // It is to be in the middle of it.
+    // Until then it connects; now it sends.
     tokio::time::sleep(Duration::from_millis(300)).await;
     happens.await;
     bench.await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_service_that_goes_away_is_an_error() {
+async fn a_service_that_stops_is_an_error() {
     for (load, args, why) in [
         ("echo", &["--connections", "4"][..], "a call was ended during the bench"),
         ("fan-out", &["--receivers", "3"], "no answer has come for 500 ms"),
@@ -220,7 +220,7 @@ async fn a_service_that_goes_away_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_network_that_breaks_costs_nothing_but_time() {
+async fn a_connection_that_is_cut_loses_nothing() {
     let service = Service::start();
     for (load, args) in [
         ("fan-out", &["--receivers", "3", "--rate", "500", "--json"][..]),
@@ -236,7 +236,7 @@ async fn a_network_that_breaks_costs_nothing_but_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_network_that_breaks_under_echo_is_an_error() {
+async fn a_connection_that_is_cut_under_echo_is_an_error() {
     let service = Service::start();
     let network = Network::before(service.address()).await;
     let command = bench_for("60", &network.url(), "echo", &["--connections", "1"]);

@@ -1,4 +1,4 @@
-//! The commands that print: the real binary against a real service.
+//! The commands that print lines: the real binary against a real service.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines, Write};
@@ -12,7 +12,7 @@ fn chat(service: &Service, args: &[&str]) -> Output {
     run(client(service).args(args), b"")
 }
 
-/// Everything but the time of a line.
+/// Returns a line without its time.
 fn without_time(line: &str) -> String {
     let mut words = line.splitn(4, ' ');
     match (words.next(), words.next(), words.next(), words.next()) {
@@ -21,7 +21,7 @@ fn without_time(line: &str) -> String {
     }
 }
 
-/// A command that goes on until it is killed, and its lines as they come.
+/// A command that runs until it is killed, and the lines of its output.
 struct Running {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -70,7 +70,7 @@ fn a_message_is_sent_from_the_command_line_or_standard_input() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_said_with_its_exit_code() {
+fn a_message_that_cannot_be_sent_is_an_error_with_an_exit_code() {
     let service = Service::start();
     for (args, input, code, said) in [
         (&["send", "general"][..], &b"\n"[..], 2, "nothing to send"),
@@ -114,7 +114,7 @@ fn what_cannot_be_sent_is_said_with_its_exit_code() {
 }
 
 #[test]
-fn without_a_service_every_command_says_what_to_run() {
+fn without_a_service_every_command_says_how_to_start_one() {
     let (_socket, url) = nobody();
     for args in [
         &["send", "general", "Hi"][..],
@@ -131,7 +131,7 @@ fn without_a_service_every_command_says_what_to_run() {
 }
 
 #[test]
-fn history_pages_through_everything_or_its_end() {
+fn history_prints_all_events_or_the_last_ones() {
     let service = Service::start();
     let input: String = (1..=2_500).map(|n| format!("{n}\n")).collect();
     let sent = run(client(&service).args(["chat", "general"]), input.as_bytes());
@@ -152,7 +152,7 @@ fn history_pages_through_everything_or_its_end() {
 }
 
 #[test]
-fn tail_begins_where_it_is_told_and_goes_on() {
+fn tail_begins_where_it_is_asked_to_and_follows_the_room() {
     let service = Service::start();
     for text in ["one", "two", "three"] {
         chat(&service, &["send", "general", text]);
@@ -166,12 +166,12 @@ fn tail_begins_where_it_is_told_and_goes_on() {
     assert_eq!(without_time(&last.line()), "4 ann: four");
     assert_eq!([after.line(), after.line()].map(|line| line.contains("\"text\":\"four\"")), [false, true]);
 
-    // The cursor of another life of the history.
+    // A cursor of another epoch.
     let epoch: u64 = first.split_once("\"epoch\":\"").unwrap().1.split('"').next().unwrap().parse().unwrap();
     let mut reset =
         Running::start(client(&service).args(["tail", "general", "--json", "--after", &format!("{}:2", epoch - 1)]));
-    let told = reset.line();
-    assert!(told.starts_with(r#"{"type":"reset","room":"general""#), "{told}");
+    let line = reset.line();
+    assert!(line.starts_with(r#"{"type":"reset","room":"general""#), "{line}");
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn tail_outlives_its_service() {
 }
 
 #[test]
-fn in_a_pipe_chat_is_lines_in_and_lines_out() {
+fn in_a_pipe_chat_sends_lines_and_prints_lines() {
     let service = Service::start();
     chat(&service, &["send", "general", "long ago"]);
     let mut ann = Running::start(client(&service).args(["--user", "ann", "chat", "general"]));
@@ -232,7 +232,7 @@ fn in_a_pipe_chat_is_lines_in_and_lines_out() {
 }
 
 #[test]
-fn a_file_says_what_flags_and_environment_do_not() {
+fn the_configuration_file_fills_in_what_flags_and_environment_leave_out() {
     let service = Service::start();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("grpc_chat/client.toml");
@@ -255,27 +255,27 @@ fn a_file_says_what_flags_and_environment_do_not() {
 }
 
 #[test]
-fn who_only_reads_needs_no_name() {
+fn commands_that_only_read_need_no_user() {
     let service = Service::start();
-    let nobody = |args: &[&str]| {
+    let without_user = |args: &[&str]| {
         let mut command = client(&service);
         for variable in ["USER", "LOGNAME", "USERNAME"] {
             command.env_remove(variable);
         }
         run(command.args(args), b"")
     };
-    assert_eq!(nobody(&[]).stdout, "Sam: Hi\nAnn: Hey\nJohn: Hello\n");
+    assert_eq!(without_user(&[]).stdout, "Sam: Hi\nAnn: Hey\nJohn: Hello\n");
     for args in [&["history", "general"][..], &["rooms"]] {
-        assert_eq!(nobody(args).code, 0, "{args:?}");
+        assert_eq!(without_user(args).code, 0, "{args:?}");
     }
-    let output = nobody(&["send", "general", "Hi"]);
+    let output = without_user(&["send", "general", "Hi"]);
     assert_eq!(output.code, 2);
     assert!(output.stderr.contains("--user"), "{}", output.stderr);
-    assert_eq!(nobody(&["send", "general", "Hi", "--user", "sam"]).code, 0);
+    assert_eq!(without_user(&["send", "general", "Hi", "--user", "sam"]).code, 0);
 }
 
 #[test]
-fn shells_can_complete_it() {
+fn every_shell_has_a_completion_script() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let output = run(command().args(["completions", shell]), b"");
         assert_eq!(output.code, 0);
@@ -295,19 +295,19 @@ fn every_command_has_help() {
 }
 
 #[test]
-fn a_reader_of_a_command_that_has_seen_enough_is_success() {
+fn a_reader_that_closes_the_output_is_success() {
     let service = Service::start();
     let input: String = (0..20_000).map(|n| format!("{n}\n")).collect();
     assert_eq!(run(client(&service).args(["chat", "general"]), input.as_bytes()).code, 0);
     let mut history = Running::start(client(&service).args(["history", "general"]));
     history.line();
     let Running { child, lines } = &mut history;
-    drop(std::mem::replace(lines, BufReader::new(dead_end()).lines()));
+    drop(std::mem::replace(lines, BufReader::new(closed_output()).lines()));
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
-/// The output of a program that says nothing.
-fn dead_end() -> ChildStdout {
+/// Returns the output of a program that prints nothing and has ended.
+fn closed_output() -> ChildStdout {
     let mut nothing = Command::new("true").stdout(Stdio::piped()).spawn().unwrap();
     let stdout = nothing.stdout.take().unwrap();
     nothing.wait().unwrap();
@@ -315,7 +315,7 @@ fn dead_end() -> ChildStdout {
 }
 
 #[test]
-fn tail_keeps_how_far_it_came_however_it_ends() {
+fn tail_saves_its_cursor_however_it_ends() {
     let service = Service::start();
     let state = tempfile::tempdir().unwrap();
     for n in 1..=4 {
@@ -328,8 +328,8 @@ fn tail_keeps_how_far_it_came_however_it_ends() {
     };
     let mut tail = resume();
     assert!(tail.line().contains(" sam: 1") && tail.line().contains(" sam: 2"));
-    // Its reader leaves; it notices with what it says next.
-    drop(std::mem::replace(&mut tail.lines, BufReader::new(dead_end()).lines()));
+    // The reader closes the output. tail notices when it prints the next line.
+    drop(std::mem::replace(&mut tail.lines, BufReader::new(closed_output()).lines()));
     chat(&service, &["send", "general", "x"]);
     chat(&service, &["send", "general", "x"]);
     assert_eq!(tail.child.wait().unwrap().code(), Some(0));
@@ -338,18 +338,18 @@ fn tail_keeps_how_far_it_came_however_it_ends() {
 }
 
 #[test]
-fn a_reader_that_does_not_read_does_not_keep_tail_from_ending() {
+fn a_reader_that_stops_reading_does_not_keep_tail_from_ending() {
     let service = Service::start();
     let input: String = (0..5_000).map(|n| format!("{n} {}\n", "x".repeat(100))).collect();
     assert_eq!(run(client(&service).args(["chat", "general"]), input.as_bytes()).code, 0);
     let mut tail = Running::start(client(&service).args(["tail", "general", "--last", "1000"]));
-    // It has said something; the pipe is full soon, and nobody empties it.
+    // It has begun to print; the pipe is full soon, and nobody empties it.
     tail.line();
     assert_eq!(tail.interrupt(), Some(130));
 }
 
 #[test]
-fn what_is_wrong_is_said_without_steering_the_terminal_or_telling_secrets() {
+fn errors_neither_steer_the_terminal_nor_show_secrets() {
     let output = run(command().args(["tail", "\u{1b}]0;owned\u{7}"]), b"");
     assert_eq!(output.code, 2);
     assert!(!output.stderr.contains(['\u{1b}', '\u{7}']), "{:?}", output.stderr);
@@ -371,7 +371,7 @@ fn what_is_wrong_is_said_without_steering_the_terminal_or_telling_secrets() {
 }
 
 #[test]
-fn a_reaction_is_one_word_and_no_line_of_its_own() {
+fn a_reaction_is_one_word_without_line_breaks() {
     let service = Service::start();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {

@@ -29,9 +29,10 @@ pub(super) async fn echo(args: Echo, config: Config) -> Result<Report, Failure> 
         let service = service.map_err(|error| not_connected(&error.to_string(), connected as usize, connections))?;
         for _ in 0..streams {
             let (permit, taken) = unbounded_channel();
-            let again = in_flight.map(|_| permit.clone());
-            let call = Call { run: Arc::clone(&run), index: permits.len(), name: config.user.to_string(), again };
-            let (outgoing, received) = call.sides(taken);
+            let (again, name) = (in_flight.map(|_| permit.clone()), config.user.to_string());
+            // Calls beyond those that a stamp can tell apart share a number.
+            let sender = (permits.len() as u64 % SENDERS) as u32;
+            let (outgoing, received) = sides(Arc::clone(&run), sender, name, taken, again);
             let service = service.clone();
             calls.spawn(async { converse(service, outgoing, received).await.map_err(|ended| failed(&ended)) });
             permits.push(permit);
@@ -55,56 +56,44 @@ pub(super) async fn echo(args: Echo, config: Config) -> Result<Report, Failure> 
     Ok(Report { unsent: pace::unsent(pacer, &run).await, ..report })
 }
 
-struct Call {
+/// Returns the messages that a call sends, one for each permit until the run is over, and what it does with each reply.
+/// `again`: each reply permits another message.
+fn sides(
     run: Arc<Run>,
-    index: usize,
-    /// The name that its messages are sent under.
+    sender: u32,
     name: String,
-    /// Where each reply permits another message.
-    again: Option<UnboundedSender<Permit>>,
-}
+    permits: UnboundedReceiver<Permit>,
+    mut again: Option<UnboundedSender<Permit>>,
+) -> (impl tokio_stream::Stream<Item = ChatMessage> + Send + 'static, impl FnMut(&str) -> io::Result<()>) {
+    let head = format!("{name}: ");
+    let (mut number, sending, over) = (0, Arc::clone(&run), run.over.clone());
+    let permits = UnboundedReceiverStream::new(permits).take_while(move |_| !over.is_cancelled());
+    let messages = permits.map(move |permit| {
+        let stamp = Stamp { sender, number, at: permit.used(&sending) };
+        sending.sent(1);
+        number += 1;
+        ChatMessage { name: name.clone(), message: sending.text(stamp) }
+    });
 
-impl Call {
-    /// Returns the messages that the call sends, one for each permit until the run is over, and what it does with each reply.
-    fn sides(
-        self,
-        permits: UnboundedReceiver<Permit>,
-    ) -> (impl tokio_stream::Stream<Item = ChatMessage> + Send + 'static, impl FnMut(&str) -> io::Result<()>) {
-        let Self { run, index, name, mut again } = self;
-        let head = format!("{name}: ");
-        // Calls beyond those that a stamp can tell apart share a number.
-        let sender = (index as u64 % SENDERS) as u32;
-
-        let (mut number, sending, over) = (0, Arc::clone(&run), run.over.clone());
-        let permits = UnboundedReceiverStream::new(permits).take_while(move |_| !over.is_cancelled());
-        let messages = permits.map(move |permit| {
-            let stamp = Stamp { sender, number, at: permit.used(&sending) };
-            sending.sent(1);
-            number += 1;
-            ChatMessage { name: name.clone(), message: sending.text(stamp) }
-        });
-
-        let mut next = 0;
-        let received = move |reply: &str| {
-            let stamp = reply.strip_prefix(&head).and_then(|text| run.stamp(text));
-            match stamp {
-                Some(stamp) if (stamp.sender, stamp.number) == (sender, next) => {
-                    run.answered(&[(stamp.at, run.now())]);
-                    next += 1;
-                }
-                _ => return Err(io::Error::other(format!("reply {} of a call is not to message {0}", next + 1))),
-            }
-            // The call ends when there are no more permits.
-            if run.over.is_cancelled() {
-                again = None;
-            }
-            if let Some(again) = &again {
-                let _ = again.send(Permit::Now);
-            }
-            Ok(())
+    let mut next = 0;
+    let received = move |reply: &str| {
+        let stamp = reply.strip_prefix(&head).and_then(|text| run.stamp(text));
+        let stamp = stamp.filter(|stamp| (stamp.sender, stamp.number) == (sender, next));
+        next += 1;
+        let Some(stamp) = stamp else {
+            return Err(io::Error::other(format!("reply {next} of a call is not to message {next}")));
         };
-        (messages, received)
-    }
+        run.answered(&[(stamp.at, run.now())]);
+        // The call ends when there are no more permits.
+        if run.over.is_cancelled() {
+            again = None;
+        }
+        if let Some(again) = &again {
+            let _ = again.send(Permit::Now);
+        }
+        Ok(())
+    };
+    (messages, received)
 }
 
 fn failed(ended: &ConversationError) -> String {
