@@ -9,8 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tonic::Code;
 
 use crate::backoff::Backoff;
@@ -19,6 +18,7 @@ use crate::engine::{Command, Engine, Settings};
 use crate::error::{JoinError, OpenError, Refused, SaveError, SendError, StateError};
 use crate::mailbox::{self, Events, Mailbox};
 use crate::model::{ConnectionState, IntoRoomId, Joined, SavedState, Seq, Start};
+use crate::reply;
 use crate::state::State;
 use crate::task::Task;
 use crate::wire::{Connector, Link};
@@ -30,9 +30,6 @@ const COMMANDS: usize = 256;
 
 /// The most drafts that may be unsent, whatever is configured.
 const MAX_UNSENT: usize = 1_000_000;
-
-/// The longest grace; the clock cannot count to any time.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A handle to a client. Clones are handles to the same client.
 ///
@@ -78,7 +75,7 @@ pub async fn connect(config: Config) -> Result<(Client, Events), OpenError> {
     let connector = Connector::new(&config).map_err(OpenError::Tls)?;
     let (state, saved) = open_state(&config).await.map_err(OpenError::State)?;
     let (backoff, can_refresh) = (config.backoff.clamped(), config.token.can_change());
-    let settings = Settings { backoff, can_refresh, keeps: state.is_some() };
+    let settings = Settings { backoff, can_refresh, saves: state.is_some() };
     let max_unsent = config.max_unsent.clamp(1, MAX_UNSENT);
     let (commands, receiver) = mpsc::channel(max_unsent + COMMANDS);
     let (mailbox, events) = mailbox::open(config.mailbox_limits.clamped(), state.is_some());
@@ -136,7 +133,7 @@ impl Client {
     /// ```
     pub async fn join(&self, room: impl IntoRoomId, start: Start) -> Result<Joined, JoinError> {
         let room = room.into_room_id()?;
-        let (reply, joined) = oneshot::channel();
+        let (reply, joined) = reply::channel();
         self.commands.send(Command::Join { room, start, reply }).await.map_err(|_| self.join_error())?;
         joined.await.map_err(|_| self.join_error())?
     }
@@ -208,7 +205,7 @@ impl Client {
     /// # }
     /// ```
     pub async fn refresh_token(&self) -> Result<(), Refused> {
-        let (reply, refreshed) = oneshot::channel();
+        let (reply, refreshed) = reply::channel();
         self.commands.send(Command::RefreshToken { reply }).await.map_err(|_| self.unreachable())?;
         refreshed.await.map_err(|_| self.unreachable())?
     }
@@ -273,8 +270,7 @@ impl Client {
     /// # }
     /// ```
     pub async fn close(self, grace: Duration) -> Result<(), SaveError> {
-        let until = Instant::now() + grace.min(LONGEST);
-        let _ = self.commands.send(Command::Close { until }).await;
+        let _ = self.commands.send(Command::Close { grace }).await;
         self.commands.closed().await;
         // The task drops the link last.
         let mut link = self.link;

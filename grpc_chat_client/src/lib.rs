@@ -42,6 +42,7 @@ mod error;
 pub mod example;
 mod mailbox;
 mod model;
+mod reply;
 mod sanitize;
 mod server;
 #[cfg(feature = "state")]

@@ -156,7 +156,7 @@ impl Mailbox {
     }
 
     /// Nobody will take anything out any more.
-    pub(crate) fn is_gone(&self) -> bool {
+    pub(crate) fn is_abandoned(&self) -> bool {
         self.lock().gone
     }
 

@@ -106,7 +106,7 @@ impl State {
         self.change(|pending| pending.save(draft));
     }
 
-    pub(crate) fn forget(&self, id: MsgId) {
+    pub(crate) fn remove(&self, id: MsgId) {
         self.change(|pending| pending.forget(id));
     }
 
@@ -394,7 +394,7 @@ mod tests {
         let drafts = ["a", "b", "c"].map(draft);
         state.set_owner("sam".to_owned());
         drafts.iter().for_each(|draft| state.save(draft.clone()));
-        state.forget(drafts[1].id);
+        state.remove(drafts[1].id);
         let cursor = Cursor { epoch: u64::MAX, seq: 7 };
         state.seen(HashMap::from([(general(), Cursor { epoch: 1, seq: 9 })]));
         state.seen(HashMap::from([(general(), cursor)]));
@@ -404,7 +404,7 @@ mod tests {
         assert_eq!(kept.owner.as_deref(), Some("sam"));
         assert_eq!(kept.drafts, [drafts[0].clone(), drafts[2].clone()]);
         assert_eq!(kept.cursors["general"], cursor);
-        state.forget(drafts[0].id);
+        state.remove(drafts[0].id);
         state.save(draft("d"));
         state.close().await.unwrap();
 
@@ -462,7 +462,7 @@ mod tests {
         assert_eq!(kept.drafts, [again.clone(), other.clone()]);
         for _ in 0..2 {
             state.save(again.clone());
-            state.forget(again.id);
+            state.remove(again.id);
         }
         state.close().await.unwrap();
         let (_state, kept) = State::open(path).await.unwrap();

@@ -1,4 +1,4 @@
-//! The one task that owns the stream: it carries out what the engine decides, and tells it what comes of it.
+//! The one task that owns the stream: it carries out what the engine decides, and passes in what comes of it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,44 +11,49 @@ use tokio::time::Instant;
 use tonic::{Code, Status, Streaming};
 
 use crate::diagnosis::with_reason;
-use crate::engine::{Action, Command, Engine};
-use crate::error::{Refused, SaveError};
+use crate::engine::{Action, Command, Engine, Time};
+use crate::error::Refused;
 use crate::mailbox::Mailbox;
 use crate::model::{ConnectionState, Update};
 use crate::state::State;
 use crate::wire::{Access, Connector, Link, SessionStream};
 
-/// Frames taken in one turn, so that the application's commands get theirs.
+/// Frames or commands taken in one turn, so that neither keeps the other waiting for long.
 const TURN: usize = 128;
 
-/// How long what was asked is waited for when the application has dropped the client without closing it.
+/// How long drafts are still sent after the application has dropped the client without closing it.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How often it is kept how far the application has come.
-const KEEP: Duration = Duration::from_secs(1);
+/// How often the cursors of what the application has seen are saved.
+const SAVE: Duration = Duration::from_secs(1);
 
 type Opened = Result<(SessionStream, pb::Welcome), Status>;
-type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 pub(crate) struct Task {
     engine: Engine,
+    /// The start of the engine's time.
+    started: Instant,
     connector: Arc<Connector>,
     commands: mpsc::Receiver<Command>,
     mailbox: Arc<Mailbox>,
     state: Option<State>,
     link: watch::Sender<Link>,
-    opening: Option<Answer<Opened>>,
-    token: Option<Answer<Result<Option<String>, String>>>,
+    /// The session that is being opened.
+    opening: Option<BoxFuture<Opened>>,
+    /// The token that is being fetched.
+    token: Option<BoxFuture<Result<Option<String>, String>>>,
     /// A token that came while a session was being opened.
     renewed: Option<String>,
-    /// The session's stream, in both directions, and other calls' way to the service.
-    heard: Option<Streaming<pb::ServerFrame>>,
-    frames: Option<mpsc::Sender<pb::ClientFrame>>,
+    /// The open session's stream, in both directions, and what other calls on its connection need.
+    incoming: Option<Streaming<pb::ServerFrame>>,
+    outgoing: Option<mpsc::Sender<pb::ClientFrame>>,
     access: Option<Access>,
-    /// The stream takes nothing more; how it ended is still to be heard.
-    deaf: bool,
-    over: bool,
-    /// Being carried out.
+    /// Whether the stream takes no more frames. Why it has ended comes through `incoming`.
+    send_closed: bool,
+    /// Whether the engine has ended.
+    finished: bool,
+    /// The buffer of the actions that are being carried out.
     actions: Vec<Action>,
 }
 
@@ -63,6 +68,7 @@ impl Task {
     ) -> Self {
         Self {
             engine,
+            started: Instant::now(),
             connector: Arc::new(connector),
             commands,
             mailbox,
@@ -71,79 +77,77 @@ impl Task {
             opening: None,
             token: None,
             renewed: None,
-            heard: None,
-            frames: None,
+            incoming: None,
+            outgoing: None,
             access: None,
-            deaf: false,
-            over: false,
+            send_closed: false,
+            finished: false,
             actions: Vec::new(),
         }
     }
 
-    /// Runs until the client is over.
+    /// Runs until the client has ended.
     pub(crate) async fn run(mut self) {
-        let mut keep_at = Instant::now() + KEEP;
-        // Handles that could give commands.
-        let mut commanded = true;
+        let mut save_at = Instant::now() + SAVE;
+        let mut handles_alive = true;
         let mut abandoned = false;
         loop {
-            self.engine.settle(Instant::now());
-            self.act();
-            if self.over {
+            self.engine.finish_turn(self.now());
+            self.carry_out_all();
+            if self.finished {
                 break;
             }
-            let deadline = self.engine.deadline();
-            let may_say = !self.deaf && self.engine.has_frame();
-            // Whichever is there, by chance: neither a busy room nor a busy application keeps the other out.
+            let deadline = self.instant(self.engine.deadline());
+            let may_send = !self.send_closed && self.engine.has_frame();
+            // In random order: neither a busy room nor a busy application keeps the other out.
             tokio::select! {
-                frame = heard(self.heard.as_mut()) => self.heard(frame),
-                takes = takes(self.frames.as_ref()), if may_say => {
-                    self.deaf = !takes;
-                    self.say();
+                frame = next_frame(self.incoming.as_mut()) => self.frames_received(frame),
+                open = has_room(self.outgoing.as_ref()), if may_send => {
+                    self.send_closed = !open;
+                    self.send_frames();
                 }
-                command = self.commands.recv(), if commanded => match command {
-                    Some(command) => self.commanded(command),
-                    None => commanded = false,
+                command = self.commands.recv(), if handles_alive => match command {
+                    Some(command) => self.command(command),
+                    None => handles_alive = false,
                 },
-                opened = answer(&mut self.opening) => self.opened(opened),
-                token = answer(&mut self.token) => match token {
-                    Ok(Some(token)) => self.refreshed(token),
-                    Ok(None) => {
-                        let why = Refused::new(Code::FailedPrecondition, "this client has no token");
-                        self.engine.no_token(&why);
-                    }
-                    Err(why) => {
-                        tracing::warn!(why, "there is no new token");
-                        self.engine.no_token(&Refused::new(Code::Unavailable, why));
-                    }
-                },
-                problem = problem(self.state.as_mut()) => self.tell(Update::SaveFailed(problem)),
+                opened = resolved(&mut self.opening) => self.opened(opened),
+                token = resolved(&mut self.token) => self.token_fetched(token),
+                problem = problem(self.state.as_mut()) => self.deliver(Update::SaveFailed(problem)),
                 () = self.mailbox.room() => if !self.mailbox.is_overfull() {
                     self.engine.resume();
                 },
-                () = at(deadline) => self.engine.tick(Instant::now()),
-                () = tokio::time::sleep_until(keep_at), if self.state.is_some() => {
-                    self.keep();
-                    keep_at = Instant::now() + KEEP;
+                () = sleep_until(deadline) => self.engine.tick(self.now()),
+                () = tokio::time::sleep_until(save_at), if self.state.is_some() => {
+                    self.save_cursors();
+                    save_at = Instant::now() + SAVE;
                 }
             }
-            if !commanded && !abandoned && self.mailbox.is_gone() {
-                // Nobody is left who could ask or hear.
+            if !handles_alive && !abandoned && self.mailbox.is_abandoned() {
+                // Nobody is left to command the client or to take its updates.
                 abandoned = true;
-                self.engine.command(Command::Close { until: Instant::now() + GRACE });
+                self.engine.command(Command::Close { grace: GRACE }, self.now());
             }
         }
         self.end().await;
     }
 
-    /// Everything that the engine has decided, and what that makes it decide.
-    fn act(&mut self) {
+    fn now(&self) -> Time {
+        Time::since_start(self.started.elapsed())
+    }
+
+    /// Returns the clock's value at `time`; `None` also if the clock cannot count as far.
+    fn instant(&self, time: Option<Time>) -> Option<Instant> {
+        self.started.checked_add(time?.elapsed())
+    }
+
+    /// Carries out everything that the engine has decided, and what it decides because of that.
+    fn carry_out_all(&mut self) {
         while !self.engine.actions.is_empty() {
             let mut actions = std::mem::replace(&mut self.engine.actions, std::mem::take(&mut self.actions));
             for action in actions.drain(..) {
                 self.carry_out(action);
             }
-            // The room in it is used again: this is done for every frame.
+            // This is done for every frame, so the buffer is used again.
             self.actions = actions;
         }
     }
@@ -157,17 +161,17 @@ impl Task {
             }
             Action::Disconnect => {
                 self.opening = None;
-                self.hang_up();
+                self.disconnect();
             }
             Action::GetToken => {
                 let connector = Arc::clone(&self.connector);
                 self.token = Some(Box::pin(async move { connector.token().await }));
             }
-            Action::Tell(update) => self.tell(update),
-            Action::Save(draft) => self.with_state(|state| state.save(draft)),
-            Action::Forget(id) => self.with_state(|state| state.forget(id)),
-            Action::Own(user) => self.with_state(|state| state.set_owner(user)),
-            Action::Over => self.over = true,
+            Action::Deliver(update) => self.deliver(update),
+            Action::SaveDraft(draft) => self.with_state(|state| state.save(draft)),
+            Action::RemoveDraft(id) => self.with_state(|state| state.remove(id)),
+            Action::SetOwner(user) => self.with_state(|state| state.set_owner(user)),
+            Action::Finish => self.finished = true,
         }
     }
 
@@ -177,7 +181,7 @@ impl Task {
         }
     }
 
-    fn tell(&mut self, update: Update) {
+    fn deliver(&mut self, update: Update) {
         if let Update::Connection(connection) = &update {
             self.link.send_modify(|link| {
                 link.connection = connection.clone();
@@ -192,21 +196,36 @@ impl Task {
         }
     }
 
-    fn commanded(&mut self, command: Command) {
-        self.engine.command(command);
-        // Others that wait, so that they go out together.
+    /// Takes a command, and others that wait already, so that they are sent together.
+    fn command(&mut self, command: Command) {
+        let now = self.now();
+        self.engine.command(command, now);
         for _ in 0..TURN {
             let Ok(command) = self.commands.try_recv() else { break };
-            self.engine.command(command);
+            self.engine.command(command, now);
         }
     }
 
-    /// Other calls take the new token from here on, too.
-    fn refreshed(&mut self, token: String) {
+    fn token_fetched(&mut self, token: Result<Option<String>, String>) {
+        match token {
+            Ok(Some(token)) => self.token_renewed(token),
+            Ok(None) => {
+                let why = Refused::new(Code::FailedPrecondition, "this client has no token");
+                self.engine.token_failed(&why);
+            }
+            Err(why) => {
+                tracing::warn!(why, "there is no new token");
+                self.engine.token_failed(&Refused::new(Code::Unavailable, why));
+            }
+        }
+    }
+
+    /// Uses the new token for the session and for other calls.
+    fn token_renewed(&mut self, token: String) {
         match &mut self.access {
             Some(access) => {
                 if let Err(status) = access.renew(&token) {
-                    return self.engine.no_token(&Refused::from(&status));
+                    return self.engine.token_failed(&Refused::from(&status));
                 }
                 let renewed = access.clone();
                 self.link.send_modify(|link| link.access = link.access.as_ref().map(|_| renewed));
@@ -214,40 +233,39 @@ impl Task {
             // The session that is being opened may have been given an older one.
             None => self.renewed = Some(token.clone()),
         }
-        self.engine.token(token);
+        self.engine.token_received(token);
     }
 
     fn opened(&mut self, opened: Opened) {
-        let now = Instant::now();
         match opened {
-            Ok((SessionStream { outgoing: frames, incoming: heard, mut access }, welcome)) => {
+            Ok((SessionStream { outgoing, incoming, mut access }, welcome)) => {
                 if let Some(token) = self.renewed.take()
                     && let Err(status) = access.renew(&token)
                 {
                     tracing::warn!(why = status.message(), "the new token cannot be used");
                 }
-                (self.frames, self.heard, self.access) = (Some(frames), Some(heard), Some(access));
-                self.deaf = false;
-                self.engine.opened(&welcome, now);
+                (self.outgoing, self.incoming, self.access) = (Some(outgoing), Some(incoming), Some(access));
+                self.send_closed = false;
+                self.engine.session_opened(&welcome, self.now());
             }
             Err(status) => {
                 tracing::info!(code = ?status.code(), why = status.message(), "not connected");
-                self.engine.ended(&status, now);
+                self.engine.session_ended(&status, self.now());
             }
         }
     }
 
-    /// One frame, and others that are there already.
-    fn heard(&mut self, frame: Result<Option<pb::ServerFrame>, Status>) {
-        let now = Instant::now();
+    /// Takes a frame, and others that have come already.
+    fn frames_received(&mut self, frame: Result<Option<pb::ServerFrame>, Status>) {
+        let now = self.now();
         let mut next = Some(frame);
         for turn in 1..=TURN {
             let status = match next.take() {
                 Some(Ok(Some(frame))) => {
-                    self.engine.heard(frame, now);
-                    self.act();
+                    self.engine.frame_received(frame, now);
+                    self.carry_out_all();
                     if turn < TURN {
-                        next = self.heard.as_mut().and_then(|heard| heard.message().now_or_never());
+                        next = self.incoming.as_mut().and_then(|incoming| incoming.message().now_or_never());
                     }
                     continue;
                 }
@@ -256,93 +274,94 @@ impl Task {
                 None => return,
             };
             tracing::info!(code = ?status.code(), why = status.message(), "the session has ended");
-            self.hang_up();
-            return self.engine.ended(&status, now);
+            self.disconnect();
+            return self.engine.session_ended(&status, now);
         }
     }
 
-    fn hang_up(&mut self) {
-        (self.frames, self.heard, self.access) = (None, None, None);
+    fn disconnect(&mut self) {
+        (self.outgoing, self.incoming, self.access) = (None, None, None);
         self.link.send_modify(|link| link.access = None);
     }
 
-    /// As much as the stream takes now.
-    fn say(&mut self) {
-        while let Some(frames) = &self.frames
-            && let Ok(permit) = frames.try_reserve()
+    /// Sends as many frames as the stream takes now.
+    fn send_frames(&mut self) {
+        while let Some(outgoing) = &self.outgoing
+            && let Ok(permit) = outgoing.try_reserve()
             && let Some(frame) = self.engine.next_frame()
         {
             permit.send(frame);
         }
     }
 
-    /// How far the application has come is for the next run to know.
-    fn keep(&self) {
+    fn save_cursors(&self) {
         if let Some(state) = &self.state {
             state.seen(self.mailbox.take_seen());
         }
     }
 
     async fn end(mut self) {
-        // What was asked for until now is kept for the next run; from now on nothing is taken.
+        // Drafts that were enqueued until now are saved for the next run. No others are taken.
         self.commands.close();
         while let Some(command) = self.commands.recv().await {
-            self.engine.command(command);
+            let now = self.now();
+            self.engine.command(command, now);
         }
-        self.act();
+        self.carry_out_all();
         if let Some(state) = self.state.take() {
             state.seen(self.mailbox.leave_to_next_run());
-            if let Err(SaveError(why)) = state.close().await {
-                self.mailbox.put(Update::SaveFailed(why.clone()));
-                self.link.send_modify(|link| link.save_error = Some(SaveError(why)));
+            if let Err(error) = state.close().await {
+                self.mailbox.put(Update::SaveFailed(error.0.clone()));
+                self.link.send_modify(|link| link.save_error = Some(error));
             }
         }
         self.mailbox.close();
-        // With it the link goes: whoever waits for the end may go on.
+        // Dropping the link tells whoever waits in `Client::close` that everything is done.
     }
 }
 
 impl Drop for Task {
-    /// Also when something panics, or the runtime ends: nobody waits for a client that is not there any more.
+    /// Runs also if something panics or the runtime ends: nobody must wait for a client that is no longer there.
     fn drop(&mut self) {
-        if !self.over {
-            let why = Refused::new(Code::Internal, "the client was ended in the middle of its work");
-            self.engine.lost(why.clone());
-            let lost = ConnectionState::Failed(why);
-            self.link.send_modify(|link| *link = Link { connection: lost.clone(), access: None, save_error: None });
+        if !self.finished {
+            let why = Refused::new(Code::Internal, "the client was stopped while it was running");
+            self.engine.fail(why.clone());
+            let failed = ConnectionState::Failed(why);
+            self.link.send_modify(|link| *link = Link { connection: failed.clone(), access: None, save_error: None });
             if self.state.is_some() {
                 self.mailbox.leave_to_next_run();
             }
-            self.mailbox.put(Update::Connection(lost));
+            self.mailbox.put(Update::Connection(failed));
             self.mailbox.close();
         }
     }
 }
 
-/// What the service says next, if there is a session.
-async fn heard(stream: Option<&mut Streaming<pb::ServerFrame>>) -> Result<Option<pb::ServerFrame>, Status> {
-    match stream {
-        Some(stream) => stream.message().await,
+/// Waits for the service's next frame, if there is a session.
+async fn next_frame(incoming: Option<&mut Streaming<pb::ServerFrame>>) -> Result<Option<pb::ServerFrame>, Status> {
+    match incoming {
+        Some(incoming) => incoming.message().await,
         None => std::future::pending().await,
     }
 }
 
-/// Waits until the stream takes a frame; answers whether it ever will again.
-async fn takes(frames: Option<&mpsc::Sender<pb::ClientFrame>>) -> bool {
-    match frames {
-        Some(frames) => frames.reserve().await.is_ok(),
+/// Waits until the stream has room for a frame. Returns whether it ever will again.
+async fn has_room(outgoing: Option<&mpsc::Sender<pb::ClientFrame>>) -> bool {
+    match outgoing {
+        Some(outgoing) => outgoing.reserve().await.is_ok(),
         None => std::future::pending().await,
     }
 }
 
-/// What comes of what is awaited, if anything is.
-async fn answer<T>(awaited: &mut Option<Answer<T>>) -> T {
-    let Some(answer) = awaited else { return std::future::pending().await };
-    let answer = answer.as_mut().await;
-    *awaited = None;
-    answer
+/// Waits for a future, if there is one, and removes it.
+async fn resolved<T>(future: &mut Option<BoxFuture<T>>) -> T {
+    let Some(running) = future else { return std::future::pending().await };
+    let output = running.as_mut().await;
+    *future = None;
+    output
 }
 
+/// Waits until the state file cannot be written, if there is one. Returns why, in a sentence.
 async fn problem(state: Option<&mut State>) -> String {
     match state {
         // The writer ends after the task.
@@ -354,7 +373,7 @@ async fn problem(state: Option<&mut State>) -> String {
     }
 }
 
-async fn at(deadline: Option<Instant>) {
+async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,

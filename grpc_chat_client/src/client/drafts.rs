@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::Client;
 use super::sending::Sending;
-use crate::engine::{Command, Posted};
+use crate::engine::{Command, Queued};
 use crate::error::SendError;
 use crate::model::{Ack, Change, Draft, IntoRoomId, Seq};
+use crate::reply;
 
 impl Client {
     /// Posts a message and waits until it is stored, however many connections that takes. Waits first if too much is unsent.
@@ -199,7 +200,7 @@ impl Client {
     /// # }
     /// ```
     pub async fn flush(&self) -> Result<(), SendError> {
-        let (reply, done) = oneshot::channel();
+        let (reply, done) = reply::channel();
         self.commands.send(Command::Flush { reply }).await.map_err(|_| self.send_error())?;
         done.await.map_err(|_| self.send_error())
     }
@@ -210,9 +211,8 @@ impl Client {
 
     fn sending(&self, mut draft: Draft, permit: OwnedSemaphorePermit) -> (Sending, Command) {
         self.stamp_epoch(&mut draft);
-        let (reply, outcome) = oneshot::channel();
-        let id = draft.id;
-        (Sending::new(id, outcome), Command::Post(Posted { draft, reply: Some(reply), _place: Some(permit) }))
+        let (reply, outcome) = reply::channel_with_permit(permit);
+        (Sending::new(draft.id, outcome), Command::Post(Queued { draft, reply: Some(reply) }))
     }
 
     /// A seq that an application names is one that was delivered to it, so it belongs to the epoch that was delivered.

@@ -3,10 +3,9 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::sync::oneshot;
-
 use crate::error::SendError;
 use crate::model::{Ack, MsgId};
+use crate::reply::Receiver;
 
 /// A draft that waits in the outbox. A future that resolves with the ack, however many connections that takes.
 ///
@@ -14,11 +13,11 @@ use crate::model::{Ack, MsgId};
 #[derive(Debug)]
 pub struct Sending {
     id: MsgId,
-    outcome: oneshot::Receiver<Result<Ack, SendError>>,
+    outcome: Receiver<Result<Ack, SendError>>,
 }
 
 impl Sending {
-    pub(super) fn new(id: MsgId, outcome: oneshot::Receiver<Result<Ack, SendError>>) -> Self {
+    pub(super) fn new(id: MsgId, outcome: Receiver<Result<Ack, SendError>>) -> Self {
         Self { id, outcome }
     }
 

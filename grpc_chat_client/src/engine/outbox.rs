@@ -1,107 +1,101 @@
-//! Drafts that are not acked yet, in the order in which they were made. Pure.
+//! Drafts that have no ack yet. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
-
 use crate::error::SendError;
 use crate::model::{Ack, Draft, MsgId};
+use crate::reply::Reply;
 
-/// How a draft's way ends.
+/// What comes of a draft.
 pub(crate) type Outcome = Result<Ack, SendError>;
 
-/// A draft, whoever waits for its outcome, and its place in the outbox, which is free again when it is dropped. Drafts of
-/// an earlier run of the program have nobody, and take no place.
+/// A draft, and whoever waits for its outcome. A draft of an earlier run of the program has nobody who waits.
 #[derive(Debug)]
-pub(crate) struct Posted {
+pub(crate) struct Queued {
     pub(crate) draft: Draft,
-    pub(crate) reply: Option<oneshot::Sender<Outcome>>,
-    pub(crate) _place: Option<OwnedSemaphorePermit>,
+    pub(crate) reply: Option<Reply<Outcome>>,
 }
 
-/// Drafts are numbered in the order in which they were made, which is the order in which they are sent and sent again.
+/// Drafts by number, in the order in which they were made, which is the order in which they are sent and sent again.
 #[derive(Debug, Default)]
-pub(crate) struct Outbox {
-    drafts: BTreeMap<u64, Posted>,
-    /// Those that are to be sent, for the first time or again.
+pub(super) struct Outbox {
+    drafts: BTreeMap<u64, Queued>,
+    /// The drafts to send, for the first time or again.
     due: BTreeSet<u64>,
     last: u64,
 }
 
 impl Outbox {
-    pub(crate) fn put(&mut self, posted: Posted) {
+    pub(super) fn push(&mut self, queued: Queued) {
         self.last += 1;
-        self.drafts.insert(self.last, posted);
+        self.drafts.insert(self.last, queued);
         self.due.insert(self.last);
     }
 
-    /// The id of the draft with this number.
-    pub(crate) fn id(&self, number: u64) -> Option<MsgId> {
-        self.drafts.get(&number).map(|posted| posted.draft.id)
+    /// Returns the id of the draft with this number.
+    pub(super) fn id(&self, number: u64) -> Option<MsgId> {
+        self.drafts.get(&number).map(|queued| queued.draft.id)
     }
 
-    /// The drafts that were not left by an earlier run.
-    pub(crate) fn of_this_run(&self) -> Vec<MsgId> {
-        self.drafts.values().filter(|posted| posted.reply.is_some()).map(|posted| posted.draft.id).collect()
+    /// Returns the drafts of this run of the program.
+    pub(super) fn of_this_run(&self) -> Vec<MsgId> {
+        self.drafts.values().filter(|queued| queued.reply.is_some()).map(|queued| queued.draft.id).collect()
     }
 
-    /// The drafts that were.
-    pub(crate) fn of_earlier_runs(&self) -> Vec<Draft> {
-        self.drafts.values().filter(|posted| posted.reply.is_none()).map(|posted| posted.draft.clone()).collect()
+    /// Returns the drafts of earlier runs.
+    pub(super) fn of_earlier_runs(&self) -> Vec<Draft> {
+        self.drafts.values().filter(|queued| queued.reply.is_none()).map(|queued| queued.draft.clone()).collect()
     }
 
-    /// How many are not acked.
-    pub(crate) fn len(&self) -> usize {
+    /// Returns the number of drafts without an ack.
+    pub(super) fn len(&self) -> usize {
         self.drafts.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.drafts.is_empty()
     }
 
-    pub(crate) fn has_due(&self) -> bool {
+    pub(super) fn has_due(&self) -> bool {
         !self.due.is_empty()
     }
 
-    /// The oldest that is due, with its number. It is on its way from here on.
-    pub(crate) fn next(&mut self) -> Option<(u64, &Draft)> {
+    /// Takes the oldest draft to send, with its number.
+    pub(super) fn next(&mut self) -> Option<(u64, &Draft)> {
         let number = self.due.pop_first()?;
-        self.drafts.get(&number).map(|posted| (number, &posted.draft))
+        self.drafts.get(&number).map(|queued| (number, &queued.draft))
     }
 
-    /// It was not stored, or that is not known: it is to be sent again.
-    pub(crate) fn again(&mut self, number: u64) {
+    /// Sends a draft again that was not stored, or perhaps not.
+    pub(super) fn retry(&mut self, number: u64) {
         if self.drafts.contains_key(&number) {
             self.due.insert(number);
         }
     }
 
-    /// Everything is to be sent again.
-    pub(crate) fn all_again(&mut self) {
+    /// Sends all drafts again.
+    pub(super) fn retry_all(&mut self) {
         self.due.extend(self.drafts.keys());
     }
 
-    /// Its way has ended.
-    pub(crate) fn remove(&mut self, number: u64) -> Option<Posted> {
+    pub(super) fn remove(&mut self, number: u64) -> Option<Queued> {
         self.due.remove(&number);
         self.drafts.remove(&number)
     }
 
-    /// All that is left, oldest first.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Posted> {
+    /// Removes all drafts, oldest first.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Queued> {
         self.due.clear();
         std::mem::take(&mut self.drafts).into_values()
     }
 }
 
-impl Posted {
-    /// Tells whoever waits; answers the draft and the outcome if nobody does.
-    pub(crate) fn settle(self, outcome: Outcome) -> Option<(Draft, Outcome)> {
-        let Self { draft, reply, _place } = self;
-        match reply {
-            Some(reply) => reply.send(outcome).err().map(|outcome| (draft, outcome)),
-            None => Some((draft, outcome)),
-        }
+impl Queued {
+    /// Sends the outcome to whoever waits for it. Returns the draft if nobody does.
+    pub(super) fn resolve(self, outcome: Outcome) -> Option<Draft> {
+        let Self { draft, reply } = self;
+        let sent = reply.is_some_and(|reply| reply.send(outcome).is_ok());
+        (!sent).then_some(draft)
     }
 }
 
@@ -110,9 +104,9 @@ mod tests {
     use super::*;
     use crate::model::{Change, RoomId};
 
-    fn put(outbox: &mut Outbox, text: &str) {
+    fn push(outbox: &mut Outbox, text: &str) {
         let draft = Draft::new("general".parse::<RoomId>().unwrap(), Change::post(text));
-        outbox.put(Posted { draft, reply: None, _place: None });
+        outbox.push(Queued { draft, reply: None });
     }
 
     fn numbers(outbox: &mut Outbox) -> Vec<u64> {
@@ -120,19 +114,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_sent_again_goes_before_what_came_later() {
+    fn a_draft_to_send_again_goes_before_later_ones() {
         let mut outbox = Outbox::default();
         for text in ["a", "b", "c"] {
-            put(&mut outbox, text);
+            push(&mut outbox, text);
         }
         assert_eq!(outbox.next().map(|(number, _)| number), Some(1));
         assert_eq!(outbox.next().map(|(number, _)| number), Some(2));
-        outbox.again(1);
+        outbox.retry(1);
         assert_eq!(numbers(&mut outbox), [1, 3]);
         assert!(outbox.remove(2).is_some());
-        outbox.all_again();
-        outbox.again(2);
-        assert_eq!(numbers(&mut outbox), [1, 3], "what has ended is not sent again");
+        outbox.retry_all();
+        outbox.retry(2);
+        assert_eq!(numbers(&mut outbox), [1, 3], "a draft that was removed is not sent again");
         assert_eq!(outbox.len(), 2);
     }
 }

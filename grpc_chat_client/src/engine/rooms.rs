@@ -3,233 +3,210 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use stubs::chat::v1 as pb;
-use tokio::sync::oneshot;
 
 use crate::error::JoinError;
-use crate::model::{Cursor, Joined, RoomId, Seq, Start, Update, Verdict};
+use crate::model::{Cursor, Joined, RoomId, Seq, Start, Update};
+use crate::reply::Reply;
 
-/// Rooms that catch up at the same time. One that is joined again is told of by two updates and what it missed; if all
-/// came at once, those two of each could fill the mailbox of a slow application, again and again, and no event ever come.
+/// The most rooms that catch up at the same time. Each room that is joined again is announced by two updates; if all came at
+/// once, these could fill the mailbox of a slow application again and again, before any event.
 const AT_ONCE: usize = 32;
 
 /// Whoever waits for a room to be joined.
-pub(super) type Reply = oneshot::Sender<Result<Joined, JoinError>>;
+pub(super) type JoinReply = Reply<Result<Joined, JoinError>>;
+
+/// Tells one Join from another of the same room, which may be left and joined again before the reply to the first comes.
+pub(super) type JoinId = u64;
 
 #[derive(Debug)]
 pub(super) struct Rooms {
     rooms: BTreeMap<RoomId, Room>,
-    marks: BTreeMap<RoomId, Mark>,
-    /// Where an earlier run of the program has stopped, or this one when it left a room.
-    kept: HashMap<RoomId, Cursor>,
-    last_ticket: Ticket,
+    /// The last event of rooms that are not received now, from an earlier run of the program or from before they were left.
+    cursors: HashMap<RoomId, Cursor>,
+    last_join: JoinId,
 }
-
-/// Tells one Join from another of the same room: a room may be left and joined again before the first is answered.
-pub(super) type Ticket = u64;
 
 #[derive(Debug)]
 struct Room {
-    /// What to ask for as long as nothing has been received.
+    /// Where to begin, as long as nothing was received.
     start: Start,
-    /// The last event received, or the place where the reader was put.
+    /// The last event received, or where the service began to deliver.
     cursor: Option<Cursor>,
-    place: Place,
-    /// The last Join that was asked for: rooms that were asked for longest ago come first.
-    asked: Ticket,
-    /// The service has been asked for it in this session, and not been told otherwise since.
-    seated: bool,
+    phase: Phase,
+    /// The last Join that was sent, 0 for none.
+    join: JoinId,
+    /// Whether the service may be delivering the room in this session: Join was sent, and no Leave since.
+    subscribed: bool,
     present: BTreeSet<String>,
-    reply: Option<Reply>,
+    reply: Option<JoinReply>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Away,
-    /// Join has been asked for, and not answered.
-    Asking,
-    /// Received, and not level with the room yet.
+enum Phase {
+    /// Not received.
+    Out,
+    /// Join was sent and has no reply.
+    Joining,
+    /// Received, and behind the head of the room.
     CatchingUp,
-    Here,
+    /// Received as it happens.
+    Live,
 }
 
-/// How far the user has read: what is to be stored, what is stored as far as is known, and what the application was told.
-#[derive(Debug, Default)]
-struct Mark {
-    /// The life of the history that it belongs to, once that is known.
-    epoch: Option<u64>,
-    wanted: Seq,
-    stored: Seq,
-    told: Seq,
-    asking: bool,
-}
-
-/// How an event fits what has been received.
+/// How an event continues what was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fits {
+pub(super) enum Sequence {
+    /// It is the next event of this room.
     Next(RoomId),
-    /// Nobody wants it, or wants it yet.
-    Unwanted,
-    Seen,
-    Gap {
-        last: Seq,
-    },
+    /// The room is not received.
+    NotReceived,
+    /// It was received before.
+    Repeated,
+    /// Events between `last` and this one are missing.
+    Gap { last: Seq },
 }
 
 impl Rooms {
-    pub(super) fn new(kept: HashMap<RoomId, Cursor>) -> Self {
-        Self { rooms: BTreeMap::new(), marks: BTreeMap::new(), kept, last_ticket: 0 }
+    pub(super) fn new(cursors: HashMap<RoomId, Cursor>) -> Self {
+        Self { rooms: BTreeMap::new(), cursors, last_join: 0 }
     }
 
-    /// Joining a room again begins again.
-    pub(super) fn join(&mut self, room: RoomId, start: Start, reply: Reply) {
-        if let Some(cursor) = self.rooms.get(&room).and_then(|earlier| earlier.cursor) {
-            self.kept.insert(room.clone(), cursor);
+    /// Adds a room to those that are received. One that is received already begins again.
+    pub(super) fn join(&mut self, room: RoomId, start: Start, reply: JoinReply) {
+        let earlier = self.rooms.remove(&room);
+        if let Some(cursor) = earlier.as_ref().and_then(|earlier| earlier.cursor) {
+            self.cursors.insert(room.clone(), cursor);
         }
         let start = match start {
-            Start::Resume { or_last } => self.kept.get(&room).map_or(Start::Last(or_last), |kept| Start::After(*kept)),
+            Start::Resume { or_last } => {
+                self.cursors.get(&room).map_or(Start::Last(or_last), |cursor| Start::After(*cursor))
+            }
             start => start,
         };
-        let seated = self.rooms.get(&room).is_some_and(|earlier| earlier.seated);
-        let present = BTreeSet::new();
-        let new = Room { start, cursor: None, place: Place::Away, asked: 0, seated, present, reply: Some(reply) };
-        if let Some(Room { reply: Some(earlier), .. }) = self.rooms.insert(room, new) {
-            let _ = earlier.send(Err(JoinError::Left));
+        let subscribed = earlier.as_ref().is_some_and(|earlier| earlier.subscribed);
+        if let Some(reply) = earlier.and_then(|earlier| earlier.reply) {
+            let _ = reply.send(Err(JoinError::Left));
         }
+        let (phase, present) = (Phase::Out, BTreeSet::new());
+        let new = Room { start, cursor: None, phase, join: 0, subscribed, present, reply: Some(reply) };
+        self.rooms.insert(room, new);
     }
 
-    /// Answers whether the service has to be told.
+    /// Removes a room. Returns whether the service has to be told.
     pub(super) fn leave(&mut self, room: &RoomId) -> bool {
         let Some(left) = self.rooms.remove(room) else { return false };
         if let Some(reply) = left.reply {
             let _ = reply.send(Err(JoinError::Left));
         }
-        // Whoever comes back goes on from there.
         if let Some(cursor) = left.cursor {
-            self.kept.insert(room.clone(), cursor);
+            self.cursors.insert(room.clone(), cursor);
         }
-        left.seated
+        left.subscribed
     }
 
-    /// The room that is to be asked for next, unless enough are catching up. One that somebody waits for is not put off.
-    pub(super) fn next(&self) -> Option<RoomId> {
-        self.next_waited_for().or_else(|| {
-            let catching_up = |room: &&Room| matches!(room.place, Place::Asking | Place::CatchingUp);
+    /// Returns the room to join next, unless enough rooms are catching up. A room that somebody waits for is not put off.
+    pub(super) fn next_to_join(&self) -> Option<RoomId> {
+        self.next_awaited().or_else(|| {
+            let catching_up = |room: &&Room| matches!(room.phase, Phase::Joining | Phase::CatchingUp);
             if self.rooms.values().filter(catching_up).count() >= AT_ONCE {
                 return None;
             }
-            let away = self.rooms.iter().filter(|(_, room)| room.place == Place::Away);
-            away.min_by_key(|(_, room)| room.asked).map(|(name, _)| name.clone())
+            let out = self.rooms.iter().filter(|(_, room)| room.phase == Phase::Out);
+            // Each gets its turn.
+            out.min_by_key(|(_, room)| room.join).map(|(id, _)| id.clone())
         })
     }
 
-    /// The next room that somebody waits for.
-    pub(super) fn next_waited_for(&self) -> Option<RoomId> {
-        let waited_for = |room: &Room| room.place == Place::Away && room.reply.is_some();
-        self.rooms.iter().find(|(_, room)| waited_for(room)).map(|(name, _)| name.clone())
+    /// Returns the next room to join that somebody waits for.
+    pub(super) fn next_awaited(&self) -> Option<RoomId> {
+        let awaited = |room: &Room| room.phase == Phase::Out && room.reply.is_some();
+        self.rooms.iter().find(|(_, room)| awaited(room)).map(|(id, _)| id.clone())
     }
 
     #[cfg(test)]
-    pub(super) fn are_all_here(&self) -> bool {
-        self.rooms.values().all(|room| room.place == Place::Here)
+    pub(super) fn are_all_live(&self) -> bool {
+        self.rooms.values().all(|room| room.phase == Phase::Live)
     }
 
-    pub(super) fn is_here(&self, room: &str) -> bool {
-        self.here(room).is_some()
-    }
-
-    /// Returns the id of a room that is received.
-    pub(super) fn here(&self, room: &str) -> Option<RoomId> {
+    /// Returns the id of a room that is received; `None` if it is not.
+    pub(super) fn received(&self, room: &str) -> Option<RoomId> {
         let (id, room) = self.rooms.get_key_value(room)?;
-        matches!(room.place, Place::CatchingUp | Place::Here).then(|| id.clone())
+        matches!(room.phase, Phase::CatchingUp | Phase::Live).then(|| id.clone())
     }
 
-    /// All that was missed has come. Returns the room's id if the room is received.
-    pub(super) fn caught_up(&mut self, room: &str) -> Option<RoomId> {
-        let id = self.here(room)?;
-        self.rooms.get_mut(room)?.place = Place::Here;
-        Some(id)
+    /// A Join is about to be sent. Returns its id and where to begin; `None` if one was sent already.
+    pub(super) fn begin_join(&mut self, room: &RoomId) -> Option<(JoinId, Start)> {
+        let room = self.rooms.get_mut(room).filter(|room| room.phase == Phase::Out)?;
+        self.last_join += 1;
+        (room.phase, room.join, room.subscribed) = (Phase::Joining, self.last_join, true);
+        Some((self.last_join, room.cursor.map_or(room.start, Start::After)))
     }
 
-    /// Stops receiving one room; answers whether the service has to be told.
-    pub(super) fn cut_one(&mut self, room: &str) -> bool {
-        let Some(room) = self.rooms.get_mut(room) else { return false };
-        room.place = Place::Away;
-        std::mem::take(&mut room.seated)
-    }
-
-    /// The room is about to be asked for: from where on; `None` if it has been already.
-    pub(super) fn asking(&mut self, room: &str) -> Option<(Ticket, Start)> {
-        let room = self.rooms.get_mut(room).filter(|room| room.place == Place::Away)?;
-        self.last_ticket += 1;
-        (room.place, room.asked, room.seated) = (Place::Asking, self.last_ticket, true);
-        Some((self.last_ticket, room.cursor.map_or(room.start, Start::After)))
-    }
-
-    /// Answers whoever waited for it, and who is there; `None` if the room was not asked for, or not any more.
+    /// A room was joined. Returns whoever waited for it, and who is present; `None` if this Join is no longer wanted.
     pub(super) fn joined(
         &mut self,
-        ticket: Ticket,
+        join: JoinId,
         joined: &Joined,
         present: Vec<String>,
         count: u32,
-    ) -> Option<(Option<Reply>, Update)> {
-        let room = self.asked_for(joined.room.as_str(), ticket)?;
-        room.place = Place::CatchingUp;
+    ) -> Option<(Option<JoinReply>, Update)> {
+        let room = self.joining(&joined.room, join)?;
+        room.phase = Phase::CatchingUp;
         room.cursor = Some(Cursor { epoch: joined.epoch, seq: joined.start });
         room.present = present.into_iter().collect();
-        let present =
-            Update::Present { room: joined.room.clone(), users: room.present.iter().cloned().collect(), count };
-        let reply = room.reply.take();
-        let mark = self.marks.entry(joined.room.clone()).or_default();
-        // A mark of another life says nothing about this one.
-        if mark.epoch.is_some_and(|epoch| epoch != joined.epoch) || matches!(joined.verdict, Verdict::Reset(_)) {
-            *mark = Mark { asking: mark.asking, ..Mark::default() };
-        }
-        mark.epoch = Some(joined.epoch);
-        (mark.stored, mark.told) = (mark.stored.max(joined.read), joined.read);
-        Some((reply, present))
+        let users = room.present.iter().cloned().collect();
+        Some((room.reply.take(), Update::Present { room: joined.room.clone(), users, count }))
     }
 
-    /// It is to be asked for again.
-    pub(super) fn not_joined(&mut self, room: &str, ticket: Ticket) {
-        if let Some(room) = self.asked_for(room, ticket) {
-            room.place = Place::Away;
+    /// The Join has to be sent again.
+    pub(super) fn retry_join(&mut self, room: &RoomId, join: JoinId) {
+        if let Some(room) = self.joining(room, join) {
+            room.phase = Phase::Out;
         }
     }
 
-    /// It is not to be asked for again. Answers whoever waited for it; `None` if it was not asked for any more.
-    pub(super) fn refused(&mut self, room: &RoomId, ticket: Ticket) -> Option<Option<Reply>> {
-        self.asked_for(room, ticket)?;
-        self.give_up(room.as_str()).map(|(_, reply)| reply)
+    /// The service refused the Join for good. Returns whoever waited for it; `None` if the Join is no longer wanted.
+    pub(super) fn join_refused(&mut self, room: &RoomId, join: JoinId) -> Option<Option<JoinReply>> {
+        self.joining(room, join)?;
+        self.give_up(room).map(|(_, reply)| reply)
     }
 
-    /// The same, whatever was asked for; `None` if the room is not wanted.
-    pub(super) fn give_up(&mut self, room: &str) -> Option<(RoomId, Option<Reply>)> {
-        let (room, refused) = self.rooms.remove_entry(room)?;
-        if let Some(cursor) = refused.cursor {
-            self.kept.insert(room.clone(), cursor);
+    /// Removes a room that cannot be received. Returns its id and whoever waited for it; `None` if it is not wanted.
+    pub(super) fn give_up(&mut self, room: &str) -> Option<(RoomId, Option<JoinReply>)> {
+        let (id, room) = self.rooms.remove_entry(room)?;
+        if let Some(cursor) = room.cursor {
+            self.cursors.insert(id.clone(), cursor);
         }
-        Some((room, refused.reply))
+        Some((id, room.reply))
     }
 
-    pub(super) fn event(&mut self, room: &str, seq: Seq, prev_seq: Seq) -> Fits {
-        let Some(id) = self.here(room) else { return Fits::Unwanted };
-        let Some(Room { cursor: Some(cursor), .. }) = self.rooms.get_mut(room) else { return Fits::Unwanted };
+    /// All that was missed has come. Returns the room's id if it is received.
+    pub(super) fn caught_up(&mut self, room: &str) -> Option<RoomId> {
+        let id = self.received(room)?;
+        self.rooms.get_mut(room)?.phase = Phase::Live;
+        Some(id)
+    }
+
+    /// Compares an event with what was received, and counts it as received if it is the next one.
+    pub(super) fn event(&mut self, room: &str, seq: Seq, prev_seq: Seq) -> Sequence {
+        let Some(id) = self.received(room) else { return Sequence::NotReceived };
+        let cursor = self.rooms.get_mut(room).and_then(|room| room.cursor.as_mut());
+        let Some(cursor) = cursor else { return Sequence::NotReceived };
         if seq <= cursor.seq {
-            Fits::Seen
+            Sequence::Repeated
         } else if prev_seq != cursor.seq {
-            Fits::Gap { last: cursor.seq }
+            Sequence::Gap { last: cursor.seq }
         } else {
             cursor.seq = seq;
-            Fits::Next(id)
+            Sequence::Next(id)
         }
     }
 
-    /// Who is in the room now, as a whole.
-    pub(super) fn presence(&mut self, changed: pb::PresenceChanged) -> Option<Update> {
-        let pb::PresenceChanged { room: name, came, left, snapshot, present_count } = changed;
-        let name = self.here(&name)?;
-        let room = self.rooms.get_mut(&name)?;
+    /// Returns everyone who is present in a room after a change, if the room is received.
+    pub(super) fn presence_changed(&mut self, changed: pb::PresenceChanged) -> Option<Update> {
+        let pb::PresenceChanged { room, came, left, snapshot, present_count } = changed;
+        let id = self.received(&room)?;
+        let room = self.rooms.get_mut(&id)?;
         if snapshot {
             room.present.clear();
         }
@@ -237,87 +214,44 @@ impl Rooms {
             room.present.remove(user);
         }
         room.present.extend(came);
-        Some(Update::Present { room: name, users: room.present.iter().cloned().collect(), count: present_count })
+        Some(Update::Present { room: id, users: room.present.iter().cloned().collect(), count: present_count })
     }
 
-    pub(super) fn want_mark(&mut self, room: &RoomId, seq: Seq) {
-        let mark = self.marks.entry(room.clone()).or_default();
-        mark.wanted = mark.wanted.max(seq);
+    /// Stops receiving a room for a while. Returns whether the service has to be told.
+    pub(super) fn suspend(&mut self, room: &RoomId) -> bool {
+        let Some(room) = self.rooms.get_mut(room) else { return false };
+        room.phase = Phase::Out;
+        std::mem::take(&mut room.subscribed)
     }
 
-    pub(super) fn marks_wanted(&self) -> Vec<RoomId> {
-        let wanted = |mark: &Mark| mark.wanted > mark.stored && !mark.asking;
-        self.marks.iter().filter(|(_, mark)| wanted(mark)).map(|(room, _)| room.clone()).collect()
-    }
-
-    /// The mark is about to be said: which; `None` if there is nothing new, or one is on its way.
-    pub(super) fn marking(&mut self, room: &str) -> Option<Seq> {
-        let mark = self.marks.get_mut(room).filter(|mark| mark.wanted > mark.stored && !mark.asking)?;
-        mark.asking = true;
-        Some(mark.wanted)
-    }
-
-    /// A mark is stored. Returns whether that is news for the application.
-    pub(super) fn marked(&mut self, room: &RoomId, seq: Seq) -> bool {
-        let mark = self.marks.entry(room.clone()).or_default();
-        mark.stored = mark.stored.max(seq);
-        let news = seq > mark.told;
-        mark.told = mark.told.max(seq);
-        news
-    }
-
-    /// What was asked about a mark has been answered.
-    pub(super) fn not_marking(&mut self, room: &str) {
-        if let Some(mark) = self.marks.get_mut(room) {
-            mark.asking = false;
-        }
-    }
-
-    /// The mark is none: it is not asked for again, and others may be.
-    pub(super) fn mark_refused(&mut self, room: &str, seq: Seq) {
-        if let Some(mark) = self.marks.get_mut(room) {
-            mark.asking = false;
-            if mark.wanted == seq {
-                mark.wanted = mark.stored;
+    /// Stops receiving all rooms for a while, except those whose Join is under way and awaited. Returns those that the
+    /// service has to be told of.
+    pub(super) fn suspend_all_but_pending_joins(&mut self) -> Vec<RoomId> {
+        let pending = |room: &Room| room.phase == Phase::Joining && room.reply.is_some();
+        let mut subscribed = Vec::new();
+        for (id, room) in self.rooms.iter_mut().filter(|(_, room)| !pending(room)) {
+            room.phase = Phase::Out;
+            if std::mem::take(&mut room.subscribed) {
+                subscribed.push(id.clone());
             }
         }
+        subscribed
     }
 
     /// Nothing is received any more.
-    pub(super) fn cut(&mut self) {
+    pub(super) fn session_ended(&mut self) {
         for room in self.rooms.values_mut() {
-            (room.place, room.seated) = (Place::Away, false);
+            (room.phase, room.subscribed) = (Phase::Out, false);
         }
     }
 
-    /// Nothing is received any more, but for rooms that are asked for and waited for; answers where something was, or was
-    /// about to be.
-    pub(super) fn suspend_all_but_pending_joins(&mut self) -> Vec<RoomId> {
-        let waited_for = |room: &Room| room.place == Place::Asking && room.reply.is_some();
-        let mut seated = Vec::new();
-        for (name, room) in self.rooms.iter_mut().filter(|(_, room)| !waited_for(room)) {
-            room.place = Place::Away;
-            if std::mem::take(&mut room.seated) {
-                seated.push(name.clone());
-            }
-        }
-        seated
-    }
-
-    /// What was on its way when the stream ended may not have come.
-    pub(super) fn forget_asked(&mut self) {
-        for mark in self.marks.values_mut() {
-            mark.asking = false;
-        }
-    }
-
-    /// The room, if this is what is asked for it now.
-    fn asked_for(&mut self, room: &str, ticket: Ticket) -> Option<&mut Room> {
-        self.rooms.get_mut(room).filter(|room| room.place == Place::Asking && room.asked == ticket)
-    }
-
-    /// Everyone who still waits.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Reply> {
+    /// Returns everyone who still waits.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = JoinReply> {
         std::mem::take(&mut self.rooms).into_values().filter_map(|room| room.reply)
+    }
+
+    /// Returns the room, if this is its Join that is under way.
+    fn joining(&mut self, room: &RoomId, join: JoinId) -> Option<&mut Room> {
+        self.rooms.get_mut(room).filter(|room| room.phase == Phase::Joining && room.join == join)
     }
 }

@@ -1,97 +1,114 @@
-//! One session as the client sees it: what it has to say, what it waits for, and whether the other side is there. Pure.
+//! One session: what is to be sent on it, which requests have no reply yet, and whether the service responds. Pure.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use prost::Message;
 use stubs::chat::v1::{self as pb, client_frame};
-use tokio::time::Instant;
 
-use super::rooms::Ticket;
-use super::{ANSWER, HEARTBEAT};
+use super::rooms::JoinId;
+use super::time::Time;
 use crate::model::{RoomId, Seq, Start};
 use crate::wire::convert;
 
-/// How long a service that says it is leaving may take to leave.
+/// How long a service may take to end a session after it said that it will.
 const LEAVING: Duration = Duration::from_secs(60);
 
-/// A frame that the service has not answered yet.
+/// The heartbeat of a service that does not say.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// How long the service may take to reply before it is pinged, as a share of its heartbeat.
+const REPLY: f64 = 0.5;
+
+/// How long the service may be silent before it is pinged, in heartbeats.
+const SILENCE: f64 = 1.5;
+
+/// What a frame that has no reply yet asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum Request {
     /// The draft with this number in the outbox.
     Draft(u64),
     Join {
         room: RoomId,
-        ticket: Ticket,
+        join: JoinId,
     },
     Leave,
-    Mark {
+    MarkRead {
         room: RoomId,
         seq: Seq,
     },
-    Token,
+    RefreshToken,
 }
 
-/// Why a session is not gone on with.
+/// Why a session has to be dropped.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Deaf {
-    /// The service was asked whether it is there, and nothing came.
+pub(super) enum Unresponsive {
+    /// The service was pinged, and nothing came.
     Silent,
-    /// The service said that it leaves, and has not left.
+    /// The service said that it would end the session, and has not.
     Lingering,
 }
 
-/// A token that no frame can carry.
+/// A token that does not fit into a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooLong;
 
 #[derive(Debug)]
 pub(super) struct Session {
     last_id: u64,
-    asked: HashMap<u64, Asked>,
-    /// Those of them that count against `max_in_flight`.
+    /// Requests without a reply, by the ids of their frames.
+    pending: HashMap<u64, Request>,
+    /// How many of them count against `max_in_flight`.
     in_flight: usize,
     max_in_flight: usize,
     max_text_bytes: usize,
     max_frame_bytes: usize,
-    /// To be said before anything else, and not answered.
-    signs: VecDeque<client_frame::Body>,
-    /// To be said, in this order.
-    requests: VecDeque<(Asked, client_frame::Body)>,
+    /// Frames to send before all others, and that have no reply.
+    notifications: VecDeque<client_frame::Body>,
+    /// Requests to send, in this order.
+    queue: VecDeque<(Request, client_frame::Body)>,
     heartbeat: Duration,
-    heard: Instant,
-    /// When the service was asked whether it is there, if it has not been heard since.
-    pinged: Option<Instant>,
-    opened: Instant,
-    /// How long it has to last to have gone well.
+    /// When the last frame came.
+    heard: Time,
+    /// When the service was pinged, if nothing has come since.
+    pinged: Option<Time>,
+    opened: Time,
+    /// How long the session has to last to count as a success.
     well_after: Duration,
-    /// The service is leaving, and when to connect again; and by when it has to have left.
-    draining: Option<Instant>,
-    left_by: Option<Instant>,
+    draining: Option<Draining>,
+}
+
+/// The service is about to end the session.
+#[derive(Debug)]
+struct Draining {
+    reason: pb::DrainReason,
+    /// When to connect again.
+    reconnect_at: Time,
+    /// When to stop waiting for the service to end the session.
+    give_up_at: Time,
 }
 
 impl Session {
-    pub(super) fn new(welcome: &pb::Welcome, well_after: Duration, now: Instant) -> Self {
+    pub(super) fn new(welcome: &pb::Welcome, well_after: Duration, now: Time) -> Self {
         let limits = welcome.limits.unwrap_or_default();
-        let told = |limit: u32, otherwise: usize| if limit == 0 { otherwise } else { limit as usize };
+        let or_default = |limit: u32, default: usize| if limit == 0 { default } else { limit as usize };
         let heartbeat = convert::duration_from_wire(welcome.heartbeat).filter(|heartbeat| !heartbeat.is_zero());
         Self {
             // Hello was the first.
             last_id: 1,
-            asked: HashMap::new(),
+            pending: HashMap::new(),
             in_flight: 0,
-            max_in_flight: told(limits.max_in_flight, 64),
-            max_text_bytes: told(limits.max_text_bytes, 8 * 1024),
-            max_frame_bytes: told(limits.max_frame_bytes, usize::MAX),
-            signs: VecDeque::new(),
-            requests: VecDeque::new(),
+            max_in_flight: or_default(limits.max_in_flight, 64),
+            max_text_bytes: or_default(limits.max_text_bytes, 8 * 1024),
+            max_frame_bytes: or_default(limits.max_frame_bytes, usize::MAX),
+            notifications: VecDeque::new(),
+            queue: VecDeque::new(),
             heartbeat: heartbeat.unwrap_or(HEARTBEAT),
             heard: now,
             pinged: None,
             opened: now,
             well_after,
             draining: None,
-            left_by: None,
         }
     }
 
@@ -99,153 +116,164 @@ impl Session {
         self.max_text_bytes
     }
 
-    /// Whether it has lasted longer than the longest delay before it. One that ends at once does not make the next
-    /// attempt the first.
-    pub(super) fn went_well(&self, now: Instant) -> bool {
+    /// Whether the session has lasted longer than the longest delay before it. A session that ends at once must not make the
+    /// next attempt count as the first.
+    pub(super) fn went_well(&self, now: Time) -> bool {
         self.age(now) >= self.well_after
     }
 
-    pub(super) fn age(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.opened)
+    pub(super) fn age(&self, now: Time) -> Duration {
+        now.since(self.opened)
     }
 
-    /// What the service said about when to connect again, if it did.
-    pub(super) fn reconnect_in(&self, now: Instant) -> Option<Duration> {
-        self.draining.map(|at| at.saturating_duration_since(now))
+    /// Returns the delay until the next attempt that the service asked for, if it did.
+    pub(super) fn reconnect_in(&self, now: Time) -> Option<Duration> {
+        self.draining.as_ref().map(|draining| draining.reconnect_at.since(now))
     }
 
-    pub(super) fn heard(&mut self, now: Instant) {
+    /// Returns why the service is about to end the session, if it said that it is.
+    pub(super) fn drain_reason(&self) -> Option<pb::DrainReason> {
+        self.draining.as_ref().map(|draining| draining.reason)
+    }
+
+    /// Notes that the service is there.
+    pub(super) fn frame_received(&mut self, now: Time) {
         self.heard = now;
         self.pinged = None;
     }
 
-    /// What the frame with this id asked for. Each is answered once.
-    pub(super) fn answered(&mut self, reply_to: u64) -> Option<Asked> {
-        let asked = self.asked.remove(&reply_to)?;
-        if asked.counts() {
+    /// Returns the request that this is the reply to. Each has one reply.
+    pub(super) fn reply_received(&mut self, reply_to: u64) -> Option<Request> {
+        let request = self.pending.remove(&reply_to)?;
+        if request.counts() {
             self.in_flight -= 1;
         }
-        Some(asked)
+        Some(request)
     }
 
-    pub(super) fn drain(&mut self, draining: &pb::Draining, now: Instant) {
-        let after = convert::duration_from_wire(draining.reconnect_after).unwrap_or_default();
-        self.draining = Some(now + after);
-        self.left_by.get_or_insert(now + LEAVING);
+    pub(super) fn drain(&mut self, draining: &pb::Draining, now: Time) {
+        let reconnect_after = convert::duration_from_wire(draining.reconnect_after).unwrap_or_default();
+        let give_up_at = self.draining.as_ref().map_or(now + LEAVING, |earlier| earlier.give_up_at);
+        let reconnect_at = now + reconnect_after;
+        self.draining = Some(Draining { reason: draining.reason(), reconnect_at, give_up_at });
     }
 
-    pub(super) fn join(&mut self, room: &RoomId, ticket: Ticket, start: Start) {
-        let asked = Asked::Join { room: room.clone(), ticket };
-        self.requests.push_back((asked, convert::join_to_wire(room, start)));
+    pub(super) fn join(&mut self, room: &RoomId, join: JoinId, start: Start) {
+        let request = Request::Join { room: room.clone(), join };
+        self.queue.push_back((request, convert::join_to_wire(room, start)));
     }
 
     pub(super) fn leave(&mut self, room: &RoomId) {
-        self.requests.push_back((Asked::Leave, client_frame::Body::Leave(pb::Leave { room: room.to_string() })));
+        let leave = pb::Leave { room: room.to_string() };
+        self.queue.push_back((Request::Leave, client_frame::Body::Leave(leave)));
     }
 
-    pub(super) fn mark(&mut self, room: &RoomId, seq: Seq) {
+    pub(super) fn mark_read(&mut self, room: &RoomId, seq: Seq) {
         let mark = client_frame::Body::MarkRead(pb::MarkRead { room: room.to_string(), seq });
-        self.requests.push_back((Asked::Mark { room: room.clone(), seq }, mark));
+        self.queue.push_back((Request::MarkRead { room: room.clone(), seq }, mark));
     }
 
-    pub(super) fn token(&mut self, token: String) {
-        self.requests.push_back((Asked::Token, client_frame::Body::RefreshToken(pb::RefreshToken { token })));
+    pub(super) fn refresh_token(&mut self, token: String) {
+        let refresh = client_frame::Body::RefreshToken(pb::RefreshToken { token });
+        self.queue.push_back((Request::RefreshToken, refresh));
     }
 
     pub(super) fn typing(&mut self, room: &RoomId) {
-        let typing = client_frame::Body::Typing(pb::Typing { room: room.to_string() });
-        // A hint that has not gone out yet says it for this one, too.
-        if !self.signs.contains(&typing) {
-            self.signs.push_back(typing);
-        }
+        self.notify(client_frame::Body::Typing(pb::Typing { room: room.to_string() }));
     }
 
     pub(super) fn pong(&mut self) {
-        self.sign(client_frame::Body::Pong(pb::Pong {}));
+        self.notify(client_frame::Body::Pong(pb::Pong {}));
     }
 
     /// Whether a draft may be sent now.
-    pub(super) fn takes_drafts(&self) -> bool {
+    pub(super) fn accepts_drafts(&self) -> bool {
         self.draining.is_none() && self.in_flight < self.max_in_flight
     }
 
-    /// Whether everything has been said, and answered.
+    /// Whether all requests were sent and have a reply.
     pub(super) fn is_idle(&self) -> bool {
-        self.asked.is_empty() && self.requests.is_empty()
+        self.pending.is_empty() && self.queue.is_empty()
     }
 
     pub(super) fn has_frame(&self) -> bool {
-        !self.signs.is_empty() || self.requests.front().is_some_and(|(asked, _)| self.takes(asked))
+        !self.notifications.is_empty() || self.queue.front().is_some_and(|(request, _)| self.accepts(request))
     }
 
-    /// What is to be said next, before any draft. Of what is asked for here only a token can be too long.
+    /// Returns the next frame to send before any draft.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`] for a token, which is then skipped. No other request can be too long.
     pub(super) fn next_frame(&mut self) -> Option<Result<pb::ClientFrame, TooLong>> {
-        if let Some(sign) = self.signs.pop_front() {
-            return Some(Ok(pb::ClientFrame { id: 0, body: Some(sign) }));
+        if let Some(notification) = self.notifications.pop_front() {
+            return Some(Ok(pb::ClientFrame { id: 0, body: Some(notification) }));
         }
         if !self.has_frame() {
             return None;
         }
-        let (asked, body) = self.requests.pop_front()?;
-        Some(self.ask(asked, body).ok_or(TooLong))
+        let (request, body) = self.queue.pop_front()?;
+        Some(self.request(request, body).ok_or(TooLong))
     }
 
-    /// The frame that asks for this; `None` if it is longer than the service takes: it would end the session, however
-    /// often it is opened.
-    pub(super) fn ask(&mut self, asked: Asked, body: client_frame::Body) -> Option<pb::ClientFrame> {
+    /// Returns the frame of a request that is sent now; `None` if it is longer than the service accepts, which would end
+    /// every session in which it is sent.
+    pub(super) fn request(&mut self, request: Request, body: client_frame::Body) -> Option<pb::ClientFrame> {
         let frame = pb::ClientFrame { id: self.last_id + 1, body: Some(body) };
         if frame.encoded_len() > self.max_frame_bytes {
             return None;
         }
         self.last_id = frame.id;
-        self.in_flight += usize::from(asked.counts());
-        self.asked.insert(frame.id, asked);
+        self.in_flight += usize::from(request.counts());
+        self.pending.insert(frame.id, request);
         Some(frame)
     }
 
     /// # Errors
     ///
-    /// [`Deaf`] if the session is not to be gone on with.
-    pub(super) fn tick(&mut self, now: Instant) -> Result<(), Deaf> {
-        if self.left_by.is_some_and(|left_by| now >= left_by) {
-            return Err(Deaf::Lingering);
+    /// [`Unresponsive`] if the session has to be dropped.
+    pub(super) fn tick(&mut self, now: Time) -> Result<(), Unresponsive> {
+        if self.draining.as_ref().is_some_and(|draining| now >= draining.give_up_at) {
+            return Err(Unresponsive::Lingering);
         }
         if now < self.deadline() {
             return Ok(());
         }
         if self.pinged.is_some() {
-            return Err(Deaf::Silent);
+            return Err(Unresponsive::Silent);
         }
         self.pinged = Some(now);
-        self.sign(client_frame::Body::Ping(pb::Ping {}));
+        self.notify(client_frame::Body::Ping(pb::Ping {}));
         Ok(())
     }
 
-    /// The service pings a client that is silent for a heartbeat, so that one that sends nothing hears something as often.
-    /// One that waits for an answer asks sooner, because somebody may be waiting with it.
-    pub(super) fn deadline(&self) -> Instant {
+    /// Returns when [`Session::tick`] is due. The service pings a client that has been silent for a heartbeat, so a client
+    /// that sends nothing receives something as often. While a reply is due the client pings sooner, since somebody may be
+    /// waiting for it.
+    pub(super) fn deadline(&self) -> Time {
         let silent = match self.pinged {
             Some(pinged) => pinged + self.heartbeat,
-            None if self.asked.is_empty() => self.heard + self.heartbeat.mul_f64(1.5),
-            None => self.heard + self.heartbeat.mul_f64(ANSWER),
+            None if self.pending.is_empty() => self.heard + self.heartbeat.mul_f64(SILENCE),
+            None => self.heard + self.heartbeat.mul_f64(REPLY),
         };
-        self.left_by.map_or(silent, |left_by| left_by.min(silent))
+        self.draining.as_ref().map_or(silent, |draining| draining.give_up_at.min(silent))
     }
 
-    fn takes(&self, asked: &Asked) -> bool {
-        !asked.counts() || self.in_flight < self.max_in_flight
+    fn accepts(&self, request: &Request) -> bool {
+        !request.counts() || self.in_flight < self.max_in_flight
     }
 
-    fn sign(&mut self, sign: client_frame::Body) {
-        if !self.signs.contains(&sign) {
-            self.signs.push_back(sign);
+    /// Sends a notification, unless the same one has not been sent yet.
+    fn notify(&mut self, notification: client_frame::Body) {
+        if !self.notifications.contains(&notification) {
+            self.notifications.push_back(notification);
         }
     }
 }
 
-impl Asked {
-    /// "Frames not yet answered that need the history" (`chat.v1.Limits.max_in_flight`).
+impl Request {
+    /// Whether it counts against `chat.v1.Limits.max_in_flight`.
     fn counts(&self) -> bool {
-        matches!(self, Self::Draft(_) | Self::Join { .. } | Self::Mark { .. })
+        matches!(self, Self::Draft(_) | Self::Join { .. } | Self::MarkRead { .. })
     }
 }

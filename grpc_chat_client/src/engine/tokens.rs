@@ -1,80 +1,79 @@
-//! Tokens that were asked for while the client runs, and whoever waits for each to be taken. Pure.
+//! Tokens that were asked for while the client runs, and whoever waits for the service to accept each. Pure.
 
 use std::collections::VecDeque;
 
-use tokio::sync::oneshot;
-
 use crate::error::Refused;
+use crate::reply::Reply;
 
-/// Whoever waits for another token to be taken.
-type Reply = oneshot::Sender<Result<(), Refused>>;
+/// Whoever waits for another token to be accepted.
+type TokenReply = Reply<Result<(), Refused>>;
 
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
-    /// One is being got, for these.
-    getting: Option<Vec<Reply>>,
-    /// One is to be told to the session that is being opened.
-    untold: Option<String>,
-    /// These wait for a session that is opened with a token as new as theirs.
-    opening: Vec<Reply>,
-    /// Those that the session was told and has not answered, in this order.
-    told: VecDeque<Vec<Reply>>,
+    /// Wait for the token that is being fetched, if one is.
+    fetching: Option<Vec<TokenReply>>,
+    /// The token to send on the session that is being opened.
+    unsent: Option<String>,
+    /// Wait for a session that is opened with a token as new as theirs.
+    opening: Vec<TokenReply>,
+    /// Wait for the service's reply to each token that was sent, in order.
+    sent: VecDeque<Vec<TokenReply>>,
 }
 
 impl Tokens {
-    /// Somebody wants another one. Answers whether it has to be got; otherwise one is being got already.
-    pub(super) fn wanted(&mut self, reply: Reply) -> bool {
-        let begins = self.getting.is_none();
-        self.getting.get_or_insert_default().push(reply);
+    /// Asks for another token. Returns whether it has to be fetched; otherwise one is being fetched already.
+    pub(super) fn request(&mut self, reply: TokenReply) -> bool {
+        let begins = self.fetching.is_none();
+        self.fetching.get_or_insert_default().push(reply);
         begins
     }
 
-    /// One has come, and the session is told.
-    pub(super) fn is_told(&mut self) {
-        let replies = self.getting.take().unwrap_or_default();
-        self.told.push_back(replies);
+    /// A token has come, and is sent on the open session.
+    pub(super) fn fetched_online(&mut self) {
+        let replies = self.fetching.take().unwrap_or_default();
+        self.sent.push_back(replies);
     }
 
-    /// One has come, and the session that is being opened is to be told: it may have been opened with an older one.
-    pub(super) fn is_untold(&mut self, token: String) {
-        self.opening.extend(self.getting.take().unwrap_or_default());
-        self.untold = Some(token);
+    /// A token has come while a session is being opened, perhaps with an older one: it is sent once the session is open.
+    pub(super) fn fetched_connecting(&mut self, token: String) {
+        self.opening.extend(self.fetching.take().unwrap_or_default());
+        self.unsent = Some(token);
     }
 
-    /// One has come, and there is no session: the next one asks for a token itself.
-    pub(super) fn is_not_needed(&mut self) {
-        answer(self.getting.take().unwrap_or_default(), &Ok(()));
+    /// A token has come and there is no session. The next one is opened with a new token anyway.
+    pub(super) fn fetched_offline(&mut self) {
+        reply_to_all(self.fetching.take().unwrap_or_default(), &Ok(()));
     }
 
-    /// None could be got.
-    pub(super) fn is_none(&mut self, why: &Refused) {
-        answer(self.getting.take().unwrap_or_default(), &Err(why.clone()));
+    /// No token could be fetched.
+    pub(super) fn failed(&mut self, why: &Refused) {
+        reply_to_all(self.fetching.take().unwrap_or_default(), &Err(why.clone()));
     }
 
-    /// A session has been opened. Answers the token that it is to be told, which counts as told.
-    pub(super) fn opened(&mut self) -> Option<String> {
+    /// A session is open. Returns the token to send on it, if there is one.
+    pub(super) fn session_opened(&mut self) -> Option<String> {
         let waiting = std::mem::take(&mut self.opening);
-        let untold = self.untold.take();
-        match untold {
-            Some(_) => self.told.push_back(waiting),
-            None => answer(waiting, &Ok(())),
+        let unsent = self.unsent.take();
+        match unsent {
+            Some(_) => self.sent.push_back(waiting),
+            None => reply_to_all(waiting, &Ok(())),
         }
-        untold
+        unsent
     }
 
-    /// The session has answered the one that it was told first.
-    pub(super) fn answered(&mut self, outcome: &Result<(), Refused>) {
-        answer(self.told.pop_front().unwrap_or_default(), outcome);
+    /// The service has replied to the token that was sent first.
+    pub(super) fn replied(&mut self, outcome: &Result<(), Refused>) {
+        reply_to_all(self.sent.pop_front().unwrap_or_default(), outcome);
     }
 
-    /// The session has ended, and the next one is opened with a new token.
-    pub(super) fn ended(&mut self) {
-        self.untold = None;
-        self.opening.extend(self.told.drain(..).flatten());
+    /// The session has ended. The next one is opened with a new token.
+    pub(super) fn session_ended(&mut self) {
+        self.unsent = None;
+        self.opening.extend(self.sent.drain(..).flatten());
     }
 }
 
-fn answer(replies: Vec<Reply>, outcome: &Result<(), Refused>) {
+fn reply_to_all(replies: Vec<TokenReply>, outcome: &Result<(), Refused>) {
     for reply in replies {
         // Whoever asked may have stopped waiting.
         let _ = reply.send(outcome.clone());

@@ -18,7 +18,7 @@ impl State {
         match *self {}
     }
 
-    pub(crate) fn forget(&self, _: MsgId) {
+    pub(crate) fn remove(&self, _: MsgId) {
         match *self {}
     }
 

@@ -1,0 +1,367 @@
+//! The engine in random worlds: a service that refuses, forgets and is cut off, and an application that is slow, leaves rooms
+//! and joins them again.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use stubs::chat::v1::{event, join as pb_join};
+
+use super::*;
+use crate::mailbox::{self, Events, Mailbox, MailboxLimits};
+use crate::model::Verdict;
+
+/// A service with one epoch of history, and the two directions of a connection to it.
+#[derive(Default)]
+struct Service {
+    rooms: HashMap<String, Vec<pb::Event>>,
+    /// The last event delivered in each joined room.
+    cursors: HashMap<String, u64>,
+    to_service: VecDeque<pb::ClientFrame>,
+    to_client: VecDeque<pb::ServerFrame>,
+    /// Drafts that came again after they were stored.
+    duplicates: usize,
+}
+
+impl Service {
+    fn store(&mut self, room: &str, sender: &str, id: Bytes, text: String) -> u64 {
+        let events = self.rooms.entry(room.to_owned()).or_default();
+        if let Some(first) = events.iter().find(|event| event.client_msg_id == id) {
+            self.duplicates += 1;
+            return first.seq;
+        }
+        let prev_seq = events.last().map_or(0, |last| last.seq);
+        // Seqs increase, but not by one.
+        let seq = prev_seq + 1 + prev_seq % 3;
+        let body = Some(event::Body::Posted(pb::Posted { text, ..pb::Posted::default() }));
+        let room = room.to_owned();
+        let event =
+            pb::Event { room, seq, prev_seq, sender: sender.to_owned(), client_msg_id: id, body, ..Default::default() };
+        events.push(event);
+        self.deliver();
+        seq
+    }
+
+    /// Puts the events that were not delivered yet on the stream.
+    fn deliver(&mut self) {
+        for (room, cursor) in &mut self.cursors {
+            for event in self.rooms.get(room).into_iter().flatten().filter(|event| event.seq > *cursor) {
+                self.to_client.push_back(frame(0, server_frame::Body::Event(event.clone())));
+            }
+            *cursor = self.rooms.get(room).and_then(|events| events.last()).map_or(*cursor, |last| last.seq);
+        }
+    }
+
+    /// Handles one frame.
+    fn handle(&mut self, refuses: bool) {
+        let Some(pb::ClientFrame { id, body }) = self.to_service.pop_front() else { return };
+        let reply = match body.unwrap() {
+            client_frame::Body::Send(_) | client_frame::Body::Join(_) if refuses => {
+                error(id, &retry_in(Duration::from_millis(500)))
+            }
+            client_frame::Body::Send(pb::Send { room, text, client_msg_id, .. }) => {
+                let seq = self.store(&room, "sam", client_msg_id.clone(), text);
+                ack(id, &room, seq, client_msg_id)
+            }
+            client_frame::Body::Join(pb::Join { room, start }) => {
+                let events = self.rooms.entry(room.clone()).or_default();
+                let head = events.last().map_or(0, |last| last.seq);
+                let (verdict, start) = match start {
+                    None => (pb::Verdict::Live, head),
+                    Some(pb_join::Start::Last(_)) => (pb::Verdict::Live, 0),
+                    Some(pb_join::Start::After(pb::Cursor { epoch, seq })) => {
+                        assert!(epoch == EPOCH || seq == 0, "a cursor is used in its own epoch");
+                        assert!(seq <= head);
+                        (pb::Verdict::Recovered, seq)
+                    }
+                };
+                self.cursors.insert(room.clone(), start);
+                let joined = pb::Joined {
+                    room: room.clone(),
+                    verdict: verdict.into(),
+                    epoch: EPOCH,
+                    start_seq: start,
+                    head_seq: head,
+                    ..pb::Joined::default()
+                };
+                self.to_client.push_back(frame(id, server_frame::Body::Joined(joined)));
+                self.deliver();
+                frame(0, server_frame::Body::CaughtUp(pb::CaughtUp { room, seq: head }))
+            }
+            client_frame::Body::Leave(pb::Leave { room }) => {
+                self.cursors.remove(&room);
+                done(id)
+            }
+            client_frame::Body::Ping(_) => frame(id, server_frame::Body::Pong(pb::Pong {})),
+            client_frame::Body::MarkRead(_) => done(id),
+            _ => return,
+        };
+        self.to_client.push_back(reply);
+    }
+
+    fn cut(&mut self) {
+        self.cursors.clear();
+        self.to_service.clear();
+        self.to_client.clear();
+    }
+}
+
+/// An engine, a service, and an application that takes updates now and then and records them.
+struct World {
+    engine: Engine,
+    mailbox: Arc<Mailbox>,
+    events: Events,
+    service: Service,
+    rooms: Vec<String>,
+    now: Time,
+    random: fastrand::Rng,
+    acked: Vec<Acked>,
+    joining: Vec<Receiver<Result<Joined, JoinError>>>,
+    saved: HashSet<MsgId>,
+    /// The events that the application has taken, by room.
+    received: HashMap<String, Vec<u64>>,
+    connected: usize,
+    drafts: usize,
+    pauses: usize,
+}
+
+impl World {
+    fn new(seed: u64, rooms: Vec<String>, max_updates: usize) -> Self {
+        let (engine, now) = new();
+        let (mailbox, events) = mailbox::open(MailboxLimits { updates: max_updates, bytes: usize::MAX }, true);
+        Self {
+            engine,
+            mailbox,
+            events,
+            service: Service::default(),
+            rooms,
+            now,
+            random: fastrand::Rng::with_seed(seed),
+            acked: Vec::new(),
+            joining: Vec::new(),
+            saved: HashSet::new(),
+            received: HashMap::new(),
+            connected: 0,
+            drafts: 0,
+            pauses: 0,
+        }
+    }
+
+    fn room(&mut self) -> String {
+        self.rooms[self.random.usize(..self.rooms.len())].clone()
+    }
+
+    fn join(&mut self, room: &str) {
+        let joined = join(&mut self.engine, room, Start::Resume { or_last: 1_000 });
+        self.joining.push(joined);
+    }
+
+    fn step(&mut self) {
+        match self.random.u8(..100) {
+            0..10 => {
+                let room = self.room();
+                self.drafts += 1;
+                let acked = post(&mut self.engine, &room, &format!("{}", self.drafts));
+                self.acked.push(acked);
+            }
+            10..14 => {
+                let (room, n) = (self.room(), self.random.u128(..));
+                self.service.store(&room, "ann", n.to_be_bytes().to_vec().into(), "Hey".to_owned());
+            }
+            14 => {
+                let room = self.room();
+                if self.random.bool() {
+                    command(&mut self.engine, Command::Leave { room: self::room(&room) });
+                }
+                self.join(&room);
+            }
+            15 => {
+                let (room, seq) = (self.room(), self.random.u64(1..100));
+                command(&mut self.engine, Command::MarkRead { room: self::room(&room), seq });
+            }
+            16..24 => self.take(),
+            24..45 => {
+                if let Some(frame) = self.engine.next_frame() {
+                    self.service.to_service.push_back(frame);
+                }
+            }
+            45..65 => {
+                let refuses = self.random.u8(..) < 12;
+                self.service.handle(refuses);
+            }
+            65..90 => self.receive(),
+            90..93 => self.cut(),
+            93 => self.service.to_client.push_back(draining(Duration::from_secs(1))),
+            _ => {
+                self.now = self.now + Duration::from_millis(self.random.u64(..3_000));
+                self.engine.tick(self.now);
+            }
+        }
+        self.act();
+    }
+
+    /// The engine receives one frame.
+    fn receive(&mut self) {
+        if let Some(frame) = self.service.to_client.pop_front() {
+            self.engine.frame_received(frame, self.now);
+        }
+    }
+
+    fn cut(&mut self) {
+        if matches!(self.engine.phase, Phase::Online(_)) {
+            self.service.cut();
+            self.engine.session_ended(&Status::unavailable("cut"), self.now);
+        }
+    }
+
+    /// The application takes one update.
+    fn take(&mut self) {
+        match self.events.try_next() {
+            Some(Update::Event(event)) => self.received.entry(event.room.to_string()).or_default().push(event.seq),
+            Some(Update::Joined(joined)) => {
+                let last = self.received.get(joined.room.as_str()).and_then(|seqs| seqs.last()).copied();
+                assert!(joined.verdict == Verdict::Live || last.is_none_or(|last| last == joined.start));
+            }
+            Some(Update::Refused { .. }) => panic!("somebody waits for every draft"),
+            _ => {}
+        }
+        if !self.mailbox.is_overfull() {
+            self.engine.resume();
+        }
+    }
+
+    /// Carries out what the engine has decided.
+    fn act(&mut self) {
+        for action in std::mem::take(&mut self.engine.actions) {
+            match action {
+                Action::Connect => {
+                    self.connected += 1;
+                    self.service.cut();
+                    if self.random.u8(..) < 50 {
+                        self.engine.session_ended(&Status::unavailable("nobody is there"), self.now);
+                    } else {
+                        self.engine.session_opened(&welcome(), self.now);
+                    }
+                }
+                Action::Disconnect => self.service.cut(),
+                Action::SaveDraft(draft) => assert!(self.saved.insert(draft.id)),
+                Action::RemoveDraft(id) => assert!(self.saved.remove(&id)),
+                Action::Deliver(update) => {
+                    if self.mailbox.put(update) {
+                        self.pauses += usize::from(!self.engine.paused);
+                        self.engine.pause();
+                    }
+                }
+                Action::SetOwner(_) => {}
+                Action::GetToken | Action::Finish => panic!("nothing asks for it"),
+            }
+        }
+        if !self.engine.actions.is_empty() {
+            self.act();
+        }
+    }
+
+    /// Runs without disturbances until nothing is left to do.
+    fn run_to_rest(&mut self) {
+        // A session that is draining is ended by the service.
+        self.cut();
+        for _ in 0..100_000 {
+            self.now = self.now + Duration::from_millis(100);
+            self.engine.tick(self.now);
+            self.act();
+            for _ in 0..100 {
+                self.take();
+            }
+            while let Some(frame) = self.engine.next_frame() {
+                self.service.to_service.push_back(frame);
+            }
+            while !self.service.to_service.is_empty() || !self.service.to_client.is_empty() {
+                self.service.handle(false);
+                self.receive();
+                self.act();
+            }
+            let taken = self.mailbox.is_empty();
+            if self.engine.outbox.is_empty() && self.engine.rooms.are_all_live() && !self.engine.has_frame() && taken {
+                return;
+            }
+        }
+        panic!("it does not come to rest");
+    }
+}
+
+#[test]
+fn every_draft_is_stored_once_and_every_event_delivered_once_and_in_order() {
+    let (mut connected, mut repeats, mut stored, mut pauses) = (0, 0, 0, 0);
+    for seed in 0..500 {
+        let mut world = World::new(seed, ["north", "south"].map(str::to_owned).to_vec(), 16);
+        world.join("north");
+        world.join("south");
+        world.act();
+        for _ in 0..600 {
+            world.step();
+        }
+        world.run_to_rest();
+
+        let joined = world.joining.iter_mut().map(|joined| joined.try_recv().expect("every Join has an outcome"));
+        assert!(joined.filter(Result::is_ok).count() > 0);
+        let mut ids = HashSet::new();
+        for acked in &mut world.acked {
+            assert!(ids.insert(acked.try_recv().unwrap().unwrap().id), "seed {seed}");
+        }
+        let ours: Vec<&pb::Event> =
+            world.service.rooms.values().flatten().filter(|event| event.sender == "sam").collect();
+        assert_eq!(ours.len(), world.drafts, "seed {seed}");
+        for (room, events) in &world.service.rooms {
+            let seqs: Vec<u64> = events.iter().map(|event| event.seq).collect();
+            assert_eq!(world.received.get(room).cloned().unwrap_or_default(), seqs, "seed {seed}");
+        }
+        assert_eq!(world.saved, HashSet::new(), "an acked draft is not saved, seed {seed}");
+        (connected, repeats, stored, pauses) = (
+            connected + world.connected,
+            repeats + world.service.duplicates,
+            stored + ours.len(),
+            pauses + world.pauses,
+        );
+    }
+    // Otherwise little was tried.
+    let tried = connected > 5_000 && repeats > 1_000 && stored > 20_000 && pauses > 500;
+    assert!(tried, "{connected} {repeats} {stored} {pauses}");
+}
+
+#[test]
+fn a_slow_application_in_many_rooms_misses_nothing() {
+    let rooms: Vec<String> = (0..100).map(|n| format!("room/{n:02}")).collect();
+    let mut world = World::new(1, rooms.clone(), MailboxLimits { updates: 1, bytes: 1 }.clamped().updates);
+    for room in &rooms {
+        world.join(room);
+    }
+    world.act();
+    const EVENTS: usize = 6_000;
+    for turn in 0.. {
+        assert!(turn < 100_000, "{:?}", world.received);
+        if turn < EVENTS {
+            let id = (turn as u128).to_be_bytes().to_vec().into();
+            world.service.store(&rooms[turn % rooms.len()], "ann", id, "Hey".to_owned());
+        }
+        // Much is received before the application takes one update.
+        for _ in 0..10 {
+            if let Some(frame) = world.engine.next_frame() {
+                world.service.to_service.push_back(frame);
+            }
+            world.service.handle(false);
+            world.receive();
+            world.act();
+        }
+        if turn % 3 == 0 {
+            world.take();
+            world.act();
+        }
+        if world.received.values().map(Vec::len).sum::<usize>() == EVENTS {
+            break;
+        }
+    }
+    assert!(world.pauses > 5, "{}", world.pauses);
+    for room in &rooms {
+        let seqs: Vec<u64> = world.service.rooms[room].iter().map(|event| event.seq).collect();
+        assert_eq!(world.received[room], seqs, "{room}");
+    }
+}
