@@ -1,14 +1,24 @@
-//! How long to wait before the next attempt: full jitter, as in "Exponential Backoff And Jitter" (AWS Architecture
-//! Blog, 2015). A thousand clients that lose a server at once come back spread over the whole of each delay.
+//! How long to wait before the next attempt: full jitter, as in "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
+//! A thousand clients that lose a service together come back spread over the whole of each delay.
 
 use std::time::Duration;
 
-/// The longest delays before attempts that follow each other.
+/// How long to wait before attempts that follow each other: a random time up to a limit that doubles with each attempt.
+///
+/// ```
+/// use std::time::Duration;
+/// use grpc_chat_client::Backoff;
+///
+/// let backoff = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(60) };
+/// assert_eq!(backoff.ceiling(0), Duration::from_secs(1));
+/// assert_eq!(backoff.ceiling(3), Duration::from_secs(8));
+/// assert_eq!(backoff.ceiling(10), Duration::from_secs(60));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// The longest delay before the first attempt; each further one doubles it. Less than a millisecond counts as one.
+    /// The limit before the first attempt, 250 ms by default. Less than a millisecond counts as one.
     pub base: Duration,
-    /// No delay is longer. More than a day counts as a day.
+    /// The highest limit, 6 s by default. More than a day counts as a day.
     pub max: Duration,
 }
 
@@ -25,14 +35,14 @@ impl Backoff {
         Self { base: self.base.clamp(Duration::from_millis(1), max), max }
     }
 
-    /// The longest delay before this attempt, the first being 0.
+    /// Returns the longest delay before an attempt, of which 0 is the first.
     #[must_use]
     pub fn ceiling(&self, attempt: u32) -> Duration {
         let doubled = 1_u32.checked_shl(attempt).and_then(|factor| self.base.checked_mul(factor));
         doubled.unwrap_or(self.max).min(self.max)
     }
 
-    /// A delay before this attempt, anywhere between none and the ceiling.
+    /// Returns a random delay between zero and the ceiling.
     pub(crate) fn delay(&self, attempt: u32, random: &mut fastrand::Rng) -> Duration {
         self.ceiling(attempt).mul_f64(random.f64())
     }
@@ -43,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ceiling_doubles_up_to_the_longest() {
+    fn the_ceiling_doubles_up_to_the_maximum() {
         let backoff = Backoff { base: Duration::from_millis(100), max: Duration::from_secs(5) };
         let ceilings = [0, 1, 2, 5, 6, 31, 32, u32::MAX].map(|attempt| backoff.ceiling(attempt).as_millis());
         assert_eq!(ceilings, [100, 200, 400, 3_200, 5_000, 5_000, 5_000, 5_000]);

@@ -1,4 +1,4 @@
-//! Between the wire's words and ours.
+//! From the types of the wire to those of `model`, and back.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,10 +14,10 @@ use crate::model::{
     Verdict,
 };
 
-/// No time that a service tells is taken for longer: clocks do not go on for ever, and nor do people's patience.
+/// The longest duration that is accepted from a service. Longer ones count as this.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The most events that a Join may ask for before live ones.
+/// The most events before the live ones that a Join may ask for.
 const MAX_LAST: u32 = 1000;
 
 pub(crate) fn change_to_wire(draft: &Draft) -> client_frame::Body {
@@ -36,12 +36,12 @@ pub(crate) fn change_to_wire(draft: &Draft) -> client_frame::Body {
     }
 }
 
-/// The draft that a frame carries; `None` if it carries none.
+/// Returns the draft in a frame, if there is one.
 #[cfg(any(feature = "state", test))]
 pub(crate) fn draft_from_wire(body: client_frame::Body) -> Option<Draft> {
     let (room, id, change, epoch) = match body {
         client_frame::Body::Send(pb::Send { room, text, client_msg_id, reply_to_seq, epoch }) => {
-            (room, client_msg_id, Change::Post { text, reply_to: place(reply_to_seq) }, epoch)
+            (room, client_msg_id, Change::Post { text, reply_to: seq_from_wire(reply_to_seq) }, epoch)
         }
         client_frame::Body::Edit(pb::Edit { room, seq, text, client_msg_id, epoch }) => {
             (room, client_msg_id, Change::Edit { seq, text }, epoch)
@@ -103,19 +103,19 @@ pub(crate) fn ack_from_wire(ack: &pb::Ack) -> Option<Ack> {
     })
 }
 
-/// An event of this room, whose id is not parsed again for each.
+/// Returns an event of `room`, whose id is not parsed again for each event.
 pub(crate) fn event_from_wire(room: &RoomId, event: pb::Event) -> Event {
     let pb::Event { room: _, seq, prev_seq, time, sender, device, client_msg_id, body } = event;
     let body = match body {
         Some(event::Body::Posted(pb::Posted { text, reply_to_seq, erased })) => {
-            Body::Posted { text, reply_to: place(reply_to_seq), erased }
+            Body::Posted { text, reply_to: seq_from_wire(reply_to_seq), erased }
         }
         Some(event::Body::Edited(pb::Edited { seq, text, erased })) => Body::Edited { seq, text, erased },
         Some(event::Body::Deleted(pb::Deleted { seq })) => Body::Deleted { seq },
         Some(event::Body::Reacted(pb::Reacted { seq, reaction, removed })) => Body::Reacted { seq, reaction, removed },
         None => Body::Unknown,
     };
-    // An id of another length is nobody's draft.
+    // An id of another length is no draft's.
     let id = id_from_wire(&client_msg_id).unwrap_or(MsgId([0; 16]));
     Event { room: room.clone(), seq, prev_seq, time: time_from_wire(time), sender, device, id, body }
 }
@@ -126,20 +126,20 @@ pub(crate) fn page_from_wire(room: &RoomId, page: pb::ListMessagesResponse) -> P
     Page { events, epoch, head: head_seq, more }
 }
 
-/// `None` if its id is none: it could not be joined.
+/// Returns `None` if the id is not valid: such a room could not be joined.
 pub(crate) fn room_from_wire(room: pb::Room) -> Option<Room> {
     let pb::Room { room, head_seq, head_time } = room;
     Some(Room { id: room.parse().ok()?, head: head_seq, time: time_from_wire(head_time) })
 }
 
-/// An error of the stream as the status it is.
+/// Returns the status in an error frame.
 pub(crate) fn status_from_wire(error: pb::Error) -> Status {
     let status = error.status.unwrap_or_default();
     let details = status.encode_to_vec().into();
     Status::with_details(Code::from(status.code), status.message, details)
 }
 
-/// When the service says to try again, if it does.
+/// Returns how long the service asks to wait before trying again, if it does.
 pub(crate) fn retry_hint(status: &Status) -> Option<Duration> {
     status.get_details_retry_info()?.retry_delay.map(|delay| delay.min(LONGEST))
 }
@@ -153,8 +153,8 @@ impl From<&Status> for Refused {
     }
 }
 
-/// Whether the status may be another one when the same is tried again. They are those of `chat.v1`, and those that the
-/// client's own transport returns when a connection breaks (`Cancelled`, and an end without a status, `Ok`).
+/// Whether another attempt may succeed after this status: it is one of those of `chat.v1`, or one that the client's own
+/// transport returns when a connection breaks (`Cancelled`, or `Ok` for an end without a status).
 pub(crate) fn is_transient(code: Code) -> bool {
     matches!(
         code,
@@ -168,7 +168,7 @@ pub(crate) fn is_transient(code: Code) -> bool {
     )
 }
 
-/// The room whose history the service cannot read, if it says so.
+/// Returns the room whose history the service cannot read, if it names one.
 pub(crate) fn damaged_room(status: &Status) -> Option<String> {
     status.get_details_error_info().filter(|_| status.code() == Code::DataLoss)?.metadata.remove("room")
 }
@@ -177,7 +177,8 @@ pub(crate) fn duration_from_wire(duration: Option<prost_types::Duration>) -> Opt
     duration.and_then(|duration| Duration::try_from(duration).ok()).map(|duration| duration.min(LONGEST))
 }
 
-fn place(seq: Seq) -> Option<Seq> {
+/// 0 stands for no event.
+fn seq_from_wire(seq: Seq) -> Option<Seq> {
     (seq != 0).then_some(seq)
 }
 
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_comes_back_from_the_wire_as_it_was() {
+    fn a_draft_is_the_same_after_a_round_trip() {
         for change in [
             Change::post("Hi"),
             Change::Post { text: "Hi".to_owned(), reply_to: Some(3) },
@@ -213,15 +214,15 @@ mod tests {
     }
 
     #[test]
-    fn what_this_client_does_not_know_is_not_made_up() {
+    fn unknown_and_missing_fields_get_neutral_values() {
         let event = event_from_wire(
             &room(),
             pb::Event { seq: 3, client_msg_id: Bytes::from_static(b"x"), ..Default::default() },
         );
         assert_eq!((event.seq, event.body, event.time), (3, Body::Unknown, SystemTime::UNIX_EPOCH));
         assert_eq!(ack_from_wire(&pb::Ack::default()), None);
-        let for_ever = prost_types::Duration { seconds: i64::MAX, nanos: 0 };
-        assert_eq!(duration_from_wire(Some(for_ever)), Some(LONGEST));
+        let forever = prost_types::Duration { seconds: i64::MAX, nanos: 0 };
+        assert_eq!(duration_from_wire(Some(forever)), Some(LONGEST));
         assert_eq!(duration_from_wire(Some(prost_types::Duration { seconds: -1, nanos: 0 })), None);
     }
 }
