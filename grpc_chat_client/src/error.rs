@@ -175,13 +175,13 @@ impl fmt::Display for ParseError {
 
 impl Error for ParseError {}
 
-/// A certificate or a key that cannot be used.
+/// A certificate or a key that cannot be used. The text says which one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsError(pub(crate) String);
 
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the certificates for TLS cannot be used: {}", self.0)
+        f.write_str(&self.0)
     }
 }
 

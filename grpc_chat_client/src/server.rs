@@ -4,9 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use tokio_rustls::rustls::RootCertStore;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
-use crate::diagnosis::innermost;
+use crate::diagnosis::{Target, innermost};
 use crate::error::{ParseError, TlsError};
 
 /// How long a service may take to accept a connection.
@@ -98,6 +101,32 @@ impl Tls {
         self.server_name = Some(name.into());
         self
     }
+
+    /// Finds what is wrong with the files that people name. tonic does not say which one it is, and takes a file without
+    /// certificates for one that trusts nobody.
+    fn check(&self) -> Result<(), TlsError> {
+        if let Some(pem) = &self.ca_certificates {
+            let certificates = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok);
+            let (usable, _) = RootCertStore::empty().add_parsable_certificates(certificates);
+            if usable == 0 {
+                return Err(unusable("the CA certificate file contains no certificate", "CERTIFICATE"));
+            }
+        }
+        if let Some(TlsIdentity { certificate, key }) = &self.identity {
+            if CertificateDer::from_pem_slice(certificate).is_err() {
+                return Err(unusable("the client certificate file contains no certificate", "CERTIFICATE"));
+            }
+            if PrivateKeyDer::from_pem_slice(key).is_err() {
+                return Err(unusable("the client key file contains no private key", "PRIVATE KEY"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the error for a file that does not contain what it should.
+fn unusable(what: &str, label: &str) -> TlsError {
+    TlsError(format!("{what}; name a PEM file, which has a line -----BEGIN {label}-----"))
 }
 
 impl fmt::Debug for Tls {
@@ -155,6 +184,11 @@ impl ServerUrl {
         self.endpoint.uri().authority().map_or("", |authority| authority.as_str())
     }
 
+    /// Returns the service, as sentences about it name it.
+    pub(crate) fn target(&self) -> Target<'_> {
+        Target { name: &self.shown, tls: Some(self.endpoint.uri().scheme_str() == Some("https")) }
+    }
+
     /// Returns how to connect, with settings for a long session.
     ///
     /// # Errors
@@ -174,6 +208,7 @@ impl ServerUrl {
         if endpoint.uri().scheme_str() != Some("https") {
             return Ok(endpoint);
         }
+        tls.check()?;
         let Tls { ca_certificates, identity, server_name } = tls;
         let mut config = ClientTlsConfig::new().timeout(CONNECT_TIMEOUT);
         config = match ca_certificates {
@@ -186,7 +221,8 @@ impl ServerUrl {
         if let Some(name) = server_name {
             config = config.domain_name(name);
         }
-        endpoint.tls_config(config).map_err(|error| TlsError(innermost(&error).to_string()))
+        let unusable = |error| TlsError(format!("the certificates for TLS cannot be used: {}", innermost(&error)));
+        endpoint.tls_config(config).map_err(unusable)
     }
 }
 
@@ -239,9 +275,23 @@ mod tests {
     }
 
     #[test]
-    fn certificates_that_are_none_are_refused_before_connecting() {
+    fn files_without_certificates_or_keys_are_refused_before_connecting() {
         let server: ServerUrl = "https://chat.example".parse().unwrap();
-        let tls = Tls::default().identity(TlsIdentity { certificate: b"none".to_vec(), key: b"none".to_vec() });
-        assert!(server.endpoint(&tls).unwrap_err().to_string().contains("TLS"));
+        let one = |label: &str, body: &str| format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n");
+        let error = |tls: Tls| server.endpoint(&tls).unwrap_err().to_string();
+        for pem in ["garbage", "", &one("CERTIFICATE", "not base64!"), &one("CERTIFICATE", "aGVsbG8=")] {
+            assert_eq!(
+                error(Tls::default().ca_certificates(pem)),
+                "the CA certificate file contains no certificate; name a PEM file, which has a line -----BEGIN CERTIFICATE-----"
+            );
+        }
+        let identity = |certificate: &str, key: &str| {
+            Tls::default().identity(TlsIdentity { certificate: certificate.into(), key: key.into() })
+        };
+        assert!(error(identity("none", "none")).starts_with("the client certificate file contains no certificate; "));
+        let certificate = one("CERTIFICATE", "aGVsbG8=");
+        assert!(error(identity(&certificate, "none")).ends_with("has a line -----BEGIN PRIVATE KEY-----"));
+        let both = identity(&certificate, &one("PRIVATE KEY", "aGVsbG8="));
+        assert!(error(both).starts_with("the certificates for TLS cannot be used: "));
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tonic::{Code, Status, Streaming};
 
-use crate::diagnosis::with_reason;
+use crate::diagnosis::call_ended;
 use crate::engine::{Action, Command, Engine, Time};
 use crate::error::Refused;
 use crate::mailbox::Mailbox;
@@ -270,7 +270,7 @@ impl Task {
                     continue;
                 }
                 Some(Ok(None)) => Status::ok(""),
-                Some(Err(status)) => with_reason(&status),
+                Some(Err(status)) => call_ended(&status),
                 None => return,
             };
             tracing::info!(code = ?status.code(), why = status.message(), "the session has ended");

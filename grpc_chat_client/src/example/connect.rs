@@ -6,7 +6,6 @@ use std::fmt;
 use stubs::chat_client::ChatClient;
 use tonic::transport::Channel;
 
-use crate::diagnosis;
 use crate::error::TlsError;
 use crate::server::{ServerUrl, Tls};
 
@@ -16,9 +15,9 @@ use crate::server::{ServerUrl, Tls};
 pub enum ConnectError {
     /// The host is unknown, nothing listens there, or it does not answer.
     Unreachable {
-        /// The service's URL.
-        server: String,
-        /// What went wrong.
+        /// A sentence.
+        why: String,
+        /// The error of the transport.
         source: tonic::transport::Error,
     },
     /// The certificates or the key cannot be used.
@@ -34,14 +33,14 @@ pub async fn connect(server: &ServerUrl, tls: &Tls) -> Result<ChatClient<Channel
     let endpoint = server.endpoint(tls).map_err(ConnectError::Tls)?;
     match endpoint.connect().await {
         Ok(channel) => Ok(ChatClient::new(channel)),
-        Err(source) => Err(ConnectError::Unreachable { server: server.to_string(), source }),
+        Err(source) => Err(ConnectError::Unreachable { why: server.target().unreachable(&source), source }),
     }
 }
 
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable { server, source } => f.write_str(&diagnosis::unreachable(server, source)),
+            Self::Unreachable { why, .. } => f.write_str(why),
             Self::Tls(error) => error.fmt(f),
         }
     }

@@ -8,11 +8,17 @@ use stubs::ChatMessage;
 use stubs::chat_client::ChatClient;
 use tokio_stream::Stream;
 use tonic::Status;
+use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
+
+use crate::diagnosis::{Target, call_ended};
 
 /// Why a conversation ended before both sides were done.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum ConversationError {
+    /// What was reached is not the example's service, or the connection was lost before it replied. The text is a sentence.
+    Unreachable(String),
     /// The service ended the call with an error, or the connection was lost.
     Service(Status),
     /// The caller could not handle a reply.
@@ -33,22 +39,25 @@ pub async fn converse(
     outgoing: impl Stream<Item = ChatMessage> + Send + 'static,
     mut received: impl FnMut(&str) -> io::Result<()>,
 ) -> Result<(), ConversationError> {
-    let mut replies = service.chat(outgoing).await?.into_inner();
-    while let Some(reply) = replies.message().await? {
+    const THERE: Target<'_> = Target { name: &"the server's address", tls: None };
+    let failed = |headers: Option<&MetadataMap>, status: &Status| match THERE.call_failed(headers, status) {
+        Some(why) => ConversationError::Unreachable(why),
+        None => ConversationError::Service(call_ended(status)),
+    };
+    let response = service.chat(outgoing).await.map_err(|status| failed(None, &status))?;
+    let (headers, mut replies, _) = response.into_parts();
+    let mut next = replies.message().await.map_err(|status| failed(Some(&headers), &status))?;
+    while let Some(reply) = next {
         received(&reply).map_err(ConversationError::Output)?;
+        next = replies.message().await.map_err(|status| ConversationError::Service(call_ended(&status)))?;
     }
     Ok(())
-}
-
-impl From<Status> for ConversationError {
-    fn from(status: Status) -> Self {
-        Self::Service(status)
-    }
 }
 
 impl fmt::Display for ConversationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unreachable(why) => f.write_str(why),
             Self::Service(status) => {
                 let why = if status.message().is_empty() { status.code().description() } else { status.message() };
                 write!(f, "the service ended the conversation: {why}")
@@ -61,6 +70,7 @@ impl fmt::Display for ConversationError {
 impl Error for ConversationError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
+            Self::Unreachable(_) => None,
             Self::Service(status) => Some(status),
             Self::Output(error) => Some(error),
         }

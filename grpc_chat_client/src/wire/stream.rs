@@ -5,13 +5,12 @@ use std::time::Duration;
 use stubs::chat::v1::{self as pb, client_frame, server_frame};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::metadata::{Ascii, MetadataValue};
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::transport::Endpoint;
 use tonic::{Status, Streaming};
 
 use super::link::{Access, authorization};
 use crate::config::{Config, Token};
-use crate::diagnosis::{unreachable, with_reason};
 use crate::error::TlsError;
 use crate::server::ServerUrl;
 
@@ -87,15 +86,15 @@ impl Connector {
         authorization: Option<MetadataValue<Ascii>>,
     ) -> Result<(SessionStream, pb::Welcome), Status> {
         let channel = self.endpoint.connect().await;
-        let channel = channel.map_err(|error| Status::unavailable(unreachable(&self.server, &error)))?;
+        let channel = channel.map_err(|error| Status::unavailable(self.server.target().unreachable(&error)))?;
         let access = Access::new(channel, authorization);
         let (outgoing, frames) = mpsc::channel(UNSENT);
         let hello = pb::ClientFrame { id: 1, body: Some(client_frame::Body::Hello(self.hello.clone())) };
         // There is room: nothing was sent before.
         let _ = outgoing.try_send(hello);
         let called = access.client().session(access.request(ReceiverStream::new(frames))).await;
-        let mut incoming = called.map_err(|status| with_reason(&status))?.into_inner();
-        match incoming.message().await.map_err(|status| with_reason(&status))? {
+        let (headers, mut incoming, _) = called.map_err(|status| self.call_failed(None, status))?.into_parts();
+        match incoming.message().await.map_err(|status| self.call_failed(Some(&headers), status))? {
             Some(pb::ServerFrame { body: Some(server_frame::Body::Welcome(welcome)), .. }) => {
                 Ok((SessionStream { outgoing, incoming, access }, welcome))
             }
@@ -103,6 +102,14 @@ impl Connector {
                 Err(Status::failed_precondition("the service did not begin with Welcome; is it a chat.v1 service?"))
             }
             None => Err(Status::unavailable("the service ended the session before it began")),
+        }
+    }
+
+    /// Returns the service's own status, or one that says why it was not reached.
+    fn call_failed(&self, headers: Option<&MetadataMap>, status: Status) -> Status {
+        match self.server.target().call_failed(headers, &status) {
+            Some(why) => Status::unavailable(why),
+            None => status,
         }
     }
 }

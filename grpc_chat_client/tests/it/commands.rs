@@ -100,7 +100,7 @@ fn a_message_that_cannot_be_sent_is_an_error_with_an_exit_code() {
     assert!(second_of_them.stderr.contains("line 3: "), "{}", second_of_them.stderr);
     let no_certificate = ["--client-cert", "/dev/null", "--client-key", "/dev/null", "--server", "https://127.0.0.1:1"];
     for (flags, said) in [
-        (&no_certificate[..], "the certificates for TLS cannot be used"),
+        (&no_certificate[..], "the client certificate file contains no certificate"),
         (&["--server", "http://127.0.0.1:99999"], "expected http://HOST:PORT"),
     ] {
         let output = run(crate::support::command().args(flags).arg("rooms"), b"");

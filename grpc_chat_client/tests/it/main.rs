@@ -4,11 +4,13 @@
 
 mod bench;
 mod commands;
+mod errors;
 mod identity;
 mod library;
 mod network;
 mod scripted;
 mod support;
+mod tls;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};

@@ -1,4 +1,4 @@
-//! A network between a client and a service, which does what it is told.
+//! A network between a client and a service, which tests can cut, silence and redirect.
 
 use std::net::SocketAddr;
 
@@ -10,17 +10,17 @@ use tokio::task::{JoinHandle, JoinSet};
 #[derive(Clone, Copy, Debug)]
 struct State {
     service: SocketAddr,
-    /// Connections are taken, and nothing goes over; what is sent meanwhile comes later.
+    /// Whether bytes are held back. They are forwarded later.
     silent: bool,
-    /// Connections are closed as soon as they are made.
+    /// Whether connections are closed as soon as they are made.
     down: bool,
-    /// A connection ends when this changes.
+    /// Connections end when this changes.
     cuts: usize,
-    /// Connections made.
+    /// Connections made so far.
     connected: usize,
 }
 
-/// Gone, with its connections, when dropped.
+/// A network that ends, with its connections, when dropped.
 pub(crate) struct Network {
     address: SocketAddr,
     state: watch::Sender<State>,
@@ -40,12 +40,12 @@ impl Network {
         format!("http://{}", self.address)
     }
 
-    /// Closes what is open.
+    /// Closes the open connections.
     pub(crate) fn cut(&self) {
         self.state.send_modify(|state| state.cuts += 1);
     }
 
-    /// Closes what is open, and what comes, until it is up.
+    /// Closes the open connections, and new ones until [`Network::up`] is called.
     pub(crate) fn down(&self) {
         self.state.send_modify(|state| (state.down, state.cuts) = (true, state.cuts + 1));
     }
@@ -58,12 +58,12 @@ impl Network {
         self.state.send_modify(|state| state.silent = silent);
     }
 
-    /// The service is elsewhere now.
-    pub(crate) fn leads_to(&self, service: SocketAddr) {
+    /// Forwards new connections to another service.
+    pub(crate) fn redirect(&self, service: SocketAddr) {
         self.state.send_modify(|state| state.service = service);
     }
 
-    /// How many connections were made so far.
+    /// Returns the number of connections made so far.
     pub(crate) fn connected(&self) -> usize {
         self.state.borrow().connected
     }
@@ -76,14 +76,14 @@ impl Drop for Network {
 }
 
 async fn accept(listener: TcpListener, state: watch::Sender<State>) {
-    let mut carried = JoinSet::new();
+    let mut forwarding = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         state.send_modify(|state| state.connected += 1);
-        carried.spawn(carry(client, state.subscribe()));
+        forwarding.spawn(forward(client, state.subscribe()));
     }
 }
 
-async fn carry(mut client: TcpStream, mut state: watch::Receiver<State>) {
+async fn forward(mut client: TcpStream, mut state: watch::Receiver<State>) {
     let State { service, down, cuts, .. } = *state.borrow_and_update();
     if down {
         return;
@@ -105,8 +105,8 @@ async fn copy(
 ) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        let goes_over = state.wait_for(|state| !state.silent).await.is_ok();
-        if !goes_over || to.write_all(&buffer[..read]).await.is_err() {
+        let open = state.wait_for(|state| !state.silent).await.is_ok();
+        if !open || to.write_all(&buffer[..read]).await.is_err() {
             return;
         }
     }

@@ -1,16 +1,22 @@
-//! A service in this process, and the client as a process.
+//! A service in this process, and the client as a process of its own.
 
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use grpc_chat_service::config::Config;
 use grpc_chat_service::server;
 use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 
-/// A service on a free port, on a thread of its own. Stops when dropped.
+/// Waits far longer than anything here takes, so that a bug is a failed test and not a hung one.
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(30), future).await.expect("this should have happened long ago")
+}
+
+/// A service on a free port, on a thread of its own, that stops when dropped.
 pub(crate) struct Service {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -39,12 +45,16 @@ impl Service {
         self.address
     }
 
-    /// Asks it to leave and waits until it has.
-    pub(crate) fn stop(mut self) {
-        self.leave();
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
-    fn leave(&mut self) {
+    /// Asks it to stop and waits until it has.
+    pub(crate) fn stop(mut self) {
+        self.shut_down();
+    }
+
+    fn shut_down(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap();
@@ -54,18 +64,18 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.leave();
+        self.shut_down();
     }
 }
 
-/// What a finished client left behind.
+/// What a client process printed, and its exit code.
 pub(crate) struct Output {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
     pub(crate) code: i32,
 }
 
-/// The client, without arguments and without anything from this process's environment.
+/// Returns the client's command, without arguments and without this process's `CHAT_` variables.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grpc_chat_client"));
     let variables =
@@ -73,30 +83,30 @@ pub(crate) fn command() -> Command {
     for name in variables {
         command.env_remove(name);
     }
-    // Nobody's own configuration and state; times as the tests expect them.
+    // No configuration and state of this machine's user; times as the tests expect them.
     command.env("XDG_CONFIG_HOME", "/nonexistent").env("XDG_STATE_HOME", "/nonexistent").env("TZ", "UTC");
     command.env_remove("RUST_LOG").env("USER", "sam").stdin(Stdio::piped());
     command
 }
 
-/// The client, told where the service is.
+/// Returns the client's command for this service.
 pub(crate) fn client(service: &Service) -> Command {
     let mut command = command();
-    command.args(["--server", &format!("http://{}", service.address)]);
+    command.args(["--server", &service.url()]);
     command
 }
 
-/// Runs it to its end with `input` on standard input.
+/// Runs a command to its end with `input` on standard input.
 pub(crate) fn run(command: &mut Command, input: &[u8]) -> Output {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let typing = child.stdin.take().map(|mut stdin| {
+    let writer = child.stdin.take().map(|mut stdin| {
         let input = input.to_vec();
-        // A client that fails early does not read it all.
+        // A client that fails early does not read all of it.
         thread::spawn(move || drop(stdin.write_all(&input)))
     });
     let output = child.wait_with_output().unwrap();
-    if let Some(typing) = typing {
-        typing.join().unwrap();
+    if let Some(writer) = writer {
+        writer.join().unwrap();
     }
     Output {
         stdout: String::from_utf8(output.stdout).unwrap(),
@@ -105,7 +115,7 @@ pub(crate) fn run(command: &mut Command, input: &[u8]) -> Output {
     }
 }
 
-/// An address where nobody listens, as long as the socket is held: it is bound, and does not listen.
+/// Returns a URL where nothing listens as long as the socket is held: it is bound, and does not listen.
 pub(crate) fn nobody() -> (TcpSocket, String) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();

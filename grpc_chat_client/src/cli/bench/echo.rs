@@ -102,5 +102,6 @@ fn failed(ended: &ConversationError) -> String {
         ConversationError::Service(status) => {
             format!("a call was ended during the bench: {}", sanitize(&Refused::from(status).to_string()))
         }
+        error => sanitize(&error.to_string()).into_owned(),
     }
 }

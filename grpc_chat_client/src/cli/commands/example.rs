@@ -1,7 +1,7 @@
 //! The example, with its own three messages or with lines of standard input.
 
 use grpc_chat_client::example::{self, ChatMessage, ConnectError, ConversationError};
-use grpc_chat_client::{Refused, ServerUrl, Tls};
+use grpc_chat_client::{ServerUrl, Tls};
 use tokio_stream::Stream;
 
 use super::with_advice;
@@ -31,8 +31,6 @@ async fn converse(
     })?;
     example::converse(service, outgoing, line).await.map_err(|error| match error {
         ConversationError::Output(error) => error.into(),
-        ConversationError::Service(status) => {
-            Failure::Failed(format!("the service ended the conversation: {}", Refused::from(&status)))
-        }
+        error => Failure::Failed(error.to_string()),
     })
 }

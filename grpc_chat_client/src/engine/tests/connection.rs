@@ -73,6 +73,25 @@ fn the_delay_that_the_service_asks_for_is_kept() {
 }
 
 #[test]
+fn after_a_drain_the_state_says_why_the_service_ended_the_session() {
+    let ended = Status::unavailable("the session has ended");
+    for (reason, sentence) in [
+        (pb::DrainReason::Shutdown, "the service is stopping"),
+        (pb::DrainReason::Age, "the session was open for as long as the service allows"),
+    ] {
+        let (mut engine, now) = online();
+        let draining = pb::Draining { reason: reason.into(), ..pb::Draining::default() };
+        engine.frame_received(frame(0, server_frame::Body::Draining(draining)), now);
+        engine.session_ended(&ended, now);
+        let states = connections(&mut engine);
+        assert!(
+            matches!(&states[..], [ConnectionState::Draining, ConnectionState::Reconnecting { why, .. }] if why == sentence),
+            "{states:?}"
+        );
+    }
+}
+
+#[test]
 fn a_permanent_error_ends_the_client_and_everyone_who_waits_learns_it() {
     let (mut engine, now) = online();
     let mut acked = post(&mut engine, "north", "Hi");
