@@ -63,9 +63,15 @@ fn lints() -> Outcome {
     shell::run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
 }
 
-/// A program that embeds the client does not need what only its command does.
+/// A program that embeds the client does not need what only its command does, nor SQLite without a state file.
 fn library_alone() -> Outcome {
-    shell::run(cargo().args(["check", "--package", "grpc_chat_client", "--lib", "--no-default-features"]))
+    for features in [&[][..], &["--features", "state"]] {
+        let library = ["--package", "grpc_chat_client", "--lib", "--no-default-features"];
+        let lints = ["--", "-D", "warnings"];
+        shell::run(cargo().arg("clippy").args(library).args(features).args(lints))?;
+        shell::run(cargo().arg("test").args(library).args(features))?;
+    }
+    Ok(())
 }
 
 /// What `cargo xtask demo` has built is not compiled again by `cargo run -p`, for neither package.
