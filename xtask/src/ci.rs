@@ -1,4 +1,4 @@
-//! `ci`: everything that guards the project, in order, the quick and the likely to fail first.
+//! `cargo xtask ci`: all checks, the quick ones and those that are likely to fail first.
 
 use std::process::Command;
 use std::time::Instant;
@@ -7,12 +7,12 @@ use xtask::{Outcome, cargo, root, service, shell, tools};
 
 use crate::foreign;
 
-/// How much of the list to run.
+/// Which of the steps to run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// All of it, as CI does.
+    /// All of them, as CI does.
     Whole,
-    /// What needs nothing but cargo.
+    /// Those that need only cargo.
     Quick,
 }
 
@@ -24,8 +24,8 @@ struct Step {
 
 const STEPS: [Step; 14] = [
     Step { name: "format", needs: Extent::Quick, run: || shell::run(cargo().args(["fmt", "--all", "--check"])) },
-    Step { name: "boundaries", needs: Extent::Quick, run: || shell::run_crate("boundaries", &[]) },
-    Step { name: "stubs", needs: Extent::Quick, run: || shell::run_crate("codegen", &["--check"]) },
+    Step { name: "boundaries", needs: Extent::Quick, run: || shell::run_package("boundaries", &[]) },
+    Step { name: "stubs", needs: Extent::Quick, run: || shell::run_package("codegen", &["--check"]) },
     Step { name: "lints", needs: Extent::Quick, run: lints },
     Step { name: "library alone", needs: Extent::Quick, run: library_alone },
     Step { name: "tests", needs: Extent::Quick, run: || shell::run(cargo().args(["test", "--workspace"])) },
@@ -36,7 +36,7 @@ const STEPS: [Step; 14] = [
     Step { name: "contract style", needs: Extent::Whole, run: || buf(&["lint", "proto"]) },
     Step { name: "contract kept", needs: Extent::Whole, run: contract_kept },
     Step { name: "foreign clients", needs: Extent::Whole, run: foreign::run },
-    Step { name: "screen", needs: Extent::Whole, run: || shell::run_crate("screen", &[]) },
+    Step { name: "screen", needs: Extent::Whole, run: || shell::run_package("screen", &[]) },
 ];
 
 /// Runs the steps in order and stops at the first that fails.
@@ -54,7 +54,7 @@ pub(crate) fn run(extent: Extent) -> Outcome {
     println!("\n==> all {} steps: ok in {:.1} s", now.len(), started.elapsed().as_secs_f32());
     if !skipped.is_empty() {
         let names: Vec<&str> = skipped.iter().map(|step| step.name).collect();
-        println!("==> SKIPPED, AND NOT KNOWN TO HOLD: {} (run `cargo xtask ci`)", names.join(", "));
+        println!("==> SKIPPED, not checked: {} (run `cargo xtask ci`)", names.join(", "));
     }
     Ok(())
 }
@@ -63,7 +63,7 @@ fn lints() -> Outcome {
     shell::run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
 }
 
-/// A program that embeds the client does not need what only its command does, nor SQLite without a state file.
+/// Checks the client library without what only its command needs, and without SQLite unless it has a state file.
 fn library_alone() -> Outcome {
     for features in [&[][..], &["--features", "state"]] {
         let library = ["--package", "grpc_chat_client", "--lib", "--no-default-features"];
@@ -74,13 +74,13 @@ fn library_alone() -> Outcome {
     Ok(())
 }
 
-/// What `cargo xtask demo` has built is not compiled again by `cargo run -p`, for neither package.
+/// Checks that `cargo run -p` of either package compiles nothing that `cargo xtask demo` has built.
 fn one_build() -> Outcome {
     service::build_with(&["demo"])?;
     for package in ["grpc_chat_service", "grpc_chat_client"] {
         let mut build = cargo();
         build.args(["build", "--package", package, "--message-format", "json"]);
-        let messages = shell::ask(&mut build, "")?;
+        let messages = shell::output(&mut build, "")?;
         let compiled: Vec<&str> = messages.lines().filter_map(compiled).collect();
         if let Some(first) = compiled.first() {
             return Err(format!(
@@ -116,7 +116,7 @@ fn dependencies() -> Outcome {
     shell::run(deny.current_dir(root()))
 }
 
-/// A caller built from the last released contract still builds and still understands.
+/// Checks that callers built from the last released contract still work.
 fn contract_kept() -> Outcome {
     buf(&["breaking", "proto", "--against", "proto/released.binpb"])
 }

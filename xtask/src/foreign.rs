@@ -1,4 +1,4 @@
-//! Clients that share no code with the service, run against it: grpcio, grpc-js and grpcurl (grpc-go).
+//! Runs clients that share no code with the service against it: grpcio, grpc-js and grpcurl (grpc-go).
 
 use std::fs;
 use std::process::Command;
@@ -7,7 +7,7 @@ use xtask::{Outcome, root, service, shell, tools};
 
 use crate::readme;
 
-/// Starts the service, lets each client check it, and holds the service to leaving in order.
+/// Starts the service, runs each client against it, and checks that it stops in order.
 pub(crate) fn run() -> Outcome {
     let clients = root().join("grpc_chat_service/tests/foreign");
     service::build()?;
@@ -24,10 +24,10 @@ pub(crate) fn run() -> Outcome {
 
     let status = service.stop()?;
     if !status.success() {
-        return Err(format!("the service was asked to stop and ended with {status}").into());
+        return Err(format!("the service was told to stop and ended with {status}").into());
     }
 
-    // What the README shows is what a new user gets: a service with an empty history on disk.
+    // The README shows a service with an empty history on disk, as a new user starts it.
     let data = root().join("target/ci-tools/data");
     if data.exists() {
         fs::remove_dir_all(&data)?;
@@ -35,14 +35,14 @@ pub(crate) fn run() -> Outcome {
     let service = service::start_with(&["--data", &data.to_string_lossy()])?;
     readme::check_grpcurl(service.address())?;
     let status = service.stop()?;
-    if status.success() { Ok(()) } else { Err(format!("the service was asked to stop and ended with {status}").into()) }
+    if status.success() { Ok(()) } else { Err(format!("the service was told to stop and ended with {status}").into()) }
 }
 
-/// What a person with grpcurl and no proto file sees: everything comes by reflection.
+/// Checks what a person sees with grpcurl and no proto file: everything is found by reflection.
 fn grpcurl(address: &str) -> Outcome {
     let call = |words: &[&str], input: &str| {
         let mut command = Command::new(tools::grpcurl());
-        shell::ask(command.args(["-plaintext", "-max-time", "30"]).args(words), input)
+        shell::output(command.args(["-plaintext", "-max-time", "30"]).args(words), input)
     };
     let listed = call(&[address, "list"], "")?;
     for service in ["Chat", "chat.v1.ChatService", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"] {
@@ -51,14 +51,14 @@ fn grpcurl(address: &str) -> Outcome {
     let method = "rpc chat ( stream .ChatMessage ) returns ( stream .google.protobuf.StringValue );";
     expect(&call(&[address, "describe", "Chat"], "")?, |described| described.contains(method), method)?;
 
-    let said = r#"{"name": "Sam", "message": "Hi"} {"name": "Ann", "message": "Hey"}"#;
-    let answers = "\"Sam: Hi\"\n\"Ann: Hey\"\n";
-    expect(&call(&["-d", "@", address, "Chat/chat"], said)?, |heard| heard == answers, answers)?;
+    let messages = r#"{"name": "Sam", "message": "Hi"} {"name": "Ann", "message": "Hey"}"#;
+    let replies = "\"Sam: Hi\"\n\"Ann: Hey\"\n";
+    expect(&call(&["-d", "@", address, "Chat/chat"], messages)?, |printed| printed == replies, replies)?;
 
     let serving = r#""status": "SERVING""#;
     expect(&call(&[address, "grpc.health.v1.Health/Check"], "")?, |health| health.contains(serving), serving)
 }
 
-fn expect(output: &str, right: impl FnOnce(&str) -> bool, wanted: &str) -> Outcome {
-    if right(output) { Ok(()) } else { Err(format!("grpcurl: expected {wanted}, got {output}").into()) }
+fn expect(output: &str, is_right: impl FnOnce(&str) -> bool, wanted: &str) -> Outcome {
+    if is_right(output) { Ok(()) } else { Err(format!("grpcurl: expected {wanted}, got {output}").into()) }
 }

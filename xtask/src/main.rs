@@ -1,4 +1,5 @@
-//! The project's own commands. Run `cargo xtask` to list them.
+//! `cargo xtask`: the project's own commands. Those that have dependencies are packages beneath this one, so that each
+//! command builds only what it needs.
 
 mod ci;
 mod foreign;
@@ -11,28 +12,31 @@ use xtask::{Outcome, service, shell};
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  gen          write stubs/src/generated from proto/
-  gen --check  compare it with proto/ and write nothing
-  demo         start the service, run the client against it, show both, stop
-  faults       break what can break, and hold the service to its promises
-               (--rounds N for more or fewer of them, names for some only)
-  screen       the client's screen in a real terminal (needs tmux); then
-               accept: what is on it is right; load: what a busy room costs;
-               picture: make the README's anew
-  ci           everything that guards the project, as CI runs it
-  ci --quick   the same as far as it needs no Python, Node, Go or tmux
+  gen                     generate stubs/src/generated from proto/
+  gen --check             fail if stubs/src/generated does not match proto/
+  demo                    run the client against the service and show both
+  faults [--rounds N] [NAME]..
+                          break networks, processes and disks around the
+                          service, and check that it keeps its promises
+  screen [PART]..         check the client's screen in a real terminal (needs
+                          tmux)
+  screen accept [PART]..  record the screens instead of comparing them
+  screen load             measure what watching a busy room costs
+  screen picture          draw the picture of the screen in the README
+  ci                      run all checks, as CI does
+  ci --quick              run those that need no Python, Node, Go or tmux
 ";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match words[..] {
-        ["gen", ref words @ ..] => shell::run_crate("codegen", words),
+        ["gen", ref words @ ..] => shell::run_package("codegen", words),
         ["demo"] => demo(),
         ["ci"] => ci::run(ci::Extent::Whole),
         ["ci", "--quick"] => ci::run(ci::Extent::Quick),
-        ["faults", ref words @ ..] => shell::run_crate("faults", words),
-        ["screen", ref words @ ..] => shell::run_crate("screen", words),
+        ["faults", ref words @ ..] => shell::run_package("faults", words),
+        ["screen", ref words @ ..] => shell::run_package("screen", words),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -51,7 +55,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Builds the demo together with the programs that it shows, and runs it.
+/// Builds the demo together with the service and the client, and runs it.
 fn demo() -> Outcome {
     service::build_with(&["demo"])?;
     let status = Command::new(service::program("demo")?).status()?;

@@ -1,24 +1,23 @@
-//! The README's commands do what it says they do.
+//! Runs the commands in the README and compares their output with what it shows.
 
 use std::fs;
 use std::process::Command;
 
 use xtask::{Outcome, root, shell, tools};
 
-/// A command of the README, and what it shows below it.
+/// A command in the README and the output below it.
 struct Shown {
     command: String,
     output: String,
 }
 
-/// Runs the README's transcript with grpcurl, in its order, against a service with an empty history, and fails where it
-/// prints something else. Times and what is made up anew every time may differ; so may the order of frames, which the
-/// contract leaves open.
+/// Runs the README's commands with grpcurl, in order, against a service with an empty history. It is an error if one prints
+/// anything else. Generated ids and times may differ, and so may the order of frames, which the contract leaves open.
 pub(crate) fn check_grpcurl(address: &str) -> Outcome {
     let grpcurl = tools::grpcurl();
     for Shown { command, output } in shown("console grpcurl")? {
         let here = command.replace("127.0.0.1:9090", address).replacen("grpcurl", "\"$GRPCURL\" -max-time 30", 1);
-        let printed = shell::ask(Command::new("sh").args(["-c", &here]).env("GRPCURL", &grpcurl), "")?;
+        let printed = shell::output(Command::new("sh").args(["-c", &here]).env("GRPCURL", &grpcurl), "")?;
         if frames(&printed) != frames(&output) {
             return Err(format!("the README shows for\n{command}\nthis:\n{output}\nand it prints:\n{printed}").into());
         }
@@ -26,7 +25,7 @@ pub(crate) fn check_grpcurl(address: &str) -> Outcome {
     Ok(())
 }
 
-/// Every fenced block so marked: a line `$ COMMAND`, with its here-document if it has one, then standard output.
+/// Returns every fenced block with this mark: a line `$ COMMAND`, its here-document if it has one, then standard output.
 fn shown(mark: &str) -> Result<Vec<Shown>, Box<dyn std::error::Error>> {
     let readme = fs::read_to_string(root().join("README.md"))?;
     let mark = format!("```{mark}\n");
@@ -48,11 +47,11 @@ fn command_and_output(block: &str) -> Option<Shown> {
     Some(Shown { command, output: output.to_owned() })
 }
 
-/// The JSON values in grpcurl's output, without what differs from run to run, in an order of their own.
+/// Returns the JSON values in grpcurl's output, sorted, without the fields that differ between runs.
 fn frames(output: &str) -> Vec<String> {
-    const MADE_ANEW: [&str; 6] =
+    const GENERATED: [&str; 6] =
         ["\"sessionId\":", "\"serverTime\":", "\"time\":", "\"headTime\":", "\"epoch\":", "\"serverVersion\":"];
-    let kept = |line: &&str| !MADE_ANEW.iter().any(|key| line.trim_start().starts_with(key));
+    let kept = |line: &&str| !GENERATED.iter().any(|key| line.trim_start().starts_with(key));
     let mut frames: Vec<String> = output
         .split_inclusive("\n}\n")
         .map(|frame| frame.lines().filter(kept).map(|line| line.trim_end_matches(',')).collect::<Vec<_>>().join("\n"))
@@ -69,7 +68,7 @@ mod tests {
 
     use super::*;
 
-    /// The README shows the port of one run; a test gets another.
+    /// Replaces ports, which differ between runs.
     fn without_ports(text: &str) -> String {
         let mut parts = text.split("127.0.0.1:");
         let mut result = parts.next().unwrap_or_default().to_owned();
@@ -80,7 +79,7 @@ mod tests {
         result
     }
 
-    /// The README shows when one run was; `2026-11-24 09:15:03`.
+    /// Replaces times such as `2026-11-24 09:15:03`.
     fn without_times(text: &str) -> String {
         let is_time = |word: &str, mark: char, parts: usize| {
             let number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -111,14 +110,14 @@ mod tests {
     }
 
     #[test]
-    fn every_command_of_the_readme_prints_what_the_readme_shows() {
+    fn every_command_in_the_readme_prints_what_it_shows() {
         let data = tempfile::tempdir().unwrap();
         let mut service = None;
         let mut server = String::new();
         let mut run = Vec::new();
         for Shown { command, output } in shown("console").unwrap() {
             let printed = if command == "cargo run -p grpc_chat_service" {
-                // `exec`, so that the child is the service and not a shell around it.
+                // With `exec` the child is the service itself and not a shell around it.
                 let mut child =
                     shell(&format!("exec {command}"), "", data.path()).stdout(Stdio::piped()).spawn().unwrap();
                 let mut line = String::new();
@@ -131,8 +130,8 @@ mod tests {
                 assert!(finished.status.success(), "{command}: {}", finished.status);
                 String::from_utf8(finished.stdout).unwrap()
             };
-            let settled = |text: &str| without_times(&without_ports(text));
-            assert_eq!(settled(&printed), settled(&output), "$ {command}");
+            let normalized = |text: &str| without_times(&without_ports(text));
+            assert_eq!(normalized(&printed), normalized(&output), "$ {command}");
             run.push(command);
         }
         assert!(service.is_some() && run.iter().any(|command| command == "cargo xtask demo"), "{run:?}");

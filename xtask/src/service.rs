@@ -1,4 +1,4 @@
-//! The service as a child process: on a free port, stopped in order, never left behind.
+//! The service as a child process on a free port, stopped or killed before this process ends.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader};
@@ -10,32 +10,32 @@ use std::time::{Duration, Instant};
 
 use crate::{Outcome, cargo, root};
 
-/// How long the service may take to say where it listens. It does nothing slow before that.
-const START: Duration = Duration::from_secs(30);
+/// How long the service may take to print its address. It does nothing slow before that.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long it may take to leave: its own grace (10 s by default), and some.
-const LEAVE: Duration = Duration::from_secs(15);
+/// How long the service may take to exit: its grace of 10 s, and some.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What became of an attempt to start the service.
+/// The result of starting the service.
 pub enum Start {
-    /// It listens.
+    /// It is listening.
     Listening(Service),
-    /// It ended before that, and says why on standard error.
+    /// It ended before that. Its log on standard error says why.
     Ended(ExitStatus),
 }
 
-/// A running service. Dropped without [`Service::stop`], it is killed.
+/// A running service, killed when dropped.
 pub struct Service {
     process: Child,
     address: String,
 }
 
-/// Builds the service and the client, in the profile and the target folder that they are started from.
+/// Builds the service and the client.
 pub fn build() -> Outcome {
     build_with(&[])
 }
 
-/// The same with other packages, all at once.
+/// Builds the service, the client and other packages, all at once.
 pub fn build_with(packages: &[&str]) -> Outcome {
     let packages =
         ["grpc_chat_service", "grpc_chat_client"].iter().chain(packages).flat_map(|name| ["--package", name]);
@@ -43,7 +43,7 @@ pub fn build_with(packages: &[&str]) -> Outcome {
     if status.success() { Ok(()) } else { Err("the service and the client do not build; see above".into()) }
 }
 
-/// Where cargo has put a program of this workspace: beside this one, or one up from where it puts tests.
+/// Returns the path of a built program of this workspace: beside this one, or one folder up from that of a test.
 pub fn program(name: &str) -> std::io::Result<PathBuf> {
     let mut beside = std::env::current_exe()?;
     if beside.parent().is_some_and(|folder| folder.ends_with("deps")) {
@@ -52,28 +52,24 @@ pub fn program(name: &str) -> std::io::Result<PathBuf> {
     Ok(beside.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
 }
 
-/// Starts the service that [`build`] built and waits until it listens. Its log goes to standard error.
-///
-/// It keeps its history in memory, so that it meets nobody else's.
+/// Starts the built service with its history in memory and waits until it listens. It logs to standard error.
 pub fn start() -> Result<Service, Box<dyn Error>> {
     start_with(&["--memory"])
 }
 
-/// The same with other flags; what it keeps is up to them.
+/// Starts the built service with these flags and waits until it listens. It logs to standard error.
 pub fn start_with(flags: &[&str]) -> Result<Service, Box<dyn Error>> {
     let program = program("grpc_chat_service")?;
     match start_as(Command::new(program).args(FREE_PORT).args(flags).current_dir(root()))? {
         Start::Listening(service) => Ok(service),
-        Start::Ended(status) => {
-            Err(format!("the service did not say where it listens ({status}); its log is above").into())
-        }
+        Start::Ended(status) => Err(format!("the service did not start ({status}); its log is above").into()),
     }
 }
 
-/// The flags that let any number of services run beside each other.
+/// The flags that make the service listen on a free port.
 pub const FREE_PORT: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
-/// Starts the service by a command of one's own, and waits until it listens or has ended.
+/// Starts the service by this command, and waits until it listens or has ended.
 pub fn start_as(command: &mut Command) -> Result<Start, Box<dyn Error>> {
     let mut process = command
         .stdin(Stdio::null())
@@ -81,60 +77,60 @@ pub fn start_as(command: &mut Command) -> Result<Start, Box<dyn Error>> {
         .spawn()
         .map_err(|error| format!("cannot start {}: {error}", command.get_program().display()))?;
     let stdout = process.stdout.take();
-    // From here on an early return drops it, and that kills the process.
+    // An early return from here on drops the service, which kills the process.
     let mut service = Service { process, address: String::new() };
     let Some(line) = stdout.and_then(first_line) else {
-        return service.leave().map(Start::Ended);
+        return service.wait().map(Start::Ended);
     };
     service.address = line
         .trim_end()
         .strip_prefix("listening on http://")
-        .ok_or_else(|| format!("the service's first line should say where it listens, and is: {line}"))?
+        .ok_or_else(|| format!("the service's first line should be its address, and is: {line}"))?
         .to_owned();
     Ok(Start::Listening(service))
 }
 
 impl Service {
-    /// Where it listens, as `127.0.0.1:PORT`.
+    /// Returns the address that it listens on, as `127.0.0.1:PORT`.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// The number of its process.
+    /// Returns the id of its process.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// Stops it where it is, with all it has open: it does nothing more until it is killed.
+    /// Suspends the process with SIGSTOP, leaving all its files and connections open.
     pub fn freeze(&self) -> Outcome {
         let frozen = Command::new("kill").args(["-STOP", &self.process.id().to_string()]).status()?;
-        if frozen.success() { Ok(()) } else { Err("the service could not be frozen: was it still running?".into()) }
+        if frozen.success() { Ok(()) } else { Err("the service could not be suspended: was it still running?".into()) }
     }
 
-    /// Ends it as `kill -9` does: it has no say in it.
+    /// Kills it as `kill -9` does.
     pub fn kill(self) {
         drop(self);
     }
 
-    /// Asks it to leave, as an operator would, and waits until it has.
+    /// Sends SIGTERM, as an operator would, and waits until it has ended.
     pub fn stop(mut self) -> Result<ExitStatus, Box<dyn Error>> {
-        // The standard library can kill but not ask, and `unsafe` is not worth a signal.
-        let asked = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status()?;
-        if !asked.success() {
-            return Err("the service could not be asked to stop: was it still running?".into());
+        // The standard library sends no SIGTERM, and calling `kill(2)` would need `unsafe`.
+        let signalled = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status()?;
+        if !signalled.success() {
+            return Err("the service could not be told to stop: was it still running?".into());
         }
-        self.leave()
+        self.wait()
     }
 
     /// Waits until it has ended.
-    fn leave(&mut self) -> Result<ExitStatus, Box<dyn Error>> {
-        let deadline = Instant::now() + LEAVE;
+    fn wait(&mut self) -> Result<ExitStatus, Box<dyn Error>> {
+        let deadline = Instant::now() + EXIT_TIMEOUT;
         loop {
             if let Some(status) = self.process.try_wait()? {
                 return Ok(status);
             }
             if Instant::now() > deadline {
-                return Err(format!("the service was still there {} s after it should leave", LEAVE.as_secs()).into());
+                return Err(format!("the service had not ended after {} s", EXIT_TIMEOUT.as_secs()).into());
             }
             thread::sleep(Duration::from_millis(10));
         }
@@ -143,21 +139,21 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // Both fail only if it has ended already, which is what they are for.
+        // Both fail only if it has ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// The first line, or nothing if the stream ends or [`START`] is over before there is one.
+/// Returns the first line, or `None` if the stream ends before one or [`START_TIMEOUT`] is over.
 fn first_line(stdout: ChildStdout) -> Option<String> {
     let (sender, receiver) = mpsc::channel();
-    // A read from a pipe has no timeout, so it gets a thread. The thread reads on to the end, because a
-    // service that prints to a closed pipe would be a different one.
+    // Reading from a pipe has no timeout, so it gets a thread. The thread reads to the end, because the service must not
+    // find its standard output closed.
     thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             let _ = sender.send(line);
         }
     });
-    receiver.recv_timeout(START).ok()
+    receiver.recv_timeout(START_TIMEOUT).ok()
 }

@@ -1,4 +1,4 @@
-//! Running other programs where a person can follow it.
+//! Runs other programs and shows their command lines.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -6,25 +6,25 @@ use std::{fmt, thread};
 
 use crate::{Outcome, cargo};
 
-/// Shows the command, runs it and fails in a sentence if it does.
+/// Shows the command and runs it. It is an error if the command fails.
 pub fn run(command: &mut Command) -> Outcome {
     println!("$ {}", Shown(command));
     let status = command.stdin(Stdio::null()).status().map_err(|error| cannot_run(command, &error))?;
     if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", Shown(command)).into()) }
 }
 
-/// Runs a command that is a crate of its own, so that the others build without it.
-pub fn run_crate(name: &str, words: &[&str]) -> Outcome {
+/// Runs the program of a package of this workspace.
+pub fn run_package(name: &str, words: &[&str]) -> Outcome {
     run(cargo().args(["run", "--package", name, "--"]).args(words))
 }
 
-/// Shows the command, runs it with this standard input and answers its standard output.
-pub fn ask(command: &mut Command, input: &str) -> Result<String, Box<dyn std::error::Error>> {
+/// Shows the command, runs it with this standard input and returns its standard output.
+pub fn output(command: &mut Command, input: &str) -> Result<String, Box<dyn std::error::Error>> {
     println!("$ {}", Shown(command));
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(|error| cannot_run(command, &error))?;
-    // Written beside reading, because both pipes are bounded. A program that does not read its input says in
-    // its status whether that matters.
+    // Written by a thread of its own while the output is read, because both pipes are bounded. A write error is ignored: if
+    // the program needed its input, its exit status says so.
     let stdin = child.stdin.take();
     let input = input.to_owned();
     let writing = thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(input.as_bytes())));
@@ -40,31 +40,31 @@ fn cannot_run(command: &Command, error: &std::io::Error) -> String {
     format!("cannot run `{}`: {error}", command.get_program().display())
 }
 
-/// A command as a person would type it in the workspace's top folder.
+/// A command, displayed as a person would type it in the workspace's top folder.
 struct Shown<'a>(&'a Command);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (key, value) in self.0.get_envs() {
             if let Some(value) = value {
-                write!(f, "{}='{}' ", key.display(), here(value))?;
+                write!(f, "{}='{}' ", key.display(), relative(value))?;
             }
         }
-        // Cargo is given by its path, so that it is the one that runs us.
+        // [`cargo`] uses the path of the cargo that runs this program.
         let program = self.0.get_program();
         if std::env::var_os("CARGO").is_some_and(|cargo| cargo == program) {
             write!(f, "cargo")?;
         } else {
-            write!(f, "{}", here(program))?;
+            write!(f, "{}", relative(program))?;
         }
         for argument in self.0.get_args() {
-            write!(f, " {}", here(argument))?;
+            write!(f, " {}", relative(argument))?;
         }
         Ok(())
     }
 }
 
-/// Paths inside the workspace, seen from its top.
-fn here(word: &std::ffi::OsStr) -> String {
+/// Returns the word with paths inside the workspace relative to its top folder.
+fn relative(word: &std::ffi::OsStr) -> String {
     word.to_string_lossy().replace(&format!("{}/", crate::root().display()), "")
 }

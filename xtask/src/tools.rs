@@ -1,4 +1,4 @@
-//! What `ci` needs beside cargo, in `target/ci-tools`: pinned, installed when missing, kept while the pins stay.
+//! The tools that `ci` needs beside cargo, with pinned versions, installed in `target/ci-tools`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,19 +6,19 @@ use std::{fs, io};
 
 use crate::{Outcome, root, shell};
 
-/// The newest that Debian 12's Go can build.
+/// The newest version that Debian 12's Go can build.
 const GRPCURL: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.9";
 
-/// What Python's package index has ready to run: checks, and what the foreign client imports.
+/// The Python packages: checks, and what the foreign client imports.
 const PYTHON: [&str; 2] = ["xtask/tools/requirements.txt", "grpc_chat_service/tests/foreign/python/requirements.txt"];
 
-/// What the foreign client requires.
+/// The packages of the foreign client for Node.
 const NODE: [&str; 2] =
     ["grpc_chat_service/tests/foreign/node/package.json", "grpc_chat_service/tests/foreign/node/package-lock.json"];
 
-/// Installs what is missing or no longer what is pinned.
+/// Installs the tools that are missing or whose pins have changed.
 pub fn install() -> Outcome {
-    keep("python", &pins(&PYTHON)?, |folder| {
+    install_once("python", &pins(&PYTHON)?, |folder| {
         shell::run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
         let mut pip = Command::new(python("python"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]);
@@ -28,14 +28,14 @@ pub fn install() -> Outcome {
         shell::run(&mut pip)
     })?;
     install_for_node()?;
-    keep("go", GRPCURL, |folder| {
+    install_once("go", GRPCURL, |folder| {
         shell::run(Command::new("go").args(["install", GRPCURL]).env("GOBIN", folder).current_dir(folder))
     })
 }
 
-/// The same for [`node_modules`] alone.
+/// Installs [`node_modules`] alone.
 pub fn install_for_node() -> Outcome {
-    keep("node", &pins(&NODE)?, |folder| {
+    install_once("node", &pins(&NODE)?, |folder| {
         for file in NODE.map(|file| root().join(file)) {
             fs::copy(&file, folder.join(file.file_name().unwrap_or_default()))?;
         }
@@ -44,17 +44,17 @@ pub fn install_for_node() -> Outcome {
     })
 }
 
-/// A program of the Python environment, Python itself among them.
+/// Returns the path of a program in the Python environment, such as `python` itself.
 pub fn python(program: &str) -> PathBuf {
     folder().join("python/bin").join(program)
 }
 
-/// Where Node finds what the foreign client requires.
+/// Returns the folder with the packages of the foreign client for Node.
 pub fn node_modules() -> PathBuf {
     folder().join("node/node_modules")
 }
 
-/// The command-line client of grpc-go.
+/// Returns the path of grpcurl, the command-line client of grpc-go.
 pub fn grpcurl() -> PathBuf {
     folder().join("go/grpcurl")
 }
@@ -63,8 +63,8 @@ fn folder() -> PathBuf {
     root().join("target/ci-tools")
 }
 
-/// Runs `install` in a fresh folder of that name, unless what is there was installed from the same pins.
-fn keep(name: &str, pins: &str, install: impl FnOnce(&Path) -> Outcome) -> Outcome {
+/// Runs `install` in a fresh folder of that name, unless the folder was installed from the same pins.
+fn install_once(name: &str, pins: &str, install: impl FnOnce(&Path) -> Outcome) -> Outcome {
     let folder = folder().join(name);
     let stamp = folder.join("installed-from");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == pins) {
@@ -75,7 +75,7 @@ fn keep(name: &str, pins: &str, install: impl FnOnce(&Path) -> Outcome) -> Outco
     }
     fs::create_dir_all(&folder)?;
     install(&folder)?;
-    // Last, so that an install that was cut short is not taken for one.
+    // Written last, so that an interrupted install is repeated.
     Ok(fs::write(stamp, pins)?)
 }
 

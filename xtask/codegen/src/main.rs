@@ -14,10 +14,10 @@ use prost::Message;
 use prost_build::Module;
 use xtask::{Outcome, root};
 
-/// The example's file has no package to take a name from.
+/// The file name for the example, which has no package to take one from.
 const NAME_WITHOUT_PACKAGE: &str = "grpc_bidirectional_streaming";
 
-/// File name to content, for everything that belongs in `stubs/src/generated`.
+/// The content of each file in `stubs/src/generated`, by file name.
 type Generated = BTreeMap<String, Vec<u8>>;
 
 fn main() -> ExitCode {
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// Writes what is missing or differs, and removes what no longer belongs.
+/// Writes the files that are missing or differ, and removes those that are not generated any more.
 fn write() -> Outcome {
     let wanted = generate()?;
     let found = on_disk()?;
@@ -46,7 +46,7 @@ fn write() -> Outcome {
     Ok(())
 }
 
-/// Fails, naming the files and the command that mends them, if the folder is not what `gen` would write.
+/// Checks that the folder is what [`write`] would make it. The error names the files that differ.
 fn check() -> Outcome {
     let wanted = generate()?;
     let found = on_disk()?;
@@ -107,7 +107,7 @@ fn generate() -> Result<Generated, Box<dyn std::error::Error>> {
         generated.insert(name, code.into_bytes());
     }
 
-    // Comments and positions are of no use to reflection and would make every edit of a comment a change.
+    // Reflection has no use for comments and positions, and without them an edit of a comment changes nothing here.
     for file in &mut set.file {
         file.source_code_info = None;
     }

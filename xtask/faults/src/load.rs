@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use stubs::chat::v1 as pb;
 use stubs::chat::v1::chat_service_client::ChatServiceClient;
+use stubs::chat::v1::chat_service_server::SERVICE_NAME;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -43,7 +44,7 @@ pub(crate) async fn events(address: &str, room: &str) -> Result<Vec<pb::Event>, 
 
 /// Returns whether the health service reports the chat as serving.
 pub(crate) async fn is_serving(address: &str) -> Result<bool, Status> {
-    let request = HealthCheckRequest { service: "chat.v1.ChatService".to_owned() };
+    let request = HealthCheckRequest { service: SERVICE_NAME.to_owned() };
     let health = HealthClient::new(session::connect(address).await?).check(request).await?.into_inner();
     Ok(health.status() == ServingStatus::Serving)
 }
