@@ -1,6 +1,6 @@
-//! The contract of the chat, as Rust: messages, a client and a server trait for every service in `proto/`.
+//! The messages, and a client and a server trait for every service, of the contracts in `proto/`.
 //!
-//! Everything under `generated/` is written by `cargo xtask gen`; this file is only the door to it.
+//! Everything under `generated/` is written by `cargo xtask gen`. This file exports it.
 
 #[rustfmt::skip]
 #[allow(clippy::all, clippy::unwrap_used, missing_docs, unreachable_pub, reason = "generated code")]

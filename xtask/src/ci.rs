@@ -3,7 +3,8 @@
 use std::process::Command;
 use std::time::Instant;
 
-use xtask::{Outcome, cargo, root, service, shell, tools};
+use xtask::service::PACKAGES;
+use xtask::{Outcome, cargo, root, shell, tools};
 
 use crate::foreign;
 
@@ -74,33 +75,55 @@ fn library_alone() -> Outcome {
     Ok(())
 }
 
-/// Checks that `cargo run -p` of either package compiles nothing that `cargo xtask demo` has built.
+/// Checks that `cargo run -p` of either package compiles nothing that `cargo xtask demo` has built: cargo has to choose the same
+/// features for every crate.
 fn one_build() -> Outcome {
-    service::build_with(&["demo"])?;
-    for package in ["grpc_chat_service", "grpc_chat_client"] {
-        let mut build = cargo();
-        build.args(["build", "--package", package, "--message-format", "json"]);
-        let messages = shell::output(&mut build, "")?;
-        let compiled: Vec<&str> = messages.lines().filter_map(compiled).collect();
-        if let Some(first) = compiled.first() {
-            return Err(format!(
-                "`cargo run -p {package}` compiles {} crates again that `cargo xtask demo` has built, first {first}: its \
-                 features differ. State them in grpc_chat_service/Cargo.toml, where its comment says so, or in the \
-                 client's feature `cli`",
-                compiled.len()
-            )
-            .into());
-        }
+    let together = artifacts(&[&PACKAGES[..], &["demo"]].concat())?;
+    for package in PACKAGES {
+        let alone = artifacts(&[package])?;
+        let other: Vec<&Artifact> = alone.iter().filter(|artifact| !together.contains(artifact)).collect();
+        let Some(first) = other.first() else { continue };
+        let same_name = together.iter().find(|artifact| artifact.name == first.name);
+        return Err(format!(
+            "`cargo run -p {package}` compiles {} crates that `cargo xtask demo` has built with other features. The first is \
+             {} with {}, instead of {}. Add what is missing to grpc_chat_service/Cargo.toml, where a comment says so, or to \
+             the client's feature `cli`",
+            other.len(),
+            first.name,
+            first.features,
+            same_name.map_or("nothing", |artifact| &artifact.features)
+        )
+        .into());
     }
     Ok(())
 }
 
-/// Returns the crate's name if the message says that cargo compiled one.
-fn compiled(message: &str) -> Option<&str> {
-    if !message.contains(r#""reason":"compiler-artifact""#) || !message.contains(r#""fresh":false"#) {
-        return None;
-    }
-    message.split_once(r#""name":""#)?.1.split('"').next()
+/// A compiled crate.
+#[derive(PartialEq, Eq)]
+struct Artifact {
+    name: String,
+    features: String,
+    /// Its files, whose names contain a hash of the features and of all dependencies.
+    files: String,
+}
+
+/// Builds these packages. Returns what cargo compiled for them, now or before, dependencies first.
+fn artifacts(packages: &[&str]) -> Result<Vec<Artifact>, Box<dyn std::error::Error>> {
+    let mut build = cargo();
+    build.args(["build", "--message-format", "json-render-diagnostics"]);
+    build.args(packages.iter().flat_map(|package| ["--package", package]));
+    let messages = shell::output(&mut build, "")?;
+    let between = |text: &str, from: &str, to: &str| {
+        text.split_once(from).and_then(|(_, rest)| rest.split_once(to)).map(|(value, _)| value.to_owned())
+    };
+    let artifact = |message: &str| {
+        let name = between(message, r#""name":""#, "\"")?;
+        let features = between(message, r#""features":["#, "]")?;
+        let files = between(message, r#""filenames":["#, "]")?;
+        Some(Artifact { name, features, files })
+    };
+    let compiled = messages.lines().filter(|message| message.contains(r#""reason":"compiler-artifact""#));
+    Ok(compiled.filter_map(artifact).collect())
 }
 
 fn documentation() -> Outcome {

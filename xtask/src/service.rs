@@ -30,6 +30,9 @@ pub struct Service {
     address: String,
 }
 
+/// The packages of the service and the client.
+pub const PACKAGES: [&str; 2] = ["grpc_chat_service", "grpc_chat_client"];
+
 /// Builds the service and the client.
 pub fn build() -> Outcome {
     build_with(&[])
@@ -37,8 +40,7 @@ pub fn build() -> Outcome {
 
 /// Builds the service, the client and other packages, all at once.
 pub fn build_with(packages: &[&str]) -> Outcome {
-    let packages =
-        ["grpc_chat_service", "grpc_chat_client"].iter().chain(packages).flat_map(|name| ["--package", name]);
+    let packages = PACKAGES.iter().chain(packages).flat_map(|name| ["--package", name]);
     let status = cargo().arg("build").args(packages).status()?;
     if status.success() { Ok(()) } else { Err("the service and the client do not build; see above".into()) }
 }
