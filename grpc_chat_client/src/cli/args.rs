@@ -14,6 +14,7 @@ use grpc_chat_client::{DeviceId, RoomId, ServerUrl, UserId};
 use serde::de::{Deserialize, Deserializer, Error};
 
 use crate::bench::BenchArgs;
+use crate::tui::Background;
 use crate::values::{After, parse, seq, whole};
 
 /// Talks to a chat service.
@@ -108,6 +109,9 @@ pub(crate) enum Command {
         /// Keep nothing on disk: messages that are unsent at the end are lost
         #[arg(long)]
         no_state: bool,
+        /// The background that the screen's colours are for
+        #[arg(long, value_name = "BACKGROUND", env = "CHAT_THEME", default_value = "auto")]
+        theme: Background,
     },
     /// Send one message, and end when it is stored
     Send {

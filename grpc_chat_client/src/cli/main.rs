@@ -78,16 +78,16 @@ async fn run(args: Args, matches: &clap::ArgMatches) -> Result<(), Failure> {
     match (command, name) {
         (None, None) => example::run(&config.server, &config.tls).await,
         (None, Some(name)) => example::lines(&config.server, &config.tls, name).await,
-        (Some(Command::Chat { room, no_state }), _) => {
+        (Some(Command::Chat { room, no_state, theme }), _) => {
             if !has_screen() {
                 let no_room = || Failure::Usage("no room is named; pass one, as in `chat lobby`".to_owned());
                 return lines::run(config, &room.ok_or_else(no_room)?).await;
             }
             let files = || {
                 let rooms = settings.state_file("rooms")?.with_extension("txt");
-                Some(tui::Kept { state: settings.state_file("chat")?, rooms })
+                Some(tui::Files { state: settings.state_file("chat")?, rooms })
             };
-            tui::run(config, room.map(|room| room.to_string()), if no_state { None } else { files() }).await
+            tui::run(config, room, if no_state { None } else { files() }, theme).await
         }
         (Some(Command::Send { room, text, reply_to, timeout, json }), _) => {
             let timeout = Duration::from_secs(timeout.into());
@@ -120,9 +120,11 @@ async fn run(args: Args, matches: &clap::ArgMatches) -> Result<(), Failure> {
     }
 }
 
-/// Whether there is somebody at a terminal.
+/// Whether somebody is at a terminal that a screen can be drawn on.
 fn has_screen() -> bool {
-    io::stdin().is_terminal() && io::stdout().is_terminal()
+    // Terminals that can do more than print lines say what they are; on Windows all can, and none says so.
+    let can_draw = cfg!(not(unix)) || std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
+    io::stdin().is_terminal() && io::stdout().is_terminal() && can_draw
 }
 
 /// Returns the filter in RUST_LOG. Without one nothing is logged: standard error belongs to the person.

@@ -1,55 +1,67 @@
-//! Messages as rows of the screen, and moving over them. Pure.
+//! Messages as rows of the screen, and moving over them. Pure: how rows look is decided where they are drawn.
 
+use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
 use grpc_chat_client::Seq;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use ratatui::style::{Modifier, Style};
-use ratatui::text::{Line, Span};
 
+use super::mention;
 use super::text::{clean, cut, width, wrap};
-use super::theme::Theme;
 use super::transcript::{Message, Transcript};
 
 /// Messages of one author that follow each other within this time stand under one name.
 const TOGETHER: Duration = Duration::from_secs(5 * 60);
 
+/// An author who goes on for longer than that is named again after a pause.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// `09:15 `.
+/// ` 09:15`, at the right.
 const TIME: usize = 6;
 
-/// Below this width there is no room for columns: a name has a row of its own, and what is said stands further in, so
-/// that nobody can write what looks like a name.
+/// A space and a bar between name and text.
+const BAR: usize = 2;
+
+/// The widest that a name's column is, and the widest that text is: longer lines are hard to read.
+const NAME: usize = 14;
+const TEXT: usize = 120;
+
+/// Below this width a name has a row of its own.
 const NARROW: usize = 30;
-const INDENT: usize = 2;
 
 /// What rows depend on, beside the message.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Look<'a> {
-    pub(crate) width: usize,
+#[derive(Clone, Debug)]
+pub(crate) struct RowContext<'a> {
+    pub(crate) columns: Columns,
+    /// There is an empty row above each name.
+    pub(crate) spaced: bool,
     pub(crate) me: &'a str,
     pub(crate) zone: &'a TimeZone,
-    pub(crate) theme: Theme,
     /// A line is drawn above the first message after this one.
     pub(crate) new_after: Option<Seq>,
-    pub(crate) selected: Option<Seq>,
-    /// What is said in place of messages that are older than those held.
+    /// What stands in place of messages that are older than those held, and above the very first one.
     pub(crate) older: &'static str,
-    /// And above the first one of all.
     pub(crate) beginning: &'static str,
-    /// What is on its way to messages.
-    pub(crate) pending: &'a [(Seq, Pending)],
+    /// What this user has done to messages and the service has not stored yet.
+    pub(crate) pending: Vec<(Seq, Pending)>,
 }
 
-/// What this user has done to a message, and the service has not said that it is stored.
+/// A change of a message that the service has not stored yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Pending {
     Text(String),
-    Gone,
+    Deletion,
     Reaction(String),
+}
+
+/// How the width is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Columns {
+    /// For names. 0: they have rows of their own.
+    pub(crate) name: usize,
+    pub(crate) text: usize,
 }
 
 /// The lowest row that is shown: a message, and which of its rows.
@@ -59,75 +71,150 @@ pub(crate) struct Anchor {
     pub(crate) row: usize,
 }
 
-/// A message's rows: a line for its day where that begins, whom it answers, the text, and who reacted.
-pub(crate) fn rows(message: &Message, transcript: &Transcript, look: &Look<'_>) -> Vec<Line<'static>> {
+/// One row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Row {
+    Gap,
+    /// A line across where a day begins.
+    Day(String),
+    /// A line across above what is new.
+    New,
+    /// The author's name and the time, where there is no column for names.
+    Name,
+    Content {
+        /// The author's name stands before it, and if this is set the time after it.
+        named: bool,
+        timed: bool,
+        content: Content,
+    },
+}
+
+/// What is in a row beside the names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// The beginning of the message that this one replies to. The sender is empty if it is not known.
+    Quote {
+        sender: String,
+        text: String,
+    },
+    /// Text, the parts of it that mention this user, and a remark after it.
+    Text {
+        text: String,
+        mentions: Vec<Range<usize>>,
+        remark: &'static str,
+    },
+    /// Text that is not stored yet.
+    Unsent(String),
+    /// In place of text, or about it.
+    Remark(&'static str),
+    Reactions(Vec<Chip>),
+}
+
+/// A reaction, with how many have reacted so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Chip {
+    pub(crate) text: String,
+    /// This user is one of them.
+    pub(crate) own: bool,
+}
+
+impl Columns {
+    /// Divides a width, if the longest name has so many columns.
+    pub(crate) fn of(width: usize, longest_name: usize) -> Self {
+        if width < NARROW {
+            return Self { name: 0, text: width.saturating_sub(BAR).max(1) };
+        }
+        let name = longest_name.clamp(3, NAME).min(width / 5);
+        Self { name, text: (width - name - BAR - TIME).min(TEXT) }
+    }
+
+    /// Before the text.
+    pub(crate) fn gutter(self) -> usize {
+        if self.name == 0 { BAR } else { self.name + BAR }
+    }
+
+    /// All of them.
+    pub(crate) fn total(self) -> usize {
+        self.gutter() + self.text + if self.name == 0 { 0 } else { TIME }
+    }
+}
+
+/// Returns a message's rows: a line for its day where that begins, what it replies to, the text, and reactions.
+pub(crate) fn rows(message: &Message, transcript: &Transcript, context: &RowContext<'_>) -> Vec<Row> {
     let before = transcript.back_from(message.seq.saturating_sub(1)).next();
-    let day = date(message.time, look.zone);
-    let new_day = before.is_none_or(|before| date(before.time, look.zone) != day);
-    let new_from_here = look.new_after.is_some_and(|seq| message.seq > seq && before.is_none_or(|it| it.seq <= seq));
+    let day = date(message.time, context.zone);
+    let new_day = before.is_none_or(|before| date(before.time, context.zone) != day);
+    let new_from_here = context.new_after.is_some_and(|seq| message.seq > seq && before.is_none_or(|it| it.seq <= seq));
+    let continues = !new_day && !new_from_here && before.is_some_and(|before| continues(before, message));
     let mut rows = Vec::new();
+    if context.spaced && before.is_some() && !continues {
+        rows.push(Row::Gap);
+    }
     if new_day {
         let day = day.map_or_else(String::new, day_text);
-        let words = match (before, transcript.older()) {
-            (None, Some(_)) => look.older.to_owned(),
-            (None, None) => format!("{} · {day}", look.beginning),
+        rows.push(Row::Day(match (before, transcript.older()) {
+            (None, Some(_)) => context.older.to_owned(),
+            (None, None) => format!("{} · {day}", context.beginning),
             (Some(_), _) => day,
-        };
-        rows.push(rule(&words, look.width, look.theme.faint()));
+        }));
     }
     if new_from_here {
-        rows.push(rule("new", look.width, look.theme.news()));
+        rows.push(Row::New);
     }
-    let continues = !new_day && !new_from_here && before.is_some_and(|before| continues(before, message));
-    let columns = Columns::of(look.width);
-    let mut body = body(message, transcript, columns.text, look);
-    if look.selected == Some(message.seq) {
-        for line in &mut body {
-            let filled = width(&text_of(line));
-            line.spans.push(Span::raw(" ".repeat(columns.text.saturating_sub(filled))));
-            for span in &mut line.spans {
-                span.style = span.style.patch(look.theme.selected());
+    let mut named = !continues;
+    if context.columns.name == 0 && std::mem::take(&mut named) {
+        rows.push(Row::Name);
+    }
+    // The time is there once a minute, not once a name.
+    let mut timed =
+        named && (new_day || before.is_none_or(|it| clock(it.time, context.zone) != clock(message.time, context.zone)));
+    rows.extend(contents(message, transcript, context).into_iter().map(|content| Row::Content {
+        named: std::mem::take(&mut named),
+        timed: std::mem::take(&mut timed),
+        content,
+    }));
+    rows
+}
+
+/// Returns the rows of texts that this user has posted and that have no place in the history yet.
+pub(crate) fn unsent_rows<'a>(
+    texts: impl Iterator<Item = &'a String>,
+    transcript: &Transcript,
+    context: &RowContext<'_>,
+) -> Vec<Row> {
+    let columns = context.columns;
+    let continues = transcript.newest().is_some_and(|newest| newest.sender == context.me);
+    let mut named = columns.name > 0 && !continues;
+    let mut rows = Vec::new();
+    if context.spaced && named && transcript.newest().is_some() {
+        rows.push(Row::Gap);
+    }
+    for text in texts {
+        let mut first = true;
+        for line in text.split('\n').map(clean) {
+            for row in wrap(&line, columns.text) {
+                let content = Content::Unsent(line[row].trim_end_matches(' ').to_owned());
+                let (named, timed) = (std::mem::take(&mut named), std::mem::take(&mut first));
+                rows.push(Row::Content { named, timed, content });
             }
         }
     }
-    let mut head = (!continues).then(|| columns.head(message, look));
-    if columns.name == 0 {
-        rows.extend(head.take().map(Line::from));
-    }
-    for mut line in body {
-        let head = head.take().unwrap_or_else(|| columns.no_head());
-        line.spans.splice(0..0, head);
-        rows.push(line);
+    if rows.iter().all(|row| *row == Row::Gap) {
+        rows.clear();
     }
     rows
 }
 
-/// A draft's rows, which has no place yet.
-pub(crate) fn unsent_rows(text: &str, look: &Look<'_>) -> Vec<Line<'static>> {
-    let columns = Columns::of(look.width);
-    let mut rows = Vec::new();
-    for (index, row) in wrapped(text, columns.text).into_iter().enumerate() {
-        let mut spans = columns.no_head();
-        if index == 0 && columns.name > 0 {
-            spans = vec![Span::styled(format!("{:<TIME$}", "…"), look.theme.faint())];
-            spans.push(Span::styled(columns.name_text(look.me), look.theme.faint()));
-        }
-        spans.push(Span::styled(row, look.theme.faint().add_modifier(Modifier::ITALIC)));
-        rows.push(Line::from(spans));
-    }
-    rows
-}
-
-/// The rows that end at the anchor, as many as fit; fewer if that is all there is.
+/// Returns the rows that end at the anchor, as many as fit; fewer if that is all there is.
 pub(crate) fn visible(
     transcript: &Transcript,
     anchor: Anchor,
     height: usize,
-    look: &Look<'_>,
-) -> Vec<(Seq, Line<'static>)> {
+    context: &RowContext<'_>,
+) -> Vec<(Seq, Row)> {
     let mut upwards = Vec::with_capacity(height);
     for message in transcript.back_from(anchor.seq) {
-        let mut rows = rows(message, transcript, look);
+        let mut rows = rows(message, transcript, context);
         if message.seq == anchor.seq {
             rows.truncate(anchor.row + 1);
         }
@@ -138,45 +225,41 @@ pub(crate) fn visible(
     }
     upwards.truncate(height);
     upwards.reverse();
-    // Who speaks is seen, and when, though that has scrolled away.
-    let columns = Columns::of(look.width);
-    if columns.name > 0
-        && let Some((seq, top)) = upwards.first_mut()
-        && let Some(message) = transcript.get(*seq)
-        && top.spans.starts_with(&columns.no_head())
-    {
-        top.spans.splice(0..1, columns.head(message, look));
+    // Who speaks is shown, and when, though that has scrolled away.
+    let first = upwards.iter_mut().map(|(_, row)| row).find(|row| matches!(row, Row::Content { .. }));
+    if let Some(Row::Content { named, timed, .. }) = first.filter(|_| context.columns.name > 0) {
+        (*named, *timed) = (true, true);
     }
     upwards
 }
 
-/// The anchor so many rows further up; the first row of all if there are not so many.
-pub(crate) fn up(transcript: &Transcript, anchor: Anchor, by: usize, look: &Look<'_>) -> Anchor {
-    let anchor = on_a_row(transcript, anchor, look);
+/// Returns the anchor so many rows further up; the first row of all if there are not so many.
+pub(crate) fn up(transcript: &Transcript, anchor: Anchor, by: usize, context: &RowContext<'_>) -> Anchor {
+    let anchor = on_a_row(transcript, anchor, context);
     let Some(mut left) = by.checked_sub(anchor.row) else { return Anchor { row: anchor.row - by, ..anchor } };
     let mut top = Anchor { row: 0, ..anchor };
     for message in transcript.back_from(anchor.seq.saturating_sub(1)) {
         if left == 0 {
             break;
         }
-        let count = rows(message, transcript, look).len();
+        let count = rows(message, transcript, context).len();
         top = Anchor { seq: message.seq, row: count.saturating_sub(left) };
         left = left.saturating_sub(count);
     }
     top
 }
 
-/// The anchor so many rows further down, and how many rows there were not.
-pub(crate) fn down(transcript: &Transcript, anchor: Anchor, by: usize, look: &Look<'_>) -> (Anchor, usize) {
+/// Returns the anchor so many rows further down, and by how many rows it falls short of that.
+pub(crate) fn down(transcript: &Transcript, anchor: Anchor, by: usize, context: &RowContext<'_>) -> (Anchor, usize) {
     let Some(message) = transcript.get(anchor.seq) else { return (anchor, by) };
-    let anchor = on_a_row(transcript, anchor, look);
-    let below = rows(message, transcript, look).len().saturating_sub(anchor.row + 1);
+    let anchor = on_a_row(transcript, anchor, context);
+    let below = rows(message, transcript, context).len().saturating_sub(anchor.row + 1);
     let Some(mut left) = by.checked_sub(below).filter(|left| *left > 0) else {
         return (Anchor { row: anchor.row + by, ..anchor }, 0);
     };
     let mut bottom = Anchor { row: anchor.row + below, ..anchor };
     for message in transcript.after(anchor.seq) {
-        let count = rows(message, transcript, look).len();
+        let count = rows(message, transcript, context).len();
         bottom = Anchor { seq: message.seq, row: left.min(count).saturating_sub(1) };
         left = left.saturating_sub(count);
         if left == 0 {
@@ -186,173 +269,118 @@ pub(crate) fn down(transcript: &Transcript, anchor: Anchor, by: usize, look: &Lo
     (bottom, left)
 }
 
+/// Returns the last row of the newest message.
+pub(crate) fn bottom(transcript: &Transcript, context: &RowContext<'_>) -> Option<Anchor> {
+    let newest = transcript.newest()?;
+    Some(Anchor { seq: newest.seq, row: rows(newest, transcript, context).len().saturating_sub(1) })
+}
+
+/// Returns the time of day, as `09:15`.
+pub(crate) fn clock(time: SystemTime, zone: &TimeZone) -> String {
+    match Timestamp::try_from(time) {
+        Ok(time) => time.to_zoned_datetime(zone.clone()).strftime("%H:%M").to_string(),
+        Err(_) => String::new(),
+    }
+}
+
 /// In another width, or with another text, the message may have fewer rows than it had.
-fn on_a_row(transcript: &Transcript, anchor: Anchor, look: &Look<'_>) -> Anchor {
-    let count = transcript.get(anchor.seq).map_or(0, |message| rows(message, transcript, look).len());
+fn on_a_row(transcript: &Transcript, anchor: Anchor, context: &RowContext<'_>) -> Anchor {
+    let count = transcript.get(anchor.seq).map_or(0, |message| rows(message, transcript, context).len());
     Anchor { row: anchor.row.min(count.saturating_sub(1)), ..anchor }
 }
 
-/// The last row of the newest message.
-pub(crate) fn bottom(transcript: &Transcript, look: &Look<'_>) -> Option<Anchor> {
-    let newest = transcript.newest()?;
-    Some(Anchor { seq: newest.seq, row: rows(newest, transcript, look).len().saturating_sub(1) })
-}
-
-/// How the width is divided.
-#[derive(Clone, Copy, Debug)]
-struct Columns {
-    /// 0: there are no columns.
-    name: usize,
-    text: usize,
-}
-
-impl Columns {
-    fn of(width: usize) -> Self {
-        if width < NARROW {
-            return Self { name: 0, text: width.saturating_sub(INDENT).max(1) };
-        }
-        let name = (width / 6).clamp(7, 13);
-        Self { name, text: width - TIME - name }
-    }
-
-    fn head(self, message: &Message, look: &Look<'_>) -> Vec<Span<'static>> {
-        let time = Span::styled(format!("{:<TIME$}", clock(message.time, look.zone)), look.theme.faint());
-        vec![time, Span::styled(self.name_text(&message.sender), look.theme.author(&message.sender))]
-    }
-
-    fn no_head(self) -> Vec<Span<'static>> {
-        vec![Span::raw(" ".repeat(if self.name == 0 { INDENT } else { TIME + self.name }))]
-    }
-
-    fn name_text(self, name: &str) -> String {
-        let name = clean(name);
-        let columns = if self.name == 0 { (self.text + INDENT).saturating_sub(TIME) } else { self.name - 1 };
-        let name = cut(&name, columns);
-        format!("{name}{}", " ".repeat(self.name.saturating_sub(width(&name))))
-    }
-}
-
-fn body(message: &Message, transcript: &Transcript, columns: usize, look: &Look<'_>) -> Vec<Line<'static>> {
-    let theme = look.theme;
-    let mut rows = Vec::new();
+fn contents(message: &Message, transcript: &Transcript, context: &RowContext<'_>) -> Vec<Content> {
+    let columns = context.columns.text;
+    let mut contents = Vec::new();
     if let Some(to) = message.reply_to {
-        let quoted = match transcript.get(to) {
-            Some(it) if it.deleted => format!("↳ {}: message deleted", it.sender),
-            Some(it) => format!("↳ {}: {}", it.sender, it.text.lines().next().unwrap_or_default()),
-            None => "↳ an earlier message".to_owned(),
+        let (sender, text) = match transcript.get(to) {
+            Some(it) if it.deleted => (it.sender.as_str(), "message deleted"),
+            Some(it) => (it.sender.as_str(), it.text.lines().next().unwrap_or_default()),
+            None => ("", "an earlier message"),
         };
-        rows.push(Line::styled(cut(&clean(&quoted), columns).into_owned(), theme.faint()));
+        contents.push(Content::Quote { sender: clean(sender).into_owned(), text: clean(text).into_owned() });
     }
-    let pending = || look.pending.iter().filter(|(seq, _)| *seq == message.seq).map(|(_, pending)| pending);
-    let text = pending().filter_map(|it| if let Pending::Text(text) = it { Some(text) } else { None }).next_back();
+    let pending = || context.pending.iter().filter(|(seq, _)| *seq == message.seq).map(|(_, pending)| pending);
+    let edit = pending().filter_map(|it| if let Pending::Text(text) = it { Some(text) } else { None }).next_back();
     if message.deleted {
-        rows.push(Line::styled("message deleted", theme.faint().add_modifier(Modifier::ITALIC)));
-    } else if pending().any(|it| *it == Pending::Gone) {
-        rows.push(Line::styled("message to be deleted…", theme.faint().add_modifier(Modifier::ITALIC)));
+        contents.push(Content::Remark("message deleted"));
+    } else if pending().any(|it| *it == Pending::Deletion) {
+        contents.push(Content::Remark("message to be deleted…"));
     } else {
-        let said = text.unwrap_or(&message.text);
-        rows.extend(wrapped(said, columns).into_iter().map(|row| Line::from(marked(&row, look.me, theme))));
-        let mark = match (text, message.edited) {
-            (Some(_), _) => " (to be edited…)",
-            (None, true) => " (edited)",
-            (None, false) => "",
-        };
-        if !mark.is_empty()
-            && let Some(last) = rows.last_mut()
-        {
-            if width(&text_of(last)) + mark.len() <= columns {
-                last.spans.push(Span::styled(mark, theme.faint()));
-            } else {
-                rows.push(Line::styled(mark.trim_start(), theme.faint()));
+        contents.extend(text_rows(edit.unwrap_or(&message.text), columns, context.me));
+        match (edit, message.edited) {
+            (Some(_), _) => add_remark(&mut contents, "(to be edited…)", columns),
+            (None, true) => add_remark(&mut contents, "(edited)", columns),
+            (None, false) => {}
+        }
+    }
+    let mut chips: Vec<Chip> = Vec::new();
+    for (reaction, users) in &message.reactions {
+        chips.push(Chip { text: format!("{} {}", clean(reaction), users.len()), own: users.contains(context.me) });
+    }
+    for pending in pending() {
+        if let Pending::Reaction(reaction) = pending {
+            chips.push(Chip { text: format!("{} …", clean(reaction)), own: true });
+        }
+    }
+    contents.extend(chip_rows(chips, columns));
+    contents
+}
+
+/// All lines of a text as rows. Mentions are looked for in the whole text: where a row begins says nothing.
+fn text_rows(text: &str, columns: usize, me: &str) -> Vec<Content> {
+    let cleaned = text.split('\n').map(clean).collect::<Vec<_>>().join("\n");
+    let mentions = mention::find(&cleaned, me);
+    let mut rows = Vec::new();
+    let mut line_start = 0;
+    for line in cleaned.split('\n') {
+        for row in wrap(line, columns) {
+            let text = line[row.clone()].trim_end_matches(' ');
+            let start = line_start + row.start;
+            let inside = |at: usize| at.saturating_sub(start).min(text.len());
+            let here = mentions.iter().map(|mention| inside(mention.start)..inside(mention.end));
+            let mentions = here.filter(|mention| !mention.is_empty()).collect();
+            rows.push(Content::Text { text: text.to_owned(), mentions, remark: "" });
+        }
+        line_start += line.len() + 1;
+    }
+    rows
+}
+
+/// Puts a remark after the last row of a text, or below it if there is no room.
+fn add_remark(contents: &mut Vec<Content>, words: &'static str, columns: usize) {
+    match contents.last_mut() {
+        Some(Content::Text { text, remark, .. }) if width(text) + 1 + width(words) <= columns => *remark = words,
+        _ => contents.push(Content::Remark(words)),
+    }
+}
+
+/// As many chips in a row as fit, each with its two ends and a space after it.
+fn chip_rows(chips: Vec<Chip>, columns: usize) -> Vec<Content> {
+    let mut rows: Vec<Vec<Chip>> = Vec::new();
+    let mut left = 0;
+    for chip in chips {
+        let chip = Chip { text: cut(&chip.text, columns.saturating_sub(2)).into_owned(), ..chip };
+        let needed = width(&chip.text) + 2;
+        match rows.last_mut().filter(|_| needed <= left) {
+            Some(row) => row.push(chip),
+            None => {
+                rows.push(vec![chip]);
+                left = columns;
             }
         }
+        left = left.saturating_sub(needed + 1);
     }
-    let mut reactions: Vec<String> =
-        message.reactions.iter().map(|(reaction, users)| format!("{} {}", clean(reaction), users.len())).collect();
-    reactions.extend(
-        pending().filter_map(|it| if let Pending::Reaction(it) = it { Some(format!("{} …", clean(it))) } else { None }),
-    );
-    if !reactions.is_empty() {
-        let mine = message.reactions.values().any(|users| users.contains(look.me));
-        let style = if mine { theme.strong() } else { theme.faint() };
-        rows.extend(wrapped(&reactions.join("  "), columns).into_iter().map(|row| Line::styled(row, style)));
-    }
-    rows
-}
-
-/// A row with what is said to this user made visible: their name after an `@`, or at the beginning with `:` or `,` after it.
-fn marked(row: &str, me: &str, theme: Theme) -> Vec<Span<'static>> {
-    let mention = format!("@{me}").to_ascii_lowercase();
-    let part_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    // What ends a sentence could be part of a name, too.
-    let ends =
-        |after: &str| !after.trim_start_matches(['.', '_', '-']).starts_with(|c: char| c.is_ascii_alphanumeric());
-    let mut spans = Vec::new();
-    let mut rest = row;
-    let mut plain = String::new();
-    if let Some((name, after)) = row.split_at_checked(me.len())
-        && name.eq_ignore_ascii_case(me)
-        && after.starts_with([':', ','])
-    {
-        // An empty one before it, as before any other.
-        spans.extend([Span::raw(""), Span::styled(name.to_owned(), theme.news())]);
-        rest = after;
-    }
-    // Names are ASCII: the same bytes in either case.
-    let lower = row.to_ascii_lowercase();
-    while let Some(at) = lower[row.len() - rest.len()..].find(&mention) {
-        let (before, found, after) = (&rest[..at], &rest[at..at + mention.len()], &rest[at + mention.len()..]);
-        plain.push_str(before);
-        let whole = !before.ends_with(part_of_name) && ends(after);
-        if whole {
-            spans.push(Span::raw(std::mem::take(&mut plain)));
-            spans.push(Span::styled(found.to_owned(), theme.news()));
-        } else {
-            plain.push_str(found);
-        }
-        rest = after;
-    }
-    plain.push_str(rest);
-    spans.push(Span::raw(plain));
-    spans
-}
-
-/// Whether a text speaks to somebody.
-pub(crate) fn mentions(text: &str, user: &str) -> bool {
-    marked(text, user, Theme::new(false)).len() > 1
-}
-
-/// All lines of a text as rows.
-fn wrapped(text: &str, columns: usize) -> Vec<String> {
-    let mut rows = Vec::new();
-    for line in text.split('\n') {
-        let line = clean(line);
-        rows.extend(wrap(&line, columns).into_iter().map(|row| line[row].trim_end_matches(' ').to_owned()));
-    }
-    rows
+    rows.into_iter().map(Content::Reactions).collect()
 }
 
 fn continues(before: &Message, message: &Message) -> bool {
     let apart = message.time.duration_since(before.time).unwrap_or_default();
-    // Somebody who goes on and on is given the time now and then, in a pause.
     let part = |time: SystemTime| {
         time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() / TOGETHER.as_secs()
     };
-    let on_and_on = apart >= PAUSE && part(before.time) != part(message.time);
-    before.sender == message.sender && apart < TOGETHER && !on_and_on
-}
-
-/// A line across, with words in its middle.
-fn rule(words: &str, columns: usize, style: Style) -> Line<'static> {
-    let words = if words.is_empty() { String::new() } else { format!(" {words} ") };
-    let words = cut(&words, columns).into_owned();
-    let left = columns.saturating_sub(width(&words));
-    let (before, after) = (left / 2, left - left / 2);
-    Line::styled(format!("{}{words}{}", "─".repeat(before), "─".repeat(after)), style)
-}
-
-fn text_of(line: &Line<'_>) -> String {
-    line.spans.iter().map(|span| span.content.as_ref()).collect()
+    let is_long = apart >= PAUSE && part(before.time) != part(message.time);
+    before.sender == message.sender && apart < TOGETHER && !is_long
 }
 
 fn date(time: SystemTime, zone: &TimeZone) -> Option<Date> {
@@ -363,27 +391,47 @@ fn day_text(day: Date) -> String {
     day.strftime("%A, %-d %B %Y").to_string()
 }
 
-fn clock(time: SystemTime, zone: &TimeZone) -> String {
-    match Timestamp::try_from(time) {
-        Ok(time) => time.to_zoned_datetime(zone.clone()).strftime("%H:%M").to_string(),
-        Err(_) => String::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_a_mention_whatever_ends_the_sentence() {
-        for text in
-            ["@sam", "ask @sam.", "@sam...", "@sam-", "(@sam)", "@sam, @ann", "@sam_\n", "@Sam", "SAM: hi", "sam, hi"]
-        {
-            assert!(mentions(text, "sam"), "{text}");
+    fn a_name_at_the_beginning_of_a_row_is_no_mention() {
+        let rows = text_rows("so I said to sam, hi\nsam: hi, @sam", 13, "sam");
+        let mentioned: Vec<(&str, Vec<&str>)> = rows
+            .iter()
+            .map(|row| match row {
+                Content::Text { text, mentions, .. } => {
+                    (text.as_str(), mentions.iter().map(|mention| &text[mention.clone()]).collect())
+                }
+                _ => panic!("{row:?}"),
+            })
+            .collect();
+        assert_eq!(mentioned, [("so I said to", vec![]), ("sam, hi", vec![]), ("sam: hi, @sam", vec!["@sam"])]);
+    }
+
+    #[test]
+    fn what_is_counted_as_a_mention_is_shown_as_one() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let parts = ["@sam", "sam", ":", ", ", " ", "\n", "\t", "x", "漢字", "\u{1b}[2J", "e\u{301}", "."];
+        for _ in 0..5_000 {
+            let text: String = (0..random.usize(..12)).map(|_| parts[random.usize(..parts.len())]).collect();
+            let rows = text_rows(&text, random.usize(1..12), "sam");
+            let shown = rows.iter().any(|row| matches!(row, Content::Text { mentions, .. } if !mentions.is_empty()));
+            assert_eq!(shown, !mention::find(&text, "sam").is_empty(), "{text:?}");
         }
-        for text in ["@samantha", "@sam.smith", "@sam-2", "a@sam", "sam", "@sam._x", "samt: x", "ask sam: x", "sä: x"]
-        {
-            assert!(!mentions(text, "sam"), "{text}");
-        }
+    }
+
+    #[test]
+    fn chips_that_do_not_fit_begin_another_row() {
+        let chips = || (0..5).map(|n| Chip { text: format!("👍 {n}"), own: false }).collect::<Vec<_>>();
+        let count = |columns| {
+            let rows = chip_rows(chips(), columns);
+            rows.iter().map(|row| if let Content::Reactions(chips) = row { chips.len() } else { 0 }).collect::<Vec<_>>()
+        };
+        assert_eq!(count(80), [5]);
+        assert_eq!(count(13), [2, 2, 1]);
+        assert_eq!(count(12), [1, 1, 1, 1, 1]);
+        assert_eq!(count(1), [1, 1, 1, 1, 1], "what fits nowhere is cut");
     }
 }

@@ -1,4 +1,4 @@
-//! From what people write to rows of cells: safe, and as wide as a terminal will draw them. Pure.
+//! Text as cells of a terminal: cleaned of control characters, measured, cut and wrapped. Pure.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -10,12 +10,13 @@ use unicode_segmentation::UnicodeSegmentation;
 /// Columns between tab stops.
 const TAB: usize = 4;
 
-/// The most characters of one cell. The longest emoji have ten; accents can be heaped on a letter without end.
+/// The most characters of one cell. The longest emoji have ten; any number of accents can follow a letter.
 pub(crate) const MAX_CELL_CHARS: usize = 16;
 
-/// One line of text for the screen: tabs become spaces, what steers a terminal becomes U+FFFD, heaps of accents end.
+/// Returns a line of text for the screen: tabs become spaces, control characters U+FFFD, and accents beyond
+/// [`MAX_CELL_CHARS`] are left out.
 pub(crate) fn clean(line: &str) -> Cow<'_, str> {
-    if line.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+    if is_printable_ascii(line) {
         return Cow::Borrowed(line);
     }
     let safe = sanitize(line);
@@ -27,7 +28,7 @@ pub(crate) fn clean(line: &str) -> Cow<'_, str> {
                 cleaned.extend(std::iter::repeat_n(' ', spaces));
                 column += spaces;
             }
-            // Only what is one line is cleaned; whatever is left of another is a space.
+            // The text is one line; a newline that is left in it is a space.
             "\n" | "\r\n" => cleaned.push(' '),
             cell => {
                 cleaned.extend(cell.chars().take(MAX_CELL_CHARS));
@@ -38,7 +39,7 @@ pub(crate) fn clean(line: &str) -> Cow<'_, str> {
     Cow::Owned(cleaned)
 }
 
-/// Columns that a cell's text takes. A tab is one where it is not made into spaces, in the composer.
+/// Returns the columns that a cell takes. A tab takes one in the composer, where it does not become spaces.
 pub(crate) fn width_of(cell: &str) -> usize {
     match cell {
         "\t" => 1,
@@ -47,8 +48,8 @@ pub(crate) fn width_of(cell: &str) -> usize {
     }
 }
 
-/// A line in the parts that a terminal keeps in cells of their own. Of a cluster of letters each has one, with the marks
-/// that belong to it: that is how wide terminals think it is. An emoji is one, whatever it is made of.
+/// Splits a line into the parts that terminals keep in cells of their own. In a cluster of several letters each letter has
+/// a cell, together with its marks: terminals measure it so. An emoji has one cell, whatever it consists of.
 pub(crate) fn cells(line: &str) -> impl Iterator<Item = &str> {
     line.graphemes(true).flat_map(letters)
 }
@@ -68,12 +69,15 @@ fn letters(cluster: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Columns that a line takes.
+/// Returns the columns that a line takes.
 pub(crate) fn width(line: &str) -> usize {
+    if is_printable_ascii(line) {
+        return line.len();
+    }
     line.graphemes(true).map(width_of).sum()
 }
 
-/// The beginning of a line, with an ellipsis if that is not all of it.
+/// Returns as much of the beginning of a line as fits, with an ellipsis if that is not all of it.
 pub(crate) fn cut(line: &str, columns: usize) -> Cow<'_, str> {
     if width(line) <= columns {
         return Cow::Borrowed(line);
@@ -93,7 +97,7 @@ pub(crate) fn cut(line: &str, columns: usize) -> Cow<'_, str> {
     Cow::Owned(kept)
 }
 
-/// A name with an ellipsis in its middle if that is not all of it: names in a list often differ at their ends.
+/// Returns a name with an ellipsis in its middle if it does not fit: names in a list often differ at their ends.
 pub(crate) fn cut_middle(name: &str, columns: usize) -> Cow<'_, str> {
     if width(name) <= columns {
         return Cow::Borrowed(name);
@@ -110,8 +114,8 @@ pub(crate) fn cut_middle(name: &str, columns: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{beginning}{}", &name[end..]))
 }
 
-/// Where to break a line so that each row fits, at spaces where there are some. The rows cover the line, and there is at
-/// least one. A space that does not fit hangs at the end of its row.
+/// Splits a line into rows that fit, at spaces where there are some. The rows cover the whole line, and there is at least
+/// one. Spaces that do not fit stay at the end of their row.
 pub(crate) fn wrap(line: &str, columns: usize) -> Vec<Range<usize>> {
     let columns = columns.max(1);
     let (mut rows, mut start, mut used) = (Vec::new(), 0, 0);
@@ -140,6 +144,10 @@ pub(crate) fn wrap(line: &str, columns: usize) -> Vec<Range<usize>> {
     rows
 }
 
+fn is_printable_ascii(text: &str) -> bool {
+    text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_break_at_spaces_where_there_are_some() {
+    fn lines_wrap_at_spaces_where_there_are_some() {
         assert_eq!(wrapped("", 5), [""]);
         assert_eq!(wrapped("hello", 5), ["hello"]);
         assert_eq!(wrapped("hello there", 5), ["hello ", "there"]);
@@ -157,7 +165,7 @@ mod tests {
         assert_eq!(wrapped("abcdefgh", 3), ["abc", "def", "gh"]);
         assert_eq!(wrapped("漢字漢字", 3), ["漢", "字", "漢", "字"]);
         assert_eq!(wrapped("a   b", 2), ["a   ", "b"]);
-        assert_eq!(wrapped("漢", 1), ["漢"], "what fits nowhere has a row of its own");
+        assert_eq!(wrapped("漢", 1), ["漢"], "a cell that fits nowhere has its own row");
     }
 
     #[test]
@@ -205,13 +213,13 @@ mod tests {
     }
 
     #[test]
-    fn what_steers_a_terminal_is_taken_out_and_tabs_are_spaces() {
+    fn control_characters_are_replaced_and_tabs_become_spaces() {
         assert_eq!(clean("plain"), "plain");
         assert_eq!(clean("a\tb"), "a   b");
         assert_eq!(clean("漢\tb"), "漢  b");
         assert_eq!(clean("\u{1b}[31mred\u{202e}\u{9b}"), "\u{FFFD}[31mred\u{FFFD}\u{FFFD}");
         assert_eq!(clean("two\nlines"), "two lines");
-        let heap = format!("a{}", "\u{301}".repeat(1_000));
-        assert_eq!(clean(&heap).chars().count(), MAX_CELL_CHARS);
+        let accents = format!("a{}", "\u{301}".repeat(1_000));
+        assert_eq!(clean(&accents).chars().count(), MAX_CELL_CHARS);
     }
 }

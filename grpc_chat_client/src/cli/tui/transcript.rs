@@ -1,23 +1,25 @@
-//! What has happened in a room, as far as it is held here: a window on the room's history. Pure.
+//! The messages of a room that are held here: a window on the room's history. Pure.
 //!
 //! The window is a run of events without a gap. It grows at its newer end as events come, and at its older end as pages
-//! are read; and it is bounded: when it grows at one end it is cut at the other. What edits, deletions and reactions say
-//! about a message is kept beside it, and put together with it in the order of the history, whichever came first here.
+//! are read. It is bounded: when it grows at one end it is cut at the other. Edits, deletions and reactions are kept
+//! beside the messages and applied in the order of the history, whichever came first here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use grpc_chat_client::{Body, Event, MsgId, Page, Seq};
 
-/// Messages held, and by how much the window may be over that before it is cut.
-pub(crate) const HELD: usize = 4_000;
+use super::text::{clean, width};
+
+/// Messages held, and by how much the window may exceed that before it is cut.
+const HELD: usize = 4_000;
 const SLACK: usize = 500;
 
-/// Changes held. Beyond that the oldest are forgotten: messages that are read again from the history then show without
-/// them.
+/// Changes held. Beyond that the oldest are forgotten: messages that are read again from the history are then shown
+/// without them.
 const CHANGES: usize = 20_000;
 
-/// A message, with all that is known to have happened to it.
+/// A message with its changes applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) seq: Seq,
@@ -28,13 +30,13 @@ pub(crate) struct Message {
     pub(crate) text: String,
     pub(crate) edited: bool,
     pub(crate) deleted: bool,
-    /// Who reacted how.
+    /// Users by reaction.
     pub(crate) reactions: BTreeMap<String, BTreeSet<String>>,
-    /// The newest change that is in it.
+    /// The newest change that is applied.
     changed: Seq,
 }
 
-/// What was done to a message.
+/// An edit, a deletion or a reaction.
 #[derive(Clone, Debug)]
 struct Change {
     sender: String,
@@ -44,7 +46,7 @@ struct Change {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Transcript {
     messages: BTreeMap<Seq, Message>,
-    /// By the message and by the change's own place.
+    /// By the seq of the message and of the change.
     changes: BTreeMap<(Seq, Seq), Change>,
     /// The oldest and the newest event of the window; `None` if it has none.
     window: Option<(Seq, Seq)>,
@@ -52,6 +54,8 @@ pub(crate) struct Transcript {
     complete: bool,
     /// The newest event that has come live. The window ends before it when it was cut there.
     live: Seq,
+    /// The width of the longest name of a sender.
+    longest_name: usize,
 }
 
 /// Which end of the window to cut.
@@ -62,12 +66,12 @@ pub(crate) enum End {
 }
 
 impl Transcript {
-    /// A room whose next event is the first one after this. `complete` is whether that is its first of all.
+    /// Returns an empty window whose next event is the first one after `after`. `complete`: that is the room's first event.
     pub(crate) fn starting(after: Seq, complete: bool) -> Self {
         Self { live: after, complete, ..Self::default() }
     }
 
-    /// The messages, oldest first.
+    /// Returns the messages, oldest first.
     pub(crate) fn messages(&self) -> impl DoubleEndedIterator<Item = &Message> {
         self.messages.values()
     }
@@ -80,12 +84,12 @@ impl Transcript {
         self.messages.get(&seq)
     }
 
-    /// Messages up to and including this one, newest first.
+    /// Returns the messages up to and including this one, newest first.
     pub(crate) fn back_from(&self, seq: Seq) -> impl Iterator<Item = &Message> {
         self.messages.range(..=seq).rev().map(|(_, message)| message)
     }
 
-    /// Messages after this one, oldest first.
+    /// Returns the messages after this one, oldest first.
     pub(crate) fn after(&self, seq: Seq) -> impl Iterator<Item = &Message> {
         self.messages.range(seq.saturating_add(1)..).map(|(_, message)| message)
     }
@@ -98,31 +102,36 @@ impl Transcript {
         self.messages.values().next()
     }
 
-    /// Before which event the next older page is; `None` if there is none.
+    /// Returns the event before which the next older page ends; `None` if there is no such page.
     pub(crate) fn older(&self) -> Option<Seq> {
         if self.complete { None } else { Some(self.window.map_or(self.live.saturating_add(1), |(oldest, _)| oldest)) }
     }
 
-    /// After which event the next newer page is; `None` if the window reaches the newest event.
+    /// Returns the event after which the next newer page begins; `None` if the window reaches the newest event.
     pub(crate) fn newer(&self) -> Option<Seq> {
         self.window.map(|(_, newest)| newest).filter(|newest| *newest < self.live)
     }
 
-    /// An event has come live.
+    /// Returns the width of the longest name of a sender.
+    pub(crate) fn longest_name(&self) -> usize {
+        self.longest_name
+    }
+
+    /// Takes an event that has come live.
     pub(crate) fn live(&mut self, event: Event) {
         let seq = event.seq;
-        let level = self.window.is_none_or(|(_, newest)| newest >= self.live);
+        let reaches_newest = self.window.is_none_or(|(_, newest)| newest >= self.live);
         self.live = self.live.max(seq);
-        if level {
+        if reaches_newest {
             self.window = Some((self.window.map_or(seq, |(oldest, _)| oldest), seq));
-            self.note(event);
+            self.record(event);
         } else if !matches!(event.body, Body::Posted { .. }) {
-            // It may be about a message that is held.
-            self.note(event);
+            // It may change a message that is held.
+            self.record(event);
         }
     }
 
-    /// An older page has come, for this place.
+    /// Takes the page that ends before this event.
     pub(crate) fn older_page(&mut self, before: Seq, page: Page) {
         if self.older() != Some(before) {
             return;
@@ -132,30 +141,30 @@ impl Transcript {
         let newest =
             self.window.map_or_else(|| page.events.last().map_or(first, |last| last.seq), |(_, newest)| newest);
         self.window = Some((first, newest));
-        page.events.into_iter().for_each(|event| self.note(event));
+        page.events.into_iter().for_each(|event| self.record(event));
     }
 
-    /// A newer page has come, for this place.
+    /// Takes the page that begins after this event.
     pub(crate) fn newer_page(&mut self, after: Seq, page: Page) {
         if self.newer() != Some(after) {
             return;
         }
         let last = page.events.last().map(|last| last.seq);
-        // A page that ends there has all that there is.
+        // A page without more after it has everything.
         let newest = if page.more { last } else { last.max(Some(self.live)) };
         if let (Some(window), Some(newest)) = (&mut self.window, newest) {
             window.1 = newest;
         }
         self.live = self.live.max(last.unwrap_or_default());
-        page.events.into_iter().for_each(|event| self.note(event));
+        page.events.into_iter().for_each(|event| self.record(event));
     }
 
-    /// Everything is to be read again, from the newest event on.
+    /// Empties the window, so that it is read again from the newest event on.
     pub(crate) fn forget(&mut self) {
-        *self = Self::starting(self.live, false);
+        *self = Self { longest_name: self.longest_name, ..Self::starting(self.live, false) };
     }
 
-    /// Whether it is time to cut the window.
+    /// Whether the window is to be cut.
     pub(crate) fn is_large(&self) -> bool {
         self.messages.len() > HELD + SLACK
     }
@@ -167,7 +176,7 @@ impl Transcript {
             End::Older => {
                 let Some(first) = self.messages.keys().rev().nth(HELD - 1).copied() else { return };
                 self.messages = self.messages.split_off(&first);
-                // A page brings those again that come after the message in it.
+                // Older changes of older messages come again with their page.
                 self.changes.retain(|(of, seq), _| *of >= first || *seq >= first);
                 self.window = Some((first, newest));
                 self.complete = false;
@@ -178,12 +187,14 @@ impl Transcript {
                 self.window = Some((oldest, last));
             }
         }
+        self.longest_name = self.messages.values().map(|message| name_width(&message.sender)).max().unwrap_or_default();
     }
 
-    fn note(&mut self, event: Event) {
+    fn record(&mut self, event: Event) {
         let Event { seq, time, sender, id, body, .. } = event;
         match body {
             Body::Posted { text, reply_to, erased } => {
+                self.longest_name = self.longest_name.max(name_width(&sender));
                 let reactions = BTreeMap::new();
                 let mut message = Message {
                     seq,
@@ -205,9 +216,9 @@ impl Transcript {
             Body::Edited { seq: of, .. } | Body::Deleted { seq: of } | Body::Reacted { seq: of, .. } => {
                 let change = Change { sender, body };
                 match self.messages.get_mut(&of) {
-                    // In order, which is what comes live.
+                    // Live events come in order.
                     Some(message) if message.changed < seq => message.apply(seq, &change),
-                    Some(_) => self.put_together_again(of, seq, &change),
+                    Some(_) => self.apply_older(of, seq, &change),
                     None => {}
                 }
                 self.changes.insert((of, seq), change);
@@ -219,8 +230,8 @@ impl Transcript {
         }
     }
 
-    /// An older change of a message has come: what is newer goes over it again.
-    fn put_together_again(&mut self, of: Seq, seq: Seq, change: &Change) {
+    /// Applies a change that is older than those that are applied already, and then those again.
+    fn apply_older(&mut self, of: Seq, seq: Seq, change: &Change) {
         let Some(message) = self.messages.get_mut(&of) else { return };
         let newer: Vec<_> =
             self.changes.range((of, seq)..=(of, Seq::MAX)).map(|((_, at), change)| (*at, change)).collect();
@@ -236,7 +247,7 @@ impl Message {
         self.changed = self.changed.max(seq);
         match &change.body {
             Body::Edited { erased: true, .. } | Body::Deleted { .. } => {
-                // Whatever else it was before.
+                // For good, whatever else comes.
                 (self.deleted, self.edited) = (true, false);
                 self.text.clear();
             }
@@ -258,17 +269,21 @@ impl Message {
     }
 }
 
+fn name_width(name: &str) -> usize {
+    width(&clean(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A room of many messages, some of which are changed some time later.
+    /// A room of many messages, some of which are changed later.
     fn history(count: Seq, seed: u64) -> Vec<Event> {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut posted: Vec<Seq> = Vec::new();
         let mut events: Vec<Event> = Vec::new();
         for n in 1..=count {
-            // Seqs rise; nobody promises that they rise by one.
+            // Seqs rise, not necessarily by one.
             let seq = events.last().map_or(0, |last| last.seq) + 1 + random.u64(..2);
             let of = posted.get(random.usize(..posted.len().max(1))).copied();
             let body = match (random.u8(..10), of) {
@@ -310,7 +325,7 @@ mod tests {
         page(&events[start..end], end < events.len())
     }
 
-    /// All messages, with all changes, as they should be.
+    /// All messages with all changes.
     fn whole(events: &[Event]) -> Vec<Message> {
         let mut transcript = Transcript::starting(0, true);
         events.iter().for_each(|event| transcript.live(event.clone()));
@@ -318,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_put_together_what_happened_in_whatever_order_it_is_read() {
+    fn pages_and_live_events_in_any_order_yield_the_same_messages() {
         for seed in 0..30 {
             let events = history(1_000, seed);
             let expected = whole(&events);
@@ -355,7 +370,7 @@ mod tests {
         let newest: Vec<_> = expected.iter().rev().take(transcript.len()).rev().collect();
         assert!(transcript.messages().eq(newest.iter().copied()));
 
-        // To the very beginning.
+        // To the first message.
         while let Some(place) = transcript.older() {
             transcript.older_page(place, before(&events, place, 300));
             if transcript.is_large() {
@@ -366,7 +381,7 @@ mod tests {
         assert!(transcript.newer().is_some());
         assert!(transcript.messages().eq(&expected[..transcript.len()]));
 
-        // Live events wait at the other end, except for what they change.
+        // Live messages do not come into a window that is cut at that end; live changes of what it holds do.
         let mut live = history(12_001, 1).pop().unwrap();
         live.body = Body::Reacted { seq: expected[0].seq, reaction: "🎉".to_owned(), removed: false };
         live.seq = events.last().unwrap().seq + 1;
@@ -387,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_for_another_place_changes_nothing() {
+    fn a_page_that_does_not_adjoin_the_window_changes_nothing() {
         let events = history(100, 3);
         let mut transcript = Transcript::starting(events.last().unwrap().seq, false);
         let place = transcript.older().unwrap();
@@ -400,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_deleted_stays_deleted() {
+    fn a_deleted_message_stays_deleted() {
         let mut events = history(1, 1);
         let (seq, change) = (events[0].seq, |body| Event { body, ..history(1, 1).remove(0) });
         let edited = Body::Edited { seq, text: "back again".to_owned(), erased: false };
