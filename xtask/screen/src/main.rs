@@ -7,6 +7,7 @@ mod load;
 mod picture;
 mod restored;
 mod seen;
+mod svg;
 mod tmux;
 
 use std::process::ExitCode;

@@ -1,22 +1,22 @@
-//! Screens as they were when somebody looked at them and found them right.
+//! Captures of the screen that somebody has looked at and accepted.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use xtask::{Outcome, root};
 
-/// What is on the screen is written down instead of compared.
+/// Captures are written instead of compared.
 static ACCEPTING: AtomicBool = AtomicBool::new(false);
 
-pub(super) fn accept() {
+pub(crate) fn accept() {
     ACCEPTING.store(true, Ordering::Relaxed);
 }
 
-/// Fails if the screen is not as it was, apart from times and addresses.
-pub(super) fn check(name: &str, screen: &str) -> Outcome {
+/// Fails if the screen differs from the accepted capture in more than times and addresses.
+pub(crate) fn check(name: &str, screen: &str) -> Outcome {
     let folder = root().join("xtask/screen/src/seen");
     let path = folder.join(format!("{name}.txt"));
-    let screen = settled(screen);
+    let screen = normalized(screen);
     if ACCEPTING.load(Ordering::Relaxed) {
         fs::create_dir_all(&folder)?;
         return Ok(fs::write(path, screen)?);
@@ -29,18 +29,10 @@ pub(super) fn check(name: &str, screen: &str) -> Outcome {
         .into())
 }
 
-/// Without what differs from run to run: times, days, ports, and how far the next attempt is away.
-pub(super) fn settled(screen: &str) -> String {
-    let mut settled = String::new();
-    for row in screen.trim_end().lines() {
-        let row = match row.split_once("offline, next try in ") {
-            Some((before, _)) => format!("{before}offline, next try in …"),
-            None => without_port(&without_times(row)),
-        };
-        settled.push_str(row.trim_end());
-        settled.push('\n');
-    }
-    settled
+/// Returns a screen without what differs from run to run: times, days, ports, and the time until the next attempt.
+fn normalized(screen: &str) -> String {
+    let rows = screen.trim_end().lines();
+    rows.map(|row| format!("{}\n", without_address(&without_day(&without_times(row))).trim_end())).collect()
 }
 
 fn without_times(row: &str) -> String {
@@ -52,28 +44,35 @@ fn without_times(row: &str) -> String {
             bytes[at..at + 5].copy_from_slice(b"hh:mm");
         }
     }
-    let row = String::from_utf8(bytes).unwrap_or_else(|_| row.to_owned());
-    // The line of a day: its name is as long as it is.
-    match (row.find("─ "), row.rfind(" ─")) {
-        (Some(from), Some(upto)) if from < upto && row[from..upto].contains(", ") => {
-            let before = row[..from].trim_end_matches('─');
-            format!("{before}── day ──")
-        }
-        _ => row,
-    }
+    String::from_utf8(bytes).unwrap_or_else(|_| row.to_owned())
 }
 
-/// The port's length moves what is to its right.
-fn without_port(row: &str) -> String {
-    const BEFORE: &str = "http://127.0.0.1:";
-    match row.split_once(BEFORE) {
-        None => row.to_owned(),
-        Some((before, after)) => {
-            let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
-            let words: Vec<&str> = after.split_whitespace().collect();
-            format!("{before}{BEFORE}port {}", words.join(" "))
+/// The line of a day without the day, whose name is as long as it is.
+fn without_day(row: &str) -> String {
+    const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+    let Some(day) = DAYS.iter().find_map(|day| row.find(&format!("{day}, "))) else { return row.to_owned() };
+    let (Some(before), Some(after)) = (row[..day].rfind("─ "), row[day..].find(" ─")) else {
+        return row.to_owned();
+    };
+    let start = row[..before + "─".len()].trim_end_matches('─');
+    let end = row[day + after + 1..].trim_start_matches('─');
+    format!("{start}── day ──{end}")
+}
+
+/// The line with the connection's state. The lengths of what it says move what is to the right.
+fn without_address(row: &str) -> String {
+    const PORT: &str = "http://127.0.0.1:";
+    const NEXT: &str = "next try in ";
+    let mut row = row.to_owned();
+    for before in [PORT, NEXT] {
+        if let Some((left, right)) = row.split_once(before) {
+            let right = right.trim_start_matches(|c: char| c.is_ascii_digit());
+            let line = right.find('─').unwrap_or(right.len());
+            let (words, rest) = right.split_at(line);
+            row = format!("{left}{before}N{words}──{}", rest.trim_start_matches('─'));
         }
     }
+    row
 }
 
 #[cfg(test)]
@@ -83,13 +82,17 @@ mod tests {
     #[test]
     fn what_differs_from_run_to_run_is_left_out() {
         for (screen, left) in [
-            ("09:15 ann  Hi at 10:30", "hh:mm ann  Hi at hh:mm\n"),
-            (" a │──── Tuesday, 24 November 2026 ────", " a │── day ──\n"),
-            ("● sam at http://127.0.0.1:43211      ? help", "● sam at http://127.0.0.1:port ? help\n"),
-            ("○ offline, next try in 12 s: why · 1 unsent", "○ offline, next try in …\n"),
+            ("ann ▎Hi at 10:30        09:15", "ann ▎Hi at hh:mm        hh:mm\n"),
+            ("│ a │ ──── Tuesday, 24 November 2026 ──── │", "│ a │ ── day ── │\n"),
+            ("│ ── the beginning · Friday, 1 May 2026 ─── │", "│ ── day ── │\n"),
+            ("╰─ ● sam · http://127.0.0.1:43211 ─────── F1 help ─╯", "╰─ ● sam · http://127.0.0.1:N ── F1 help ─╯\n"),
+            (
+                "╰─ ○ offline, next try in 12 s · 1 unsent · http://127.0.0.1:4321 ── F1 help ─╯",
+                "╰─ ○ offline, next try in N s · 1 unsent · http://127.0.0.1:N ── F1 help ─╯\n",
+            ),
             ("  \n\nlast\n\n\n", "\n\nlast\n"),
         ] {
-            assert_eq!(settled(screen), left);
+            assert_eq!(normalized(screen), left);
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Which bytes may reach a terminal. Pure.
 
+#[path = "../../../../grpc_chat_client/src/cli/tui/palette.rs"]
+mod palette;
+
+use palette::{BASIC_ACCENT, BASIC_ALERT, BASIC_AUTHORS, BASIC_BAD, BASIC_GOOD, DARK, EITHER, LIGHT, Palette};
 use xtask::Outcome;
 
 /// What the screen itself turns on and off: a screen of its own, pastes, focus, mouse, cursor, whole frames, wrapping.
 const MODES: [&str; 8] = ["1049", "2004", "1004", "1000", "1006", "25", "2026", "7"];
 
-/// The colours that it draws with; a service has no part in choosing them.
-const COLOURS: [u8; 17] = [32, 34, 37, 62, 98, 130, 132, 135, 138, 160, 168, 172, 178, 238, 245, 255, 0];
-
-/// A screen that was captured has none of them.
+/// Fails if there is a control character in a captured screen.
 pub(super) fn check_text(screen: &str) -> Outcome {
     match screen.chars().find(|c| c.is_control() && *c != '\n' || is_override(*c)) {
         None => Ok(()),
@@ -16,7 +17,7 @@ pub(super) fn check_text(screen: &str) -> Outcome {
     }
 }
 
-/// Lines have none at all, but their ends and tabs.
+/// Fails if there is a control character in printed lines, other than their ends and tabs.
 pub(super) fn check_lines(raw: &[u8]) -> Outcome {
     let text = String::from_utf8_lossy(raw);
     match text.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t') || is_override(*c)) {
@@ -25,7 +26,7 @@ pub(super) fn check_lines(raw: &[u8]) -> Outcome {
     }
 }
 
-/// The screen draws with escape sequences; each of them is one of its own.
+/// Fails if there is an escape sequence in what was written that the screen does not draw with.
 pub(super) fn check_drawn(raw: &[u8]) -> Outcome {
     let text = String::from_utf8_lossy(raw);
     let mut rest = text.as_ref();
@@ -60,13 +61,25 @@ fn is_own_style(mut codes: &[&str]) -> bool {
     loop {
         codes = match codes {
             [] => return true,
-            ["38" | "48", "5", colour, rest @ ..] if colour.parse().is_ok_and(|colour| COLOURS.contains(&colour)) => {
-                rest
-            }
+            ["38" | "48", "5", colour, rest @ ..] if colour.parse().is_ok_and(is_own_colour) => rest,
             ["" | "0" | "1" | "2" | "3" | "7" | "22" | "23" | "27" | "39" | "49" | "59", rest @ ..] => rest,
             _ => return false,
         }
     }
+}
+
+/// Whether the screen draws with this colour. A service has no part in choosing it.
+fn is_own_colour(colour: u8) -> bool {
+    let basic = [BASIC_ACCENT, BASIC_ALERT, BASIC_GOOD, BASIC_BAD, 0];
+    let of = |palette: &Palette| {
+        let Palette { accent, alert, good, bad, faint, line, selected, selected_text, authors, .. } = *palette;
+        let pairs = [palette.chip, palette.own_chip, palette.badge, palette.alert_badge];
+        [accent, alert, good, bad, faint, line, selected].contains(&colour)
+            || selected_text == Some(colour)
+            || pairs.iter().any(|pair| pair.0 == colour || pair.1 == colour)
+            || authors.contains(&colour)
+    };
+    basic.contains(&colour) || BASIC_AUTHORS.contains(&colour) || [DARK, LIGHT, EITHER].iter().any(of)
 }
 
 fn is_override(c: char) -> bool {

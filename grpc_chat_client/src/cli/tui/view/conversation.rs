@@ -23,7 +23,10 @@ pub(super) fn draw(app: &App, area: Rect, theme: Theme, buffer: &mut Buffer) {
         return;
     }
     let Some(room) = app.room() else {
-        return centred("join a room: /join ROOM, or choose one with /rooms", theme, area, buffer);
+        if app.overlay.is_none() {
+            centred("join a room: /join ROOM, or choose one with /rooms", theme, area, buffer);
+        }
+        return;
     };
     let context = room.row_context(app.viewport());
     let height = usize::from(area.height);
