@@ -35,13 +35,18 @@ fn normalized(screen: &str) -> String {
     rows.map(|row| format!("{}\n", without_address(&without_day(&without_times(row))).trim_end())).collect()
 }
 
+/// Times of day, and their minutes alone where something lies over the rest.
 fn without_times(row: &str) -> String {
-    let digits = |bytes: &[u8], places: [usize; 4]| places.iter().all(|place| bytes[*place].is_ascii_digit());
     let mut bytes = row.as_bytes().to_vec();
-    for at in 0..bytes.len().saturating_sub(4) {
-        let here = &bytes[at..at + 5];
-        if here[2] == b':' && digits(here, [0, 1, 3, 4]) {
-            bytes[at..at + 5].copy_from_slice(b"hh:mm");
+    let digits = |bytes: &[u8]| bytes.len() == 2 && bytes.iter().all(u8::is_ascii_digit);
+    for at in (0..bytes.len()).filter(|at| row.as_bytes()[*at] == b':') {
+        let minutes = at + 1..(at + 3).min(bytes.len());
+        if digits(&bytes[minutes.clone()]) && !bytes.get(at + 3).is_some_and(u8::is_ascii_digit) {
+            bytes[minutes].copy_from_slice(b"mm");
+            let hours = at.saturating_sub(2)..at;
+            if digits(&bytes[hours.clone()]) {
+                bytes[hours].copy_from_slice(b"hh");
+            }
         }
     }
     String::from_utf8(bytes).unwrap_or_else(|_| row.to_owned())
@@ -83,6 +88,7 @@ mod tests {
     fn what_differs_from_run_to_run_is_left_out() {
         for (screen, left) in [
             ("ann ▎Hi at 10:30        09:15", "ann ▎Hi at hh:mm        hh:mm\n"),
+            ("╮ │:13 │ http://127.0.0.1:4321", "╮ │:mm │ http://127.0.0.1:N──\n"),
             ("│ a │ ──── Tuesday, 24 November 2026 ──── │", "│ a │ ── day ── │\n"),
             ("│ ── the beginning · Friday, 1 May 2026 ─── │", "│ ── day ── │\n"),
             ("╰─ ● sam · http://127.0.0.1:43211 ─────── F1 help ─╯", "╰─ ● sam · http://127.0.0.1:N ── F1 help ─╯\n"),
