@@ -145,8 +145,8 @@ impl Config {
     /// application has seen in each room.
     ///
     /// The file is made if it does not exist. It belongs to one user of one service and is used by one client at a time, so
-    /// give each user their own. With a token, the user is known once the first session is open: until then, drafts of a run
-    /// that never had a session are sent as whoever the file belongs to.
+    /// give each user their own. With a token, the user is known only once a session is open: the drafts of a run that never
+    /// had one are sent, in a later run, as the user that the file belongs to.
     ///
     /// ```
     /// # fn example(config: grpc_chat_client::Config) {

@@ -59,7 +59,7 @@ pub(crate) struct Engine {
     hold_until: Option<Time>,
     /// Whether the application is too slow: nothing is received until it has caught up.
     paused: bool,
-    /// Wait until nothing is unsent.
+    /// Replies to callers that wait until nothing is unsent.
     flushes: Vec<Reply<()>>,
     /// When to end the client, at the latest, once the application has closed it.
     close_at: Option<Time>,
@@ -368,7 +368,7 @@ impl Engine {
             return;
         }
         self.actions.push(Action::Disconnect);
-        // Dropping the replies tells whoever waits that none will come.
+        // Dropping the replies ends the callers' waits.
         self.flushes.clear();
         self.tokens = Tokens::default();
         // Saved drafts stay saved, for the next run.

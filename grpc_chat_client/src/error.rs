@@ -96,6 +96,18 @@ impl From<ParseError> for SendError {
 }
 
 /// Why a room is not joined.
+///
+/// ```no_run
+/// # async fn example(client: grpc_chat_client::Client) {
+/// use grpc_chat_client::{JoinError, Start};
+///
+/// match client.join("general", Start::Live).await {
+///     Ok(joined) => println!("the newest message is {}", joined.head),
+///     Err(JoinError::Refused(why)) => println!("not allowed: {why}"),
+///     Err(error) => println!("not joined: {error}"),
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JoinError {
@@ -129,6 +141,18 @@ impl From<ParseError> for JoinError {
 }
 
 /// Why [`connect`](crate::connect) could not start a client.
+///
+/// ```no_run
+/// # async fn example(config: grpc_chat_client::Config) {
+/// use grpc_chat_client::{OpenError, StateError, connect};
+///
+/// match connect(config).await {
+///     Ok((client, events)) => {}
+///     Err(OpenError::State(StateError::InUse(path))) => println!("{} is in use", path.display()),
+///     Err(error) => println!("{error}"),
+/// }
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum OpenError {

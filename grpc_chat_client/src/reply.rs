@@ -1,8 +1,8 @@
-//! The way back to whoever waits for an outcome.
+//! The way back to a caller that waits for an outcome.
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-/// Takes one outcome to whoever waits for it. Dropped without one, it tells them that none will come.
+/// Sends one outcome to the caller that waits for it. Dropping it ends the caller's wait without one.
 #[derive(Debug)]
 pub(crate) struct Reply<T> {
     sender: oneshot::Sender<T>,
@@ -30,7 +30,7 @@ impl<T> Reply<T> {
     ///
     /// # Errors
     ///
-    /// The outcome, if nobody waits for it any more.
+    /// The outcome, if the caller no longer waits.
     pub(crate) fn send(self, outcome: T) -> Result<(), T> {
         self.sender.send(outcome)
     }

@@ -157,7 +157,7 @@ impl FromStr for ServerUrl {
         if !matches!(scheme, "http" | "https") || authority.contains(['@', '/', '?', '#']) {
             return Err(EXPECTED);
         }
-        // The colons of an address in brackets are none before a port.
+        // An IPv6 address in brackets has colons of its own.
         let after_host = authority.rsplit_once(']').map_or(authority, |(_, after)| after);
         let shown = match after_host.rsplit_once(':') {
             Some((_, port)) if port.parse::<u16>().is_err() => return Err(EXPECTED),
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_server_is_refused_before_connecting() {
+    fn text_that_is_no_url_of_a_service_is_refused() {
         for text in [
             "",
             "ftp://host:1",

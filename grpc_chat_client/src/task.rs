@@ -123,7 +123,7 @@ impl Task {
                 }
             }
             if !handles_alive && !abandoned && self.mailbox.is_abandoned() {
-                // Nobody is left to command the client or to take its updates.
+                // No application is left to command the client or to take its updates.
                 abandoned = true;
                 self.engine.command(Command::Close { grace: GRACE }, self.now());
             }
@@ -316,12 +316,12 @@ impl Task {
             }
         }
         self.mailbox.close();
-        // Dropping the link tells whoever waits in `Client::close` that everything is done.
+        // Dropping the link ends the wait in `Client::close`.
     }
 }
 
 impl Drop for Task {
-    /// Runs also if something panics or the runtime ends: nobody must wait for a client that is no longer there.
+    /// Runs also if something panics or the runtime ends: no caller must wait for a client that is no longer there.
     fn drop(&mut self) {
         if !self.finished {
             let why = Refused::new(Code::Internal, "the client was stopped while it was running");

@@ -172,6 +172,21 @@ impl Client {
     /// # Errors
     ///
     /// [`SendError::Full`] if too much is unsent, or another [`SendError`] if the client has ended.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # fn example(client: grpc_chat_client::Client, draft: grpc_chat_client::Draft) {
+    /// use grpc_chat_client::SendError;
+    ///
+    /// match client.try_enqueue(draft) {
+    ///     // It is sent although nobody waits for the ack.
+    ///     Ok(_) => {}
+    ///     Err(SendError::Full) => println!("slow down"),
+    ///     Err(error) => println!("{error}"),
+    /// }
+    /// # }
+    /// ```
     pub fn try_enqueue(&self, draft: Draft) -> Result<Sending, SendError> {
         let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| SendError::Full)?;
         let (sending, command) = self.sending(draft, permit);

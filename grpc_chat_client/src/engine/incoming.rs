@@ -134,7 +134,7 @@ impl Engine {
         self.deliver(Update::Joined(update.clone()));
         self.deliver(present);
         if let Some(reply) = reply {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = reply.send(Ok(update));
         }
     }

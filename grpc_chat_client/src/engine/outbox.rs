@@ -9,7 +9,8 @@ use crate::reply::Reply;
 /// What comes of a draft.
 pub(crate) type Outcome = Result<Ack, SendError>;
 
-/// A draft, and whoever waits for its outcome. A draft of an earlier run of the program has nobody who waits.
+/// A draft, and the reply to the caller that waits for its outcome. For a draft of an earlier run of the program there is no
+/// caller.
 #[derive(Debug)]
 pub(crate) struct Queued {
     pub(crate) draft: Draft,
@@ -91,7 +92,7 @@ impl Outbox {
 }
 
 impl Queued {
-    /// Sends the outcome to whoever waits for it. Returns the draft if nobody does.
+    /// Sends the outcome to the caller. Returns the draft if no caller waits.
     pub(super) fn resolve(self, outcome: Outcome) -> Option<Draft> {
         let Self { draft, reply } = self;
         let sent = reply.is_some_and(|reply| reply.send(outcome).is_ok());

@@ -12,7 +12,7 @@ use crate::reply::Reply;
 /// once, these could fill the mailbox of a slow application again and again, before any event.
 const AT_ONCE: usize = 32;
 
-/// Whoever waits for a room to be joined.
+/// The reply to a caller that waits for a room to be joined.
 pub(super) type JoinReply = Reply<Result<Joined, JoinError>>;
 
 /// Tells one Join from another of the same room, which may be left and joined again before the reply to the first comes.
@@ -92,7 +92,7 @@ impl Rooms {
         self.rooms.insert(room, new);
     }
 
-    /// Removes a room. Returns whether the service has to be told.
+    /// Removes a room. Returns whether Leave has to be sent.
     pub(super) fn leave(&mut self, room: &RoomId) -> bool {
         let Some(left) = self.rooms.remove(room) else { return false };
         if let Some(reply) = left.reply {
@@ -104,7 +104,7 @@ impl Rooms {
         left.subscribed
     }
 
-    /// Returns the room to join next, unless enough rooms are catching up. A room that somebody waits for is not put off.
+    /// Returns the room to join next, unless enough rooms are catching up. A room that a caller waits for is not put off.
     pub(super) fn next_to_join(&self) -> Option<RoomId> {
         self.next_awaited().or_else(|| {
             let catching_up = |room: &&Room| matches!(room.phase, Phase::Joining | Phase::CatchingUp);
@@ -117,7 +117,7 @@ impl Rooms {
         })
     }
 
-    /// Returns the next room to join that somebody waits for.
+    /// Returns the next room to join that a caller waits for.
     pub(super) fn next_awaited(&self) -> Option<RoomId> {
         let awaited = |room: &Room| room.phase == Phase::Out && room.reply.is_some();
         self.rooms.iter().find(|(_, room)| awaited(room)).map(|(id, _)| id.clone())
@@ -142,7 +142,7 @@ impl Rooms {
         Some((self.last_join, room.cursor.map_or(room.start, Start::After)))
     }
 
-    /// A room was joined. Returns whoever waited for it, and who is present; `None` if this Join is no longer wanted.
+    /// A room was joined. Returns the reply to the caller, and who is present; `None` if this Join is no longer wanted.
     pub(super) fn joined(
         &mut self,
         join: JoinId,
@@ -165,13 +165,13 @@ impl Rooms {
         }
     }
 
-    /// The service refused the Join for good. Returns whoever waited for it; `None` if the Join is no longer wanted.
+    /// The service refused the Join for good. Returns the reply to the caller; `None` if the Join is no longer wanted.
     pub(super) fn join_refused(&mut self, room: &RoomId, join: JoinId) -> Option<Option<JoinReply>> {
         self.joining(room, join)?;
         self.give_up(room).map(|(_, reply)| reply)
     }
 
-    /// Removes a room that cannot be received. Returns its id and whoever waited for it; `None` if it is not wanted.
+    /// Removes a room that cannot be received. Returns its id and the reply to the caller; `None` if it is not wanted.
     pub(super) fn give_up(&mut self, room: &str) -> Option<(RoomId, Option<JoinReply>)> {
         let (id, room) = self.rooms.remove_entry(room)?;
         if let Some(cursor) = room.cursor {
@@ -217,15 +217,15 @@ impl Rooms {
         Some(Update::Present { room: id, users: room.present.iter().cloned().collect(), count: present_count })
     }
 
-    /// Stops receiving a room for a while. Returns whether the service has to be told.
+    /// Stops receiving a room for a while. Returns whether Leave has to be sent.
     pub(super) fn suspend(&mut self, room: &RoomId) -> bool {
         let Some(room) = self.rooms.get_mut(room) else { return false };
         room.phase = Phase::Out;
         std::mem::take(&mut room.subscribed)
     }
 
-    /// Stops receiving all rooms for a while, except those whose Join is under way and awaited. Returns those that the
-    /// service has to be told of.
+    /// Stops receiving all rooms for a while, except those whose Join is under way and awaited. Returns those for which
+    /// Leave has to be sent.
     pub(super) fn suspend_all_but_pending_joins(&mut self) -> Vec<RoomId> {
         let pending = |room: &Room| room.phase == Phase::Joining && room.reply.is_some();
         let mut subscribed = Vec::new();
@@ -245,7 +245,7 @@ impl Rooms {
         }
     }
 
-    /// Returns everyone who still waits.
+    /// Returns the replies to all callers that still wait.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = JoinReply> {
         std::mem::take(&mut self.rooms).into_values().filter_map(|room| room.reply)
     }

@@ -69,7 +69,7 @@ pub(super) struct Session {
     queue: VecDeque<(Request, client_frame::Body)>,
     heartbeat: Duration,
     /// When the last frame came.
-    heard: Time,
+    last_frame: Time,
     /// When the service was pinged, if nothing has come since.
     pinged: Option<Time>,
     opened: Time,
@@ -104,7 +104,7 @@ impl Session {
             notifications: VecDeque::new(),
             queue: VecDeque::new(),
             heartbeat: heartbeat.unwrap_or(HEARTBEAT),
-            heard: now,
+            last_frame: now,
             pinged: None,
             opened: now,
             well_after,
@@ -138,7 +138,7 @@ impl Session {
 
     /// Notes that the service is there.
     pub(super) fn frame_received(&mut self, now: Time) {
-        self.heard = now;
+        self.last_frame = now;
         self.pinged = None;
     }
 
@@ -248,13 +248,13 @@ impl Session {
     }
 
     /// Returns when [`Session::tick`] is due. The service pings a client that has been silent for a heartbeat, so a client
-    /// that sends nothing receives something as often. While a reply is due the client pings sooner, since somebody may be
+    /// that sends nothing receives something as often. While a reply is due the client pings sooner, since a caller may be
     /// waiting for it.
     pub(super) fn deadline(&self) -> Time {
         let silent = match self.pinged {
             Some(pinged) => pinged + self.heartbeat,
-            None if self.pending.is_empty() => self.heard + self.heartbeat.mul_f64(SILENCE),
-            None => self.heard + self.heartbeat.mul_f64(REPLY),
+            None if self.pending.is_empty() => self.last_frame + self.heartbeat.mul_f64(SILENCE),
+            None => self.last_frame + self.heartbeat.mul_f64(REPLY),
         };
         self.draining.as_ref().map_or(silent, |draining| draining.give_up_at.min(silent))
     }

@@ -1,22 +1,22 @@
-//! Tokens that were asked for while the client runs, and whoever waits for the service to accept each. Pure.
+//! Tokens that were asked for while the client runs, and the callers that wait for the service to accept each. Pure.
 
 use std::collections::VecDeque;
 
 use crate::error::Refused;
 use crate::reply::Reply;
 
-/// Whoever waits for another token to be accepted.
+/// The reply to a caller that waits for another token to be accepted.
 type TokenReply = Reply<Result<(), Refused>>;
 
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
-    /// Wait for the token that is being fetched, if one is.
+    /// Replies to callers that wait for the token that is being fetched, if one is.
     fetching: Option<Vec<TokenReply>>,
     /// The token to send on the session that is being opened.
     unsent: Option<String>,
-    /// Wait for a session that is opened with a token as new as theirs.
+    /// Replies to callers that wait for a session opened with a token as new as theirs.
     opening: Vec<TokenReply>,
-    /// Wait for the service's reply to each token that was sent, in order.
+    /// Replies to callers that wait for the service's reply to each token that was sent, in order.
     sent: VecDeque<Vec<TokenReply>>,
 }
 
@@ -75,7 +75,7 @@ impl Tokens {
 
 fn reply_to_all(replies: Vec<TokenReply>, outcome: &Result<(), Refused>) {
     for reply in replies {
-        // Whoever asked may have stopped waiting.
+        // The caller may have stopped waiting.
         let _ = reply.send(outcome.clone());
     }
 }

@@ -28,6 +28,18 @@ pub enum ConversationError {
 /// Sends every message of `outgoing` and passes each reply to `received`, until the service has ended the call, which it
 /// does when `outgoing` has ended and every message is answered.
 ///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use grpc_chat_client::Tls;
+/// use grpc_chat_client::example::{ChatMessage, connect, converse};
+///
+/// let service = connect(&"http://127.0.0.1:9090".parse()?, &Tls::default()).await?;
+/// let hi = ChatMessage { name: "Sam".to_owned(), message: "Hi".to_owned() };
+/// converse(service, tokio_stream::once(hi), |reply| Ok(println!("{reply}"))).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// The two directions are independent: tonic takes from `outgoing` whenever the service has room, in the connection's own
 /// task, while this function waits for replies. Neither side has to take turns.
 ///

@@ -8,6 +8,7 @@ mod errors;
 mod identity;
 mod library;
 mod network;
+mod readme;
 mod scripted;
 mod support;
 mod tls;
@@ -65,7 +66,7 @@ fn a_large_input_comes_back_whole_and_in_order() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_said_after_the_replies_to_what_was() {
+fn a_line_that_cannot_be_sent_is_reported_after_the_replies_to_earlier_ones() {
     let service = Service::start();
     let output = run(client(&service).args(["--name", "Sam"]), b"good\n\xff\xff\nafter\n");
     assert_eq!(output.stdout, "Sam: good\n");
@@ -74,7 +75,7 @@ fn what_cannot_be_sent_is_said_after_the_replies_to_what_was() {
 }
 
 #[test]
-fn the_services_refusal_is_passed_on() {
+fn a_refusal_of_the_service_is_printed() {
     let service = Service::start();
     let name = "n".repeat(2 * 1024);
     let line = "x".repeat(64 * 1024);
@@ -94,7 +95,7 @@ fn without_a_service_it_says_what_to_run() {
 }
 
 #[test]
-fn a_command_line_that_cannot_be_used_is_exit_code_2() {
+fn an_invalid_command_line_is_exit_code_2() {
     for args in [&["--server", "ftp://x"][..], &["--frobnicate"], &["extra"]] {
         let output = run(support::command().args(args), b"");
         assert_eq!(output.code, 2, "{args:?}: {}", output.stderr);
@@ -103,7 +104,7 @@ fn a_command_line_that_cannot_be_used_is_exit_code_2() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_success() {
+fn a_reader_that_closes_the_pipe_is_success() {
     let service = Service::start();
     let (child, mut typed, printed) = in_conversation(&service);
     drop(printed);
@@ -120,7 +121,7 @@ fn a_reader_that_has_seen_enough_is_success() {
 }
 
 #[test]
-fn a_service_that_leaves_ends_the_conversation_although_input_is_open() {
+fn a_service_that_stops_ends_the_conversation_although_input_is_open() {
     let service = Service::start();
     let (mut child, typed, _printed) = in_conversation(&service);
     service.stop();
@@ -132,7 +133,7 @@ fn a_service_that_leaves_ends_the_conversation_although_input_is_open() {
     drop(typed);
 }
 
-/// A client that has said something and heard the reply, with both its ends.
+/// Returns a client that has sent a line and printed the reply, with its input and its output.
 fn in_conversation(service: &Service) -> (Child, ChildStdin, BufReader<ChildStdout>) {
     let mut child = client(service)
         .args(["--name", "Sam"])

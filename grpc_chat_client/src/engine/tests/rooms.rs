@@ -50,7 +50,7 @@ fn rooms_are_joined_again_a_few_at_a_time() {
             frames.extend(more);
         }
     };
-    assert_eq!(in_flight(&mut engine).len(), 100, "somebody waits for each of them");
+    assert_eq!(in_flight(&mut engine).len(), 100, "a caller waits for each of them");
     drop(joining);
     engine.session_ended(&Status::unavailable("cut"), now);
     engine.session_opened(&welcome(), now);

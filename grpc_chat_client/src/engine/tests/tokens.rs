@@ -54,7 +54,7 @@ fn whoever_asks_for_another_token_learns_the_outcome() {
     assert_eq!(later.try_recv().unwrap().unwrap_err().code, Code::InvalidArgument);
 
     let mut nothing = ask(&mut engine);
-    engine.token_failed(&Refused::new(Code::Unavailable, "nobody is there"));
+    engine.token_failed(&Refused::new(Code::Unavailable, "unreachable"));
     assert_eq!(nothing.try_recv().unwrap().unwrap_err().code, Code::Unavailable);
 
     // The next session is opened with a new token anyway.

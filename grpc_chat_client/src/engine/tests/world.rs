@@ -221,7 +221,7 @@ impl World {
                 let last = self.received.get(joined.room.as_str()).and_then(|seqs| seqs.last()).copied();
                 assert!(joined.verdict == Verdict::Live || last.is_none_or(|last| last == joined.start));
             }
-            Some(Update::Refused { .. }) => panic!("somebody waits for every draft"),
+            Some(Update::Refused { .. }) => panic!("a caller waits for every draft"),
             _ => {}
         }
         if !self.mailbox.is_overfull() {
@@ -237,7 +237,7 @@ impl World {
                     self.connected += 1;
                     self.service.cut();
                     if self.random.u8(..) < 50 {
-                        self.engine.session_ended(&Status::unavailable("nobody is there"), self.now);
+                        self.engine.session_ended(&Status::unavailable("unreachable"), self.now);
                     } else {
                         self.engine.session_opened(&welcome(), self.now);
                     }
