@@ -1,14 +1,21 @@
 //! `tail`: prints the events of a room as they happen.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use grpc_chat_client::{
     Client, Config, ConnectionState, Cursor, Events, Joined, PageAt, RoomId, Start, Update, Verdict,
 };
 use jiff::tz::TimeZone;
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::{ConnectionNotes, GRACE, open, stopped};
 use crate::output::{Failure, event_json, event_text, json_text, line_when_read, note};
 use crate::values::After;
+
+/// How long a line that is being printed may take when a signal comes.
+const LAST_LINE: Duration = Duration::from_millis(100);
 
 /// Where to begin.
 #[derive(Clone, Copy, Debug)]
@@ -24,9 +31,17 @@ pub(crate) enum From {
 /// Ends when the service refuses, a signal comes, or the reader closes the output. However it ends, the cursor is kept.
 pub(crate) async fn run(config: Config, room: &RoomId, from: From, json: bool) -> Result<(), Failure> {
     let (client, mut events) = open(config).await?;
-    let outcome = tokio::select! {
-        outcome = follow(&client, &mut events, room, from, json) => outcome,
-        signal = stopped() => Err(Failure::Stopped(signal)),
+    let outcome = {
+        let mut following = pin!(follow(&client, &mut events, room, from, json));
+        tokio::select! {
+            outcome = &mut following => outcome,
+            signal = stopped() => {
+                // An event counts as seen when the next one is asked for, after its line is printed. A reader that does not
+                // read is not waited for.
+                let _ = timeout(LAST_LINE, following).await;
+                Err(Failure::Stopped(signal))
+            }
+        }
     };
     drop(events);
     if let Err(why) = client.close(GRACE).await {
