@@ -57,6 +57,8 @@ pub(crate) struct Engine {
     /// Refusals since a draft was last acked, and when requests may be sent again after the last one.
     refusals: u32,
     hold_until: Option<Time>,
+    /// Whether the application knows that the service cannot store drafts now.
+    delay_reported: bool,
     /// Whether the application is too slow: nothing is received until it has caught up.
     paused: bool,
     /// Replies to callers that wait until nothing is unsent.
@@ -101,6 +103,7 @@ impl Engine {
             confirmed,
             refusals: 0,
             hold_until: None,
+            delay_reported: false,
             paused: false,
             flushes: Vec::new(),
             close_at: None,
@@ -197,6 +200,7 @@ impl Engine {
             self.deliver_restored();
         }
         self.hold_until = None;
+        self.delay_reported = false;
         let mut session = Session::new(welcome, self.attempts.well_after(), now);
         if let Some(token) = self.tokens.session_opened() {
             session.refresh_token(token);

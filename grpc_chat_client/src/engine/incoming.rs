@@ -112,6 +112,7 @@ impl Engine {
             return self.drop_session(&Status::internal("the service acked another message than was sent"), now);
         };
         self.refusals = 0;
+        self.delay_reported = false;
         if let Some(queued) = self.outbox.remove(number) {
             self.remove_saved(queued.draft.id);
             queued.resolve(Ok(ack));
@@ -145,6 +146,9 @@ impl Engine {
             Request::Draft(number) if transient => {
                 self.outbox.retry(number);
                 self.hold(status, now);
+                if !std::mem::replace(&mut self.delay_reported, true) {
+                    self.deliver(Update::SendDelayed(Refused::from(status)));
+                }
             }
             Request::Draft(number) => self.draft_refused(number, Refused::from(status)),
             // Without a hint there are more rooms than a session may have, and waiting does not help.

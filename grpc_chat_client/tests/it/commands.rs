@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use grpc_chat_service::config::{Config as ServiceConfig, Store};
 
+use crate::network::Network;
 use crate::support::{Output, Service, client, command, nobody, run};
 
 fn chat(service: &Service, args: &[&str]) -> Output {
@@ -197,17 +198,19 @@ fn tail_resumes_where_it_was_stopped() {
     assert!(output.stderr.contains("used by another client"), "{}", output.stderr);
 }
 
-#[test]
-fn tail_outlives_its_service() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn tail_outlives_its_service() {
     let data = tempfile::tempdir().unwrap();
-    let on_disk = |listen| ServiceConfig { listen, store: Store::disk(data.path()), ..ServiceConfig::default() };
-    let service = Service::start_with(on_disk(ServiceConfig::default().listen));
-    let address = service.address();
+    let on_disk = || ServiceConfig { store: Store::disk(data.path()), ..ServiceConfig::default() };
+    let service = Service::start_with(on_disk());
+    let network = Network::before(service.address()).await;
     chat(&service, &["send", "general", "before"]);
-    let mut tail = Running::start(client(&service).args(["tail", "general"]));
+    let mut tail = Running::start(command().args(["--server", &network.url(), "tail", "general"]));
     assert_eq!(without_time(&tail.line()), "1 sam: before");
     service.stop();
-    let service = Service::start_with(on_disk(address));
+    // Another service, with the same history, behind the same address.
+    let service = Service::start_with(on_disk());
+    network.redirect(service.address());
     chat(&service, &["send", "general", "after"]);
     assert_eq!(without_time(&tail.line()), "2 sam: after");
 }

@@ -1,14 +1,18 @@
 //! A service that does what the real one never does, and what the commands print then.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use prost::Message;
 use stubs::chat::v1::chat_service_server::{ChatService, ChatServiceServer};
 use stubs::chat::v1::{self as pb, client_frame, server_frame};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::codegen::BoxStream;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
+use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::support::{Service, client, command, run};
 
@@ -18,15 +22,20 @@ const HOSTILE: &str = "\u{1b}]0;owned\u{7}\u{9b}2J\r\u{7f}\u{202e}";
 /// What is printed instead: a replacement for each of the characters that do that.
 const HARMLESS: &str = "\u{fffd}]0;owned\u{fffd}\u{fffd}2J\u{fffd}\u{fffd}\u{fffd}";
 
-/// A service whose rooms have one event, in which every text is [`HOSTILE`].
-struct Scripted;
+/// A service whose rooms have one event, in which every text is [`HOSTILE`], and whose disk is full for a while.
+#[derive(Clone)]
+struct Scripted {
+    /// How many messages are refused before one is stored.
+    full: Arc<AtomicUsize>,
+}
 
 impl Scripted {
     /// Returns where it listens, for as long as the runtime lives.
-    async fn start() -> SocketAddr {
+    async fn start(full: usize) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = tonic::transport::Server::builder().add_service(ChatServiceServer::new(Self));
+        let server = tonic::transport::Server::builder()
+            .add_service(ChatServiceServer::new(Self { full: Arc::new(full.into()) }));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         address
     }
@@ -37,7 +46,7 @@ impl Scripted {
         pb::Event { room: room.to_owned(), seq: 1, sender: HOSTILE.to_owned(), body, ..pb::Event::default() }
     }
 
-    fn replies(body: client_frame::Body) -> Vec<server_frame::Body> {
+    fn replies(&self, body: client_frame::Body) -> Vec<server_frame::Body> {
         match body {
             client_frame::Body::Hello(hello) => {
                 vec![server_frame::Body::Welcome(pb::Welcome { user: hello.user, ..pb::Welcome::default() })]
@@ -46,6 +55,17 @@ impl Scripted {
                 let event = Self::event(&room);
                 let joined = pb::Joined { room, epoch: 1, head_seq: 1, oldest_seq: 1, ..pb::Joined::default() };
                 vec![server_frame::Body::Joined(joined), server_frame::Body::Event(event)]
+            }
+            client_frame::Body::Send(pb::Send { room, client_msg_id, .. }) => {
+                let left = |full: usize| full.checked_sub(1);
+                if self.full.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_err() {
+                    vec![server_frame::Body::Ack(pb::Ack { room, seq: 2, client_msg_id, ..pb::Ack::default() })]
+                } else {
+                    let details = ErrorDetails::with_error_info("THE_DISK", "test", []);
+                    let status = Status::with_error_details(Code::Unavailable, "the disk is full", details);
+                    let status = tonic_types::pb::Status::decode(status.details()).unwrap();
+                    vec![server_frame::Body::Error(pb::Error { status: Some(status) })]
+                }
             }
             _ => Vec::new(),
         }
@@ -60,10 +80,11 @@ impl ChatService for Scripted {
     ) -> Result<Response<BoxStream<pb::ServerFrame>>, Status> {
         let (frames, sent) = mpsc::channel(16);
         let mut received = request.into_inner();
+        let scripted = self.clone();
         tokio::spawn(async move {
             while let Ok(Some(pb::ClientFrame { id, body: Some(body) })) = received.message().await {
                 // Only the first is the reply.
-                for (body, reply_to) in Self::replies(body).into_iter().zip([id, 0]) {
+                for (body, reply_to) in scripted.replies(body).into_iter().zip([id, 0]) {
                     // A client that has left receives nothing more.
                     let _ = frames.send(Ok(pb::ServerFrame { reply_to, body: Some(body) })).await;
                 }
@@ -83,7 +104,7 @@ impl ChatService for Scripted {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn text_from_the_network_cannot_steer_a_terminal_behind_a_pipe() {
-    let url = format!("http://{}", Scripted::start().await);
+    let url = format!("http://{}", Scripted::start(0).await);
     let printed = tokio::task::spawn_blocking(move || {
         let printed = |args: &[&str]| {
             let output = run(command().args(["--server", &url]).args(args), b"");
@@ -97,6 +118,18 @@ async fn text_from_the_network_cannot_steer_a_terminal_behind_a_pipe() {
     assert!(json.trim_end().chars().all(|c| c.is_ascii() && !c.is_control()), "{json:?}");
     let event: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!([&event["sender"], &event["text"]], [HOSTILE, HOSTILE], "JSON has the exact text");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn why_a_message_stays_unsent_is_reported_once_while_it_is_sent_again() {
+    for (full, timeout, code) in [(2, "30", 0), (usize::MAX, "1", 1)] {
+        let url = format!("http://{}", Scripted::start(full).await);
+        let send = move || run(command().args(["--server", &url, "send", "general", "Hi", "--timeout", timeout]), b"");
+        let output = tokio::task::spawn_blocking(send).await.unwrap();
+        assert_eq!((output.stdout.as_str(), output.code), ("", code), "{}", output.stderr);
+        let reports = output.stderr.matches("it is sent again: the disk is full (THE_DISK)").count();
+        assert_eq!((reports, output.stderr.lines().count()), (1, 1 + usize::from(code != 0)), "{}", output.stderr);
+    }
 }
 
 #[test]

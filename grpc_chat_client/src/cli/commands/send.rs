@@ -64,8 +64,13 @@ async fn store(config: Config, draft: Draft) -> Result<Ack, Failure> {
 async fn report(mut events: Events) -> Infallible {
     let mut notes = ConnectionNotes::default();
     while let Some(update) = events.next().await {
-        if let Update::Connection(state) = update {
-            notes.update(&state);
+        match update {
+            Update::Connection(state) => notes.update(&state),
+            Update::SendDelayed(why) => {
+                let reason = if why.reason.is_empty() { format!("{:?}", why.code) } else { why.reason.clone() };
+                note(&format!("the service cannot store the message now, and it is sent again: {why} ({reason})"));
+            }
+            _ => {}
         }
     }
     std::future::pending().await

@@ -38,6 +38,30 @@ fn the_refusal_of_a_draft_goes_to_whoever_waits_or_else_to_the_application() {
 }
 
 #[test]
+fn why_the_service_cannot_store_drafts_is_reported_once_until_one_is_acked() {
+    let (mut engine, mut now) = online();
+    let _acked = [post(&mut engine, "north", "a"), post(&mut engine, "north", "b")];
+    let full = Status::unavailable("the disk is full");
+    let reports = |engine: &mut Engine| {
+        let report = Action::Deliver(Update::SendDelayed(Refused::from(&full)));
+        std::mem::take(&mut engine.actions).iter().filter(|action| **action == report).count()
+    };
+    for reported in [1, 0] {
+        for (id, _) in sent(&mut engine) {
+            engine.frame_received(error(id, &full), now);
+        }
+        assert_eq!(reports(&mut engine), reported);
+        now = engine.deadline().unwrap();
+        engine.tick(now);
+    }
+    let frames = sent(&mut engine);
+    let [(first, client_frame::Body::Send(send)), (second, _)] = &frames[..] else { panic!("{frames:?}") };
+    engine.frame_received(ack(*first, "north", 1, send.client_msg_id.clone()), now);
+    engine.frame_received(error(*second, &full), now);
+    assert_eq!(reports(&mut engine), 1);
+}
+
+#[test]
 fn drafts_and_cursors_of_an_earlier_run_are_used() {
     let draft = Draft::new(room("north"), Change::post("unsent"));
     let cursor = Cursor { epoch: EPOCH, seq: 5 };
