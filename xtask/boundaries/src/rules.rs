@@ -13,12 +13,12 @@ const WIRE: [&str; 3] = ["tonic", "prost", "stubs"];
 /// The edge: the only sources of the service that may import [`WIRE`].
 const EDGE: [&str; 2] = ["grpc.rs", "grpc/"];
 
-/// The service's layers from the top. A module imports its own layer and those below, and never one above.
+/// The layers of the service's library, from the top. A module may import those of its own layer and below, and none above.
 const LAYERS: [&[&str]; 9] = [
     &["server"],
     &["config"],
     &["grpc"],
-    &["connection", "session", "pages"],
+    &["listener", "connection", "session", "pages"],
     &["rooms"],
     &["access"],
     &["refusal"],
@@ -50,11 +50,16 @@ pub(crate) fn edge(crates: &[Crate]) -> Vec<String> {
     broken
 }
 
-/// Returns every import of the service that goes up.
+/// Returns every import of the service that goes up, and every module of its library without a layer.
 pub(crate) fn layers(crates: &[Crate]) -> Vec<String> {
     let mut broken = Vec::new();
-    for (file, imports) in crates.iter().flat_map(|krate| &krate.imports) {
-        let Some(from) = layer(file) else { continue };
+    let top = Path::new(SERVICE).join("lib.rs");
+    let library = crates.iter().filter(|krate| krate.imports.contains_key(&top));
+    for (file, imports) in library.flat_map(|krate| &krate.imports).filter(|(file, _)| **file != top) {
+        let Some(from) = layer(file) else {
+            broken.push(format!("{} is in no layer; add its module to LAYERS", file.display()));
+            continue;
+        };
         for import in imports.iter().filter(|import| !import.for_tests) {
             if let Target::Module(to) = &import.target
                 && layer(to).is_some_and(|to| to < from)
@@ -156,6 +161,14 @@ mod tests {
             let broken = layers(&service(file, text));
             assert_eq!(!broken.is_empty(), up, "{file}: {text}: {broken:?}");
         }
+    }
+
+    #[test]
+    fn a_module_of_the_library_without_a_layer_is_found() {
+        let files = |root| [(root, "mod other;"), ("grpc_chat_service/src/other.rs", "")];
+        let broken = layers(&crates_of(&files("grpc_chat_service/src/lib.rs")));
+        assert_eq!(broken, ["grpc_chat_service/src/other.rs is in no layer; add its module to LAYERS"]);
+        assert!(layers(&crates_of(&files("grpc_chat_service/src/main.rs"))).is_empty(), "the program has no layers");
     }
 
     #[test]
