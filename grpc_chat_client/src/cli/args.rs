@@ -104,7 +104,7 @@ pub(crate) struct ConnectArgs {
 pub(crate) enum Command {
     /// Take part in a room: a screen on a terminal, lines in and out in a pipe
     Chat {
-        /// The room; on a terminal, without it, the rooms of the last time
+        /// The room; without it, the screen has the rooms of the last time, or a list of all
         room: Option<RoomId>,
         /// Keep nothing on disk: messages that are unsent at the end are lost
         #[arg(long)]

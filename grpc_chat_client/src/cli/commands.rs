@@ -10,7 +10,7 @@ pub(crate) mod tail;
 use std::time::Duration;
 
 use grpc_chat_client::{
-    Client, Code, Config, ConnectionState, Events, JoinError, OpenError, Refused, SendError, TlsError, connect,
+    Client, Code, Config, ConnectionState, Events, JoinError, OpenError, Refused, SendError, TlsError, Update, connect,
 };
 
 use crate::output::{Failure, note};
@@ -41,22 +41,26 @@ pub(crate) fn with_advice(why: &str) -> String {
     format!("{why}{advice}")
 }
 
-/// Says on standard error when the connection is lost, and when there is one again.
+/// Says on standard error why nothing happens: the connection is lost, or the service cannot store messages.
 #[derive(Default)]
-struct ConnectionNotes {
+struct Notes {
     lost: bool,
 }
 
-impl ConnectionNotes {
-    fn update(&mut self, state: &ConnectionState) {
-        match state {
-            ConnectionState::Reconnecting { why, .. } if !self.lost => {
+impl Notes {
+    fn update(&mut self, update: &Update) {
+        match update {
+            Update::Connection(ConnectionState::Reconnecting { why, .. }) if !self.lost => {
                 self.lost = true;
                 note(&format!("the connection was lost; reconnecting ({why})"));
             }
-            ConnectionState::Online { .. } if self.lost => {
+            Update::Connection(ConnectionState::Online { .. }) if self.lost => {
                 self.lost = false;
                 note("connected again");
+            }
+            Update::SendDelayed(why) => {
+                let reason = if why.reason.is_empty() { format!("{:?}", why.code) } else { why.reason.clone() };
+                note(&format!("the service cannot store messages now; what is unsent is sent again: {why} ({reason})"));
             }
             _ => {}
         }

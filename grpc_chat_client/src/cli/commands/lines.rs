@@ -8,7 +8,7 @@ use grpc_chat_client::{
 };
 use tokio_stream::StreamExt;
 
-use super::{ConnectionNotes, GRACE, open};
+use super::{GRACE, Notes, open};
 use crate::output::{Failure, indented, line_when_read};
 
 /// Messages that may be unacked. Over this, no more input is read.
@@ -48,7 +48,7 @@ struct Lines {
     unacked: VecDeque<(u64, Sending)>,
     /// Messages that have not been received from the room yet.
     unreceived: HashSet<MsgId>,
-    notes: ConnectionNotes,
+    notes: Notes,
 }
 
 impl Lines {
@@ -93,8 +93,7 @@ impl Lines {
             Update::Connection(ConnectionState::Failed(why)) | Update::JoinRefused { why, .. } => {
                 return Err(why.into());
             }
-            Update::Connection(state) => self.notes.update(&state),
-            _ => {}
+            update => self.notes.update(&update),
         }
         Ok(())
     }

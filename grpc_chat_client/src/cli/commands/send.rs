@@ -4,10 +4,10 @@ use std::convert::Infallible;
 use std::io::{IsTerminal, Read};
 use std::time::Duration;
 
-use grpc_chat_client::{Ack, Change, Config, ConnectionState, Draft, Events, RoomId, Update};
+use grpc_chat_client::{Ack, Change, Config, ConnectionState, Draft, Events, RoomId};
 use serde_json::json;
 
-use super::{ConnectionNotes, GRACE, open};
+use super::{GRACE, Notes, open};
 use crate::output::{Failure, durability_word, json_text, line, note, time_json};
 
 /// The longest input that is read: more than a service takes, so that a longer one is refused as too long.
@@ -62,16 +62,9 @@ async fn store(config: Config, draft: Draft) -> Result<Ack, Failure> {
 
 /// Says on standard error why the message is not stored yet.
 async fn report(mut events: Events) -> Infallible {
-    let mut notes = ConnectionNotes::default();
+    let mut notes = Notes::default();
     while let Some(update) = events.next().await {
-        match update {
-            Update::Connection(state) => notes.update(&state),
-            Update::SendDelayed(why) => {
-                let reason = if why.reason.is_empty() { format!("{:?}", why.code) } else { why.reason.clone() };
-                note(&format!("the service cannot store the message now, and it is sent again: {why} ({reason})"));
-            }
-            _ => {}
-        }
+        notes.update(&update);
     }
     std::future::pending().await
 }

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{ConnectionNotes, GRACE, open, stopped};
+use super::{GRACE, Notes, open, stopped};
 use crate::output::{Failure, event_json, event_text, json_text, line_when_read, note};
 use crate::values::After;
 
@@ -66,7 +66,7 @@ async fn follow(client: &Client, events: &mut Events, room: &RoomId, from: From,
         note(&format!("the room {room} has no history; waiting for its first message"));
     }
     let zone = TimeZone::system();
-    let (mut epoch, mut notes) = (0, ConnectionNotes::default());
+    let (mut epoch, mut notes) = (0, Notes::default());
     while let Some(update) = events.next().await {
         match update {
             Update::Event(event) => {
@@ -80,9 +80,8 @@ async fn follow(client: &Client, events: &mut Events, room: &RoomId, from: From,
             Update::Connection(ConnectionState::Failed(why)) | Update::JoinRefused { why, .. } => {
                 return Err(why.into());
             }
-            Update::Connection(state) => notes.update(&state),
             Update::SaveFailed(why) => note(&format!("where this ends cannot be kept: {why}")),
-            _ => {}
+            update => notes.update(&update),
         }
     }
     Ok(())
