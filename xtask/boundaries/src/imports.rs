@@ -1,47 +1,47 @@
-//! The paths in a source file, through which it reaches other modules and crates.
+//! The paths in a source file.
 //!
-//! A path counts wherever Rust allows one: in a `use`, in a type, an expression, a pattern, an attribute, and among the
-//! tokens given to a macro. Visibilities (`pub(super)`) name no item and do not count.
+//! Paths are collected wherever Rust allows one: in a `use`, a type, an expression, a pattern or an attribute, and among the
+//! tokens of a macro call. Visibilities such as `pub(super)` name no item and are skipped.
 
 use proc_macro2::{Spacing, TokenStream, TokenTree};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{Attribute, ImplItem, Item, ItemExternCrate, ItemMod, ItemUse, Macro, Meta, Path, UseTree, Visibility};
 
-/// A path as it is written.
+/// A path as it is written, before it is resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Written {
-    /// The inline modules of the file in which the path is written, outermost first.
+    /// The inline modules around the path, outermost first.
     pub(crate) within: Vec<String>,
-    /// `::a::b` begins at another crate.
+    /// Whether it begins with `::`, and so with another crate.
     pub(crate) global: bool,
-    /// What stands between the `::`.
+    /// The names between the `::`.
     pub(crate) segments: Vec<String>,
-    /// The name by which a `use` makes it known in the file.
+    /// The name by which a `use` imports it.
     pub(crate) known_as: Option<String>,
     /// Whether it is compiled for tests only.
     pub(crate) for_tests: bool,
-    /// Where it stands in the file.
+    /// The line in the file.
     pub(crate) line: usize,
 }
 
-/// A `mod` without a body.
+/// A module that has a file of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Declared {
-    /// The inline modules of the file in which it is declared, outermost first.
+    /// The inline modules around the declaration, outermost first.
     pub(crate) within: Vec<String>,
     pub(crate) name: String,
-    /// The value of its attribute `path`.
+    /// The value of its `#[path]` attribute.
     pub(crate) path: Option<String>,
     pub(crate) for_tests: bool,
 }
 
-/// What a source file contains of interest here.
+/// The paths and modules in a source file.
 #[derive(Debug, Default)]
 pub(crate) struct Source {
     pub(crate) paths: Vec<Written>,
     pub(crate) declared: Vec<Declared>,
-    /// The inline modules, each with those around it, outermost first.
+    /// The inline modules, each as its names, outermost first.
     pub(crate) inline: Vec<Vec<String>>,
     within: Vec<String>,
     for_tests: bool,
@@ -56,7 +56,7 @@ impl Source {
         Ok(source)
     }
 
-    fn note(&mut self, global: bool, segments: Vec<String>, known_as: Option<String>, line: usize) {
+    fn add(&mut self, global: bool, segments: Vec<String>, known_as: Option<String>, line: usize) {
         let (within, for_tests) = (self.within.clone(), self.for_tests);
         self.paths.push(Written { within, global, segments, known_as, for_tests, line });
     }
@@ -69,27 +69,27 @@ impl Source {
         self.for_tests = around;
     }
 
-    /// Notes every path of a `use`, below the segments that come before.
-    fn note_use(&mut self, global: bool, before: &[String], tree: &UseTree) {
+    /// Collects every path of a `use` tree, after the segments `before` it.
+    fn add_use(&mut self, global: bool, before: &[String], tree: &UseTree) {
         let line = tree.span().start().line;
         let followed_by = |name: &dyn ToString| [before, &[name.to_string()]].concat();
         match tree {
-            UseTree::Path(path) => self.note_use(global, &followed_by(&path.ident), &path.tree),
-            UseTree::Group(group) => group.items.iter().for_each(|tree| self.note_use(global, before, tree)),
-            UseTree::Glob(_) => self.note(global, before.to_vec(), None, line),
+            UseTree::Path(path) => self.add_use(global, &followed_by(&path.ident), &path.tree),
+            UseTree::Group(group) => group.items.iter().for_each(|tree| self.add_use(global, before, tree)),
+            UseTree::Glob(_) => self.add(global, before.to_vec(), None, line),
             UseTree::Name(name) if name.ident == "self" => {
-                self.note(global, before.to_vec(), before.last().cloned(), line);
+                self.add(global, before.to_vec(), before.last().cloned(), line);
             }
-            UseTree::Name(name) => self.note(global, followed_by(&name.ident), Some(name.ident.to_string()), line),
+            UseTree::Name(name) => self.add(global, followed_by(&name.ident), Some(name.ident.to_string()), line),
             UseTree::Rename(renamed) => {
                 let segments = if renamed.ident == "self" { before.to_vec() } else { followed_by(&renamed.ident) };
-                self.note(global, segments, Some(renamed.rename.to_string()), line);
+                self.add(global, segments, Some(renamed.rename.to_string()), line);
             }
         }
     }
 
-    /// Notes what looks like a path among a macro's tokens.
-    fn note_tokens(&mut self, tokens: TokenStream) {
+    /// Collects what looks like a path among the tokens of a macro call.
+    fn add_tokens(&mut self, tokens: TokenStream) {
         let mut tokens = tokens.into_iter().peekable();
         let mut path: Option<(bool, Vec<String>, usize)> = None;
         let mut colons = false;
@@ -98,7 +98,7 @@ impl Source {
                 TokenTree::Ident(name) => match &mut path {
                     Some((_, segments, _)) if colons => segments.push(name.to_string()),
                     _ => {
-                        self.note_words(path.take());
+                        self.add_words(path.take());
                         path = Some((colons, vec![name.to_string()], name.span().start().line));
                     }
                 },
@@ -107,27 +107,27 @@ impl Source {
                         .next_if(|next| matches!(next, TokenTree::Punct(next) if next.as_char() == ':'))
                         .is_some();
                     if !colons {
-                        self.note_words(path.take());
+                        self.add_words(path.take());
                     }
                     continue;
                 }
                 TokenTree::Group(group) => {
-                    self.note_words(path.take());
-                    self.note_tokens(group.stream());
+                    self.add_words(path.take());
+                    self.add_tokens(group.stream());
                 }
-                TokenTree::Punct(_) | TokenTree::Literal(_) => self.note_words(path.take()),
+                TokenTree::Punct(_) | TokenTree::Literal(_) => self.add_words(path.take()),
             }
             colons = false;
         }
-        self.note_words(path);
+        self.add_words(path);
     }
 
-    /// A single word in a macro is rarely a path, and never one that leads anywhere new.
-    fn note_words(&mut self, path: Option<(bool, Vec<String>, usize)>) {
+    /// Collects a path of a macro call, unless it is a single name, which is rarely a path.
+    fn add_words(&mut self, path: Option<(bool, Vec<String>, usize)>) {
         if let Some((global, segments, line)) = path
             && segments.len() > 1
         {
-            self.note(global, segments, None, line);
+            self.add(global, segments, None, line);
         }
     }
 }
@@ -155,44 +155,44 @@ impl<'ast> Visit<'ast> for Source {
     }
 
     fn visit_item_use(&mut self, item: &'ast ItemUse) {
-        self.note_use(item.leading_colon.is_some(), &[], &item.tree);
+        self.add_use(item.leading_colon.is_some(), &[], &item.tree);
     }
 
     fn visit_item_extern_crate(&mut self, item: &'ast ItemExternCrate) {
-        self.note(true, vec![item.ident.to_string()], None, item.ident.span().start().line);
+        self.add(true, vec![item.ident.to_string()], None, item.ident.span().start().line);
     }
 
     fn visit_path(&mut self, path: &'ast Path) {
-        // A name alone is an item of this module, or one that a `use` has brought.
+        // A single name is an item of this module, or one that a `use` imports.
         if path.segments.len() > 1 || path.leading_colon.is_some() {
             let segments = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-            self.note(path.leading_colon.is_some(), segments, None, path.span().start().line);
+            self.add(path.leading_colon.is_some(), segments, None, path.span().start().line);
         }
         visit::visit_path(self, path);
     }
 
     fn visit_macro(&mut self, invoked: &'ast Macro) {
         self.visit_path(&invoked.path);
-        self.note_tokens(invoked.tokens.clone());
+        self.add_tokens(invoked.tokens.clone());
     }
 
     fn visit_visibility(&mut self, _: &'ast Visibility) {}
 }
 
-/// Whether an item is compiled for tests only: `#[cfg(test)]`, or `test` among what `all` asks for.
+/// Returns whether an item is compiled for tests only, by `#[cfg(test)]` or `#[cfg(all(test, ..))]`.
 fn is_for_tests(attributes: &[Attribute]) -> bool {
-    fn asks_for_test(meta: &Meta) -> bool {
+    fn requires_test(meta: &Meta) -> bool {
         match meta {
             Meta::Path(path) => path.is_ident("test"),
             Meta::List(list) if list.path.is_ident("all") => {
                 let parts = list.parse_args_with(syn::punctuated::Punctuated::<Meta, syn::Token![,]>::parse_terminated);
-                parts.is_ok_and(|parts| parts.iter().any(asks_for_test))
+                parts.is_ok_and(|parts| parts.iter().any(requires_test))
             }
             Meta::List(_) | Meta::NameValue(_) => false,
         }
     }
     attributes.iter().any(|attribute| {
-        attribute.path().is_ident("cfg") && attribute.parse_args::<Meta>().is_ok_and(|meta| asks_for_test(&meta))
+        attribute.path().is_ident("cfg") && attribute.parse_args::<Meta>().is_ok_and(|meta| requires_test(&meta))
     })
 }
 

@@ -1,6 +1,6 @@
-//! Checks which module and which crate knows which: rules that the compiler does not check.
+//! Checks the imports of every crate in the workspace against rules that the compiler does not check.
 
-mod circles;
+mod cycles;
 mod imports;
 mod manifests;
 mod modules;
@@ -19,10 +19,10 @@ fn main() -> ExitCode {
     xtask::command("boundaries", |_| check())
 }
 
-/// Fails and names every import and manifest that breaks a rule.
+/// Checks all rules. The error names every import and every manifest that breaks one.
 fn check() -> Outcome {
     let crates = modules::crates(&files()?)?;
-    let broken = [rules::edge(&crates), rules::layers(&crates), rules::circles(&crates), manifests::check()?].concat();
+    let broken = [rules::edge(&crates), rules::layers(&crates), rules::cycles(&crates), manifests::check()?].concat();
     if broken.is_empty() { Ok(()) } else { Err(broken.join("\n            ").into()) }
 }
 
@@ -31,7 +31,7 @@ fn files() -> Result<Files, Box<dyn Error>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(root())? {
         let folder = entry?.path();
-        // A folder of the workspace's own: what is built, installed or hidden is not.
+        // Not what is built or hidden.
         if folder.is_dir() && !folder.ends_with("target") && !is_hidden(&folder) {
             rust_files(&folder, &mut paths)?;
         }

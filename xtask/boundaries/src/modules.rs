@@ -1,8 +1,8 @@
-//! The crates of the workspace as trees of modules, and which module imports which.
+//! The crates of the workspace as trees of modules, and the imports of each module.
 //!
-//! A module is a source file; a module inside of a file is part of it. Module A imports module B if a path in A leads to
+//! A module is a source file, together with the inline modules in it. Module A imports module B if a path in A leads to
 //! something in B: `use crate::b::Item`, `super::b::item()`, `b::Item` in the parent of `b`, or a glob. The path counts as
-//! it is written: an item that B only re-exports is imported from B. `mod b;` alone imports nothing.
+//! it is written, so an item that B only re-exports is imported from B. The declaration `mod b;` alone imports nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -13,16 +13,16 @@ use crate::imports::{Declared, Source, Written};
 /// Every source file, by its path from the top of the workspace.
 pub(crate) type Files = BTreeMap<PathBuf, String>;
 
-/// Where a path in a source leads.
+/// What a path refers to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Target {
     /// A module of the same crate, by its file.
     Module(PathBuf),
-    /// Another crate, by its name; or a name that is none of either, such as that of an enum.
+    /// Another crate, by its name. Other names, such as that of an enum, end up here as well.
     Elsewhere(String),
 }
 
-/// A path in a source that leads out of it.
+/// A path that refers to another module or crate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Import {
     pub(crate) line: usize,
@@ -31,17 +31,17 @@ pub(crate) struct Import {
     pub(crate) for_tests: bool,
 }
 
-/// A crate: a library, a program, or a test or benchmark of its own.
+/// A crate: a library, a program, an integration test or a benchmark.
 #[derive(Debug)]
 pub(crate) struct Crate {
-    /// What each of its files imports.
+    /// The imports of each of its files.
     pub(crate) imports: BTreeMap<PathBuf, BTreeSet<Import>>,
 }
 
 /// The path of a module in its crate: `crate::a::b` is `["a", "b"]`.
 type Name = Vec<String>;
 
-/// Returns every crate. A file that no other file declares as its module is the top of one.
+/// Returns every crate. A file that no other file declares as its module is the root of one.
 pub(crate) fn crates(files: &Files) -> Result<Vec<Crate>, Box<dyn Error>> {
     let mut sources = BTreeMap::new();
     for (path, text) in files {
@@ -59,7 +59,7 @@ pub(crate) fn crates(files: &Files) -> Result<Vec<Crate>, Box<dyn Error>> {
     roots.map(|root| read(root, &sources, files)).collect()
 }
 
-/// Reads a crate, following its modules from the top.
+/// Reads a crate, following its modules from the root.
 fn read(root: &Path, sources: &BTreeMap<PathBuf, Source>, files: &Files) -> Result<Crate, Box<dyn Error>> {
     let mut modules: BTreeMap<Name, PathBuf> = BTreeMap::new();
     let mut found = Vec::new();
@@ -100,7 +100,7 @@ fn file_of(file: &Path, module: &Declared, files: &Files) -> Result<PathBuf, Box
     if let Some(path) = &module.path {
         return Ok(normal(&folder.join(path)));
     }
-    // Below a folder of the file's name, unless the file is the top of a crate.
+    // Below a folder of the file's name, unless the file is the root of a crate.
     let below = folder.join(file.file_stem().unwrap_or_default());
     let candidates = [below.as_path(), folder].into_iter().flat_map(|folder| {
         let folder = module.within.iter().fold(folder.to_owned(), |folder, name| folder.join(name));
@@ -110,7 +110,7 @@ fn file_of(file: &Path, module: &Declared, files: &Files) -> Result<PathBuf, Box
     found.ok_or_else(|| format!("{} declares a module {} that has no file", file.display(), module.name).into())
 }
 
-/// Takes the `..` out of a path.
+/// Returns the path without `..` and `.`.
 fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for component in path.components() {
@@ -130,16 +130,16 @@ enum Found {
     Elsewhere(String),
 }
 
-/// Says where the paths of a file lead.
+/// Resolves the paths in a file.
 struct Resolver<'a> {
     modules: &'a BTreeMap<Name, PathBuf>,
-    /// The module that the file is.
+    /// The name of the file's module.
     file: &'a Name,
-    /// Modules that a `use` of the file makes known by a name.
+    /// The modules that a `use` in the file imports by a name.
     aliases: BTreeMap<String, Name>,
 }
 
-/// Returns the modules that a `use` makes known by a name, wherever it stands in the file.
+/// Returns the modules that a `use` anywhere in the file imports by a name.
 fn aliases(source: &Source, file: &Name, modules: &BTreeMap<Name, PathBuf>) -> BTreeMap<String, Name> {
     let resolver = Resolver { modules, file, aliases: BTreeMap::new() };
     let mut aliases = BTreeMap::new();
@@ -154,7 +154,7 @@ fn aliases(source: &Source, file: &Name, modules: &BTreeMap<Name, PathBuf>) -> B
 }
 
 impl Resolver<'_> {
-    /// Returns where a path leads, and whether it names that module itself and not something in it.
+    /// Returns what a path refers to, and whether it names that module itself and not an item in it.
     fn follow(&self, path: &Written) -> (Found, bool) {
         let mut here = [&self.file[..], &path.within].concat();
         let mut segments = path.segments.iter().map(String::as_str).peekable();

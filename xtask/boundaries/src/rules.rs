@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use crate::circles;
+use crate::cycles;
 use crate::modules::{Crate, Target};
 
 const SERVICE: &str = "grpc_chat_service/src";
 
-/// What is gRPC's business alone; `tonic_health` and the like count as `tonic`.
+/// The crates of gRPC. A crate such as `tonic_health` counts as `tonic`.
 const WIRE: [&str; 3] = ["tonic", "prost", "stubs"];
 
 /// The edge: the only sources of the service that may import [`WIRE`].
@@ -26,7 +26,7 @@ const LAYERS: [&[&str]; 9] = [
     &["drain", "limits", "model"],
 ];
 
-/// Imports that are part of a circle and are still to be removed: the first file imports the second.
+/// Imports that are part of a cycle and are still to be removed: the first file imports the second.
 const KNOWN: [(&str, &str); 0] = [];
 
 /// Returns every import of [`WIRE`] outside of the edge, tests included.
@@ -79,15 +79,14 @@ fn layer(file: &Path) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&module))
 }
 
-/// Returns the circles of every crate, one import after the other.
-pub(crate) fn circles(crates: &[Crate]) -> Vec<String> {
-    let circles = crates.iter().flat_map(|krate| circles::circles(krate, &KNOWN));
-    circles
-        .map(|circle| {
-            let steps = circle
-                .iter()
-                .map(|step| format!("{}:{} imports {}", step.from.display(), step.line, step.to.display()));
-            format!("a circle: {}", steps.collect::<Vec<_>>().join(", "))
+/// Returns the import cycles of every crate.
+pub(crate) fn cycles(crates: &[Crate]) -> Vec<String> {
+    let cycles = crates.iter().flat_map(|krate| cycles::cycles(krate, &KNOWN));
+    cycles
+        .map(|cycle| {
+            let steps =
+                cycle.iter().map(|step| format!("{}:{} imports {}", step.from.display(), step.line, step.to.display()));
+            format!("an import cycle: {}", steps.collect::<Vec<_>>().join(", "))
         })
         .collect()
 }

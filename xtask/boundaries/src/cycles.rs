@@ -1,11 +1,11 @@
-//! Circles: modules that import each other, directly or by way of others.
+//! Import cycles: modules that import each other, directly or through others.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use crate::modules::{Crate, Target};
 
-/// One step of a circle.
+/// One import of a cycle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) from: PathBuf,
@@ -13,9 +13,9 @@ pub(crate) struct Step {
     pub(crate) to: PathBuf,
 }
 
-/// Returns the circles of a crate, each module at most once, shorter ones first. What is compiled for tests only does not
-/// count, and neither do the imports that are `known`.
-pub(crate) fn circles(krate: &Crate, known: &[(&str, &str)]) -> Vec<Vec<Step>> {
+/// Returns the cycles of a crate, the shorter ones first. Each module is reported at most once. Imports that are compiled for
+/// tests only, and those that are `known`, do not count.
+pub(crate) fn cycles(krate: &Crate, known: &[(&str, &str)]) -> Vec<Vec<Step>> {
     let mut graph: BTreeMap<&Path, BTreeMap<&Path, usize>> = BTreeMap::new();
     for (file, imports) in &krate.imports {
         for import in imports {
@@ -27,41 +27,41 @@ pub(crate) fn circles(krate: &Crate, known: &[(&str, &str)]) -> Vec<Vec<Step>> {
             }
         }
     }
-    let mut circles = Vec::new();
+    let mut cycles = Vec::new();
     let mut reported: BTreeSet<&Path> = BTreeSet::new();
-    // The shorter ones first, since the longer ones often consist of them.
+    // Longer cycles often consist of shorter ones.
     let mut found: Vec<Vec<&Path>> = graph.keys().filter_map(|start| shortest(&graph, start)).collect();
     found.sort_by_key(Vec::len);
-    for circle in found {
-        if circle.iter().any(|module| reported.contains(module)) {
+    for cycle in found {
+        if cycle.iter().any(|module| reported.contains(module)) {
             continue;
         }
-        reported.extend(&circle);
-        let next = circle.iter().cycle().skip(1);
-        let steps = circle.iter().zip(next).map(|(from, to)| {
+        reported.extend(&cycle);
+        let next = cycle.iter().cycle().skip(1);
+        let steps = cycle.iter().zip(next).map(|(from, to)| {
             let line = graph.get(from).and_then(|imports| imports.get(to)).copied().unwrap_or_default();
             Step { from: (*from).to_owned(), line, to: (*to).to_owned() }
         });
-        circles.push(steps.collect());
+        cycles.push(steps.collect());
     }
-    circles
+    cycles
 }
 
-/// Returns the modules on a shortest way from a module back to itself.
+/// Returns the modules on a shortest path from a module back to itself.
 fn shortest<'a>(graph: &BTreeMap<&'a Path, BTreeMap<&'a Path, usize>>, start: &'a Path) -> Option<Vec<&'a Path>> {
     let mut reached_from: BTreeMap<&Path, &Path> = BTreeMap::new();
     let mut next = VecDeque::from([start]);
     while let Some(module) = next.pop_front() {
         for import in graph.get(module).into_iter().flatten().map(|(to, _)| *to) {
             if import == start {
-                let mut circle = vec![module];
+                let mut cycle = vec![module];
                 while let Some(before) =
-                    circle.last().filter(|last| **last != start).and_then(|last| reached_from.get(last))
+                    cycle.last().filter(|last| **last != start).and_then(|last| reached_from.get(last))
                 {
-                    circle.push(before);
+                    cycle.push(before);
                 }
-                circle.reverse();
-                return Some(circle);
+                cycle.reverse();
+                return Some(cycle);
             }
             if !reached_from.contains_key(import) {
                 reached_from.insert(import, module);
@@ -77,23 +77,23 @@ mod tests {
     use super::*;
     use crate::modules::crates_of;
 
-    /// The circles among these files, each as the files on it.
+    /// The cycles among these files, each as the files on it.
     fn found(files: &[(&str, &str)]) -> Vec<String> {
-        let circles = crates_of(files).iter().flat_map(|krate| circles(krate, &[])).collect::<Vec<_>>();
-        let names = |circle: &Vec<Step>| circle.iter().map(|step| step.from.display().to_string()).collect::<Vec<_>>();
-        circles.iter().map(|circle| names(circle).join(" > ")).collect()
+        let cycles = crates_of(files).iter().flat_map(|krate| cycles(krate, &[])).collect::<Vec<_>>();
+        let names = |cycle: &Vec<Step>| cycle.iter().map(|step| step.from.display().to_string()).collect::<Vec<_>>();
+        cycles.iter().map(|cycle| names(cycle).join(" > ")).collect()
     }
 
     const TOP: (&str, &str) = ("src/lib.rs", "mod a; mod b; mod c;");
 
     #[test]
-    fn two_modules_that_import_each_other_are_a_circle() {
+    fn two_modules_that_import_each_other_are_a_cycle() {
         let files = [TOP, ("src/a.rs", "use crate::b::B;"), ("src/b.rs", "fn b(_: crate::a::A) {}"), ("src/c.rs", "")];
         assert_eq!(found(&files), ["src/a.rs > src/b.rs"]);
     }
 
     #[test]
-    fn a_circle_by_way_of_others_is_one() {
+    fn modules_that_import_each_other_through_others_are_a_cycle() {
         let files = [
             TOP,
             ("src/a.rs", "use crate::b::B;"),
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parent_and_a_child_that_use_each_other_are_a_circle() {
+    fn a_parent_and_a_child_that_use_each_other_are_a_cycle() {
         let parent = ("src/a.rs", "mod child; pub use child::Child;");
         let top = ("src/lib.rs", "mod a;");
         assert_eq!(found(&[top, parent, ("src/a/child.rs", "use super::A;")]), ["src/a/child.rs > src/a.rs"]);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn modules_that_import_in_one_direction_are_none() {
+    fn modules_that_import_in_one_direction_are_no_cycle() {
         let files = [
             TOP,
             ("src/a.rs", "use crate::{b::B, c::C};"),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn each_module_is_reported_once_and_in_the_shortest_circle() {
+    fn each_module_is_reported_once_in_its_shortest_cycle() {
         let files = [
             ("src/lib.rs", "mod a; mod b; mod c; mod d;"),
             ("src/a.rs", "use crate::b::B;"),
@@ -152,6 +152,6 @@ mod tests {
     fn an_import_that_is_known_is_left_out() {
         let files = [TOP, ("src/a.rs", "use crate::b::B;"), ("src/b.rs", "use crate::a::A;"), ("src/c.rs", "")];
         let known = [("src/b.rs", "src/a.rs")];
-        assert!(crates_of(&files).iter().all(|krate| circles(krate, &known).is_empty()));
+        assert!(crates_of(&files).iter().all(|krate| cycles(krate, &known).is_empty()));
     }
 }
