@@ -1,5 +1,5 @@
-//! How long to wait before the next attempt: full jitter, as in "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
-//! A thousand clients that lose a service together come back spread over the whole of each delay.
+//! How long to wait before the next attempt: full jitter, as in "Exponential Backoff And Jitter" (AWS Architecture Blog,
+//! 2015). A thousand clients that lose a service together come back spread over the whole of each delay.
 
 use std::time::Duration;
 

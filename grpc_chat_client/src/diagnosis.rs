@@ -29,6 +29,10 @@ impl Target<'_> {
         if let Some(source) = status.source() {
             return Some(self.unreachable(source));
         }
+        // The generated client says this, and no more, when the connection ends before the call is made.
+        if status.message().starts_with("Service was not ready") {
+            return Some(self.no_service(closed_early(self.tls)));
+        }
         let content_type =
             headers.and_then(|headers| headers.get("content-type")).and_then(|value| value.to_str().ok());
         let page = content_type.filter(|content_type| !content_type.starts_with("application/grpc"));
@@ -86,8 +90,7 @@ fn reason(tls: Option<bool>, error: &(dyn Error + 'static)) -> String {
         }
         _ if has("certificate expired") => "its certificate has expired; the service needs a new one",
         _ if has("CertificateRequired") => "it asks for a client certificate; configure one",
-        Some(true) if closed(error, &text) => "it closed the connection; use http:// if the service has no TLS",
-        _ if closed(error, &text) => "it closed the connection; use https:// if it expects TLS",
+        _ if closed(error, &text) => closed_early(tls),
         Some(true) if is_not_http2(&text) => "it does not speak HTTP/2; check the port",
         _ if is_not_http2(&text) => "it does not speak HTTP/2 without TLS; use https:// if it expects TLS",
         _ if has("not valid for name") => return format!("its certificate is for another host: {text}"),
@@ -95,6 +98,13 @@ fn reason(tls: Option<bool>, error: &(dyn Error + 'static)) -> String {
         _ => return text,
     };
     sentence.to_owned()
+}
+
+fn closed_early(tls: Option<bool>) -> &'static str {
+    match tls {
+        Some(true) => "it closed the connection; use http:// if the service has no TLS",
+        _ => "it closed the connection; use https:// if it expects TLS",
+    }
 }
 
 /// Returns how an open connection was lost.

@@ -100,8 +100,8 @@ enum Kind {
 /// What a client reports, in order: a [`Stream`] of [`Update`]s that ends with the client.
 ///
 /// An event counts as seen when the next update is asked for. With a state file, an application that ends before that, or
-/// closes the client, gets the event again in its next run; what it has not taken when the client ends also waits for the next
-/// run.
+/// closes the client, gets the event again in its next run; what it has not taken when the client ends also waits for the
+/// next run.
 ///
 /// ```no_run
 /// # async fn example(mut events: grpc_chat_client::Events) {

@@ -133,8 +133,8 @@ impl Client {
         self.enqueue(draft).await?.await
     }
 
-    /// Puts a draft into the outbox, waiting until there is room, and returns a future of its ack: many drafts can be on their
-    /// way at once.
+    /// Puts a draft into the outbox, waiting until there is room, and returns a future of its ack: many drafts can be on
+    /// their way at once.
     ///
     /// Drafts are sent in the order in which they were put into the outbox. One that the service cannot take just now may be
     /// stored after later ones.

@@ -9,6 +9,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
 use super::Client;
+use crate::diagnosis::call_ended;
 use crate::error::Refused;
 use crate::model::{IntoRoomId, Page, PageAt, Room};
 use crate::wire::{Access, convert};
@@ -111,7 +112,7 @@ impl Client {
             let spread = self.backoff.delay(attempt, &mut fastrand::Rng::new());
             let delay = convert::retry_hint(&status).unwrap_or_default() + spread;
             if !convert::is_transient(status.code()) || Instant::now() + delay > deadline {
-                return Err(Refused::from(&status));
+                return Err(Refused::from(&call_ended(&status)));
             }
             tokio::time::sleep(delay).await;
             attempt += 1;

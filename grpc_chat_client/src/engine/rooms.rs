@@ -28,6 +28,7 @@ pub(super) struct Rooms {
 
 #[derive(Debug)]
 struct Room {
+    id: RoomId,
     /// Where to begin, as long as nothing was received.
     start: Start,
     /// The last event received, or where the service began to deliver.
@@ -88,7 +89,8 @@ impl Rooms {
             let _ = reply.send(Err(JoinError::Left));
         }
         let (phase, present) = (Phase::Out, BTreeSet::new());
-        let new = Room { start, cursor: None, phase, join: 0, subscribed, present, reply: Some(reply) };
+        let new =
+            Room { id: room.clone(), start, cursor: None, phase, join: 0, subscribed, present, reply: Some(reply) };
         self.rooms.insert(room, new);
     }
 
@@ -130,8 +132,7 @@ impl Rooms {
 
     /// Returns the id of a room that is received; `None` if it is not.
     pub(super) fn received(&self, room: &str) -> Option<RoomId> {
-        let (id, room) = self.rooms.get_key_value(room)?;
-        matches!(room.phase, Phase::CatchingUp | Phase::Live).then(|| id.clone())
+        self.rooms.get(room).filter(|room| room.is_received()).map(|room| room.id.clone())
     }
 
     /// A Join is about to be sent. Returns its id and where to begin; `None` if one was sent already.
@@ -173,40 +174,38 @@ impl Rooms {
 
     /// Removes a room that cannot be received. Returns its id and the reply to the caller; `None` if it is not wanted.
     pub(super) fn give_up(&mut self, room: &str) -> Option<(RoomId, Option<JoinReply>)> {
-        let (id, room) = self.rooms.remove_entry(room)?;
+        let room = self.rooms.remove(room)?;
         if let Some(cursor) = room.cursor {
-            self.cursors.insert(id.clone(), cursor);
+            self.cursors.insert(room.id.clone(), cursor);
         }
-        Some((id, room.reply))
+        Some((room.id, room.reply))
     }
 
     /// All that was missed has come. Returns the room's id if it is received.
     pub(super) fn caught_up(&mut self, room: &str) -> Option<RoomId> {
-        let id = self.received(room)?;
-        self.rooms.get_mut(room)?.phase = Phase::Live;
-        Some(id)
+        let room = self.rooms.get_mut(room).filter(|room| room.is_received())?;
+        room.phase = Phase::Live;
+        Some(room.id.clone())
     }
 
     /// Compares an event with what was received, and counts it as received if it is the next one.
     pub(super) fn event(&mut self, room: &str, seq: Seq, prev_seq: Seq) -> Sequence {
-        let Some(id) = self.received(room) else { return Sequence::NotReceived };
-        let cursor = self.rooms.get_mut(room).and_then(|room| room.cursor.as_mut());
-        let Some(cursor) = cursor else { return Sequence::NotReceived };
+        let received = self.rooms.get_mut(room).filter(|room| room.is_received());
+        let Some(Room { id, cursor: Some(cursor), .. }) = received else { return Sequence::NotReceived };
         if seq <= cursor.seq {
             Sequence::Repeated
         } else if prev_seq != cursor.seq {
             Sequence::Gap { last: cursor.seq }
         } else {
             cursor.seq = seq;
-            Sequence::Next(id)
+            Sequence::Next(id.clone())
         }
     }
 
     /// Returns everyone who is present in a room after a change, if the room is received.
     pub(super) fn presence_changed(&mut self, changed: pb::PresenceChanged) -> Option<Update> {
         let pb::PresenceChanged { room, came, left, snapshot, present_count } = changed;
-        let id = self.received(&room)?;
-        let room = self.rooms.get_mut(&id)?;
+        let room = self.rooms.get_mut(room.as_str()).filter(|room| room.is_received())?;
         if snapshot {
             room.present.clear();
         }
@@ -214,7 +213,8 @@ impl Rooms {
             room.present.remove(user);
         }
         room.present.extend(came);
-        Some(Update::Present { room: id, users: room.present.iter().cloned().collect(), count: present_count })
+        let users = room.present.iter().cloned().collect();
+        Some(Update::Present { room: room.id.clone(), users, count: present_count })
     }
 
     /// Stops receiving a room for a while. Returns whether Leave has to be sent.
@@ -253,5 +253,11 @@ impl Rooms {
     /// Returns the room, if this is its Join that is under way.
     fn joining(&mut self, room: &RoomId, join: JoinId) -> Option<&mut Room> {
         self.rooms.get_mut(room).filter(|room| room.phase == Phase::Joining && room.join == join)
+    }
+}
+
+impl Room {
+    fn is_received(&self) -> bool {
+        matches!(self.phase, Phase::CatchingUp | Phase::Live)
     }
 }

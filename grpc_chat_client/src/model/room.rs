@@ -42,8 +42,8 @@ pub enum Verdict {
     Live,
     /// Everything after the cursor follows.
     Recovered,
-    /// The cursor does not belong to this history. New events follow: discard what the application has of the room, and read the
-    /// history ([`Client::history`](crate::Client::history)) as far back as is wanted.
+    /// The cursor does not belong to this history. New events follow: discard what the application has of the room, and
+    /// read the history ([`Client::history`](crate::Client::history)) as far back as is wanted.
     Reset(ResetReason),
 }
 

@@ -108,8 +108,9 @@ pub enum Update {
     },
     /// The number of drafts that have no ack yet.
     Unsent(usize),
-    /// A draft that an earlier run of the program left, and that is sent now. Its event, if the earlier run has not seen it
-    /// yet, has the draft's id; a refusal comes as [`Refused`](Update::Refused). At [`Unsent(0)`](Update::Unsent) it is stored.
+    /// A draft that an earlier run of the program left, and that is sent now. Its event, if the earlier run has not seen
+    /// it yet, has the draft's id; a refusal comes as [`Refused`](Update::Refused). At [`Unsent(0)`](Update::Unsent) it
+    /// is stored.
     Restored(Draft),
     /// The service cannot store drafts now, for this reason, as when its disk is full. The client sends them again. Reported
     /// once in a session until a draft is acked.
