@@ -1,7 +1,7 @@
-//! Takes over the terminal as the screen does, and panics: `cargo xtask screen` looks at what becomes of the terminal.
-//! Without an argument, as in `cargo test`, there is nothing to see, and it says so.
+//! Takes over the terminal as the screen does, and panics: `cargo xtask screen` checks that the terminal is restored.
+//! Without an argument, as in `cargo test`, it does nothing.
 
-#![allow(clippy::panic, reason = "that is its purpose")]
+#![allow(clippy::panic, reason = "the test is about panics")]
 
 #[path = "../src/cli/tui/terminal.rs"]
 mod terminal;
@@ -21,14 +21,14 @@ fn main() -> io::Result<()> {
             terminal.draw(|_| None)?;
             let _keys = terminal::inputs()?;
             let panicked = std::thread::spawn(|| panic!("on purpose")).join();
-            // Nothing more is drawn on a terminal that is not ours any more.
+            // After that nothing is drawn.
             match (panicked, terminal.size(), terminal.forget(), terminal.draw(|_| None)) {
                 (Err(_), Ok(_), Err(_), Err(_)) => Ok(()),
-                _ => Err(io::Error::other("the terminal was drawn on after it was given back")),
+                _ => Err(io::Error::other("the terminal was drawn on after it was restored")),
             }
         }
         _ => {
-            println!("terminal: nothing to see without a terminal; `cargo xtask screen` runs this in one");
+            println!("terminal: skipped; `cargo xtask screen` runs this in a terminal");
             Ok(())
         }
     }

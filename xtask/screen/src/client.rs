@@ -10,7 +10,7 @@ fn client() -> std::io::Result<PathBuf> {
     service::program("grpc_chat_client")
 }
 
-/// What another user says: lines into a room.
+/// Sends lines to a room as another user.
 pub(crate) fn say(address: &str, user: &str, room: &str, lines: &str) -> Outcome {
     let mut client = Command::new(client()?);
     client.args(["--server", address, "--user", user, "chat", room]);
@@ -19,17 +19,17 @@ pub(crate) fn say(address: &str, user: &str, room: &str, lines: &str) -> Outcome
     let status = client.wait()?;
     match (written, status.success()) {
         (Some(Ok(())), true) => Ok(()),
-        (written, _) => Err(format!("{user} could not say it: {status}, {written:?}").into()),
+        (written, _) => Err(format!("{user} could not send them: {status}, {written:?}").into()),
     }
 }
 
-/// A command of the client that ends by itself.
-pub(crate) fn tell(address: &str, words: &[&str]) -> Outcome {
+/// Runs a command of the client that ends by itself.
+pub(crate) fn run_client(address: &str, words: &[&str]) -> Outcome {
     let status = Command::new(client()?).args(["--server", address]).args(words).stdin(Stdio::null()).status()?;
     if status.success() { Ok(()) } else { Err(format!("`{}` ended with {status}", words.join(" ")).into()) }
 }
 
-/// The client's command line for a terminal. `words` are quoted for the shell already.
+/// Returns the client's command line for a shell. `words` are quoted already.
 pub(crate) fn command(address: &str, words: &str) -> Result<String, Box<dyn Error>> {
     Ok(format!("'{}' --server {address} {words}", client()?.display()))
 }

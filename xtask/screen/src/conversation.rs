@@ -9,7 +9,7 @@ use faults::proxy::{BlackHole, CutBudget, Proxy};
 use faults::site::{Site, Store};
 use xtask::Outcome;
 
-use crate::client::{command, say, tell};
+use crate::client::{command, run_client, say};
 use crate::seen;
 use crate::tmux::Tmux;
 
@@ -60,7 +60,8 @@ fn talk(site: &Site, network: &Proxy) -> Outcome {
     screen.wait_for("Is anybody here?")?;
     screen.press(&["C-d"])?;
     screen.wait_for("[ended with 0]")?;
-    choose_a_room(&folder, &address)
+    choose_a_room(&folder, &address)?;
+    in_a_dumb_terminal(&folder, &address)
 }
 
 /// Sam talks, and Ann replies.
@@ -70,7 +71,7 @@ fn exchange(screen: &Tmux, direct: &str) -> Outcome {
     screen.types("how are you?")?;
     screen.press(&["Enter"])?;
     screen.wait("Sam's message, stored", |text| is_stored(text, "Hello everyone"))?;
-    tell(direct, &["--user", "ann", "send", "general", "Fine, @sam, and you?"])?;
+    run_client(direct, &["--user", "ann", "send", "general", "Fine, @sam, and you?"])?;
     screen.wait_for("Fine, @sam, and you?")?;
     screen.types("/react 👍")?;
     screen.press(&["Enter"])?;
@@ -126,7 +127,7 @@ fn lose_the_network(screen: &Tmux, direct: &str, network: &Proxy) -> Outcome {
     if !row.contains("said without a network") {
         return Err(format!("what is unsent is not shown:\n{offline}").into());
     }
-    tell(direct, &["--user", "ann", "send", "general", "are you still there?"])?;
+    run_client(direct, &["--user", "ann", "send", "general", "are you still there?"])?;
     network.heal();
     screen.wait_for("are you still there?")?;
     let again = screen.wait("what was said, stored", |text| is_stored(text, "said without a network"))?;
@@ -171,6 +172,22 @@ fn choose_a_room(folder: &Path, address: &str) -> Outcome {
     screen.wait_for("Is anybody here?")?;
     screen.press(&["C-d"])?;
     screen.wait_for("[ended with 0]").map(drop)
+}
+
+/// A terminal that cannot draw gets lines.
+fn in_a_dumb_terminal(folder: &Path, address: &str) -> Outcome {
+    for term in ["TERM=dumb", "TERM="] {
+        let lines = Tmux::start(folder, (90, 24), &format!("{term} {}", command(address, "--user kim chat random")?))?;
+        lines.types("just a line")?;
+        lines.press(&["Enter"])?;
+        lines.wait_for("kim: just a line")?;
+        if lines.knows("#{alternate_on}")? != "0" {
+            return Err(format!("with {term} there is a screen").into());
+        }
+        lines.press(&["C-d"])?;
+        lines.wait_for("[ended with 0]")?;
+    }
+    Ok(())
 }
 
 /// Whether this text is on the screen and stored: behind one that is not, there is an ellipsis.

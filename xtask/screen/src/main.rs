@@ -20,7 +20,7 @@ struct Part {
     run: fn() -> Outcome,
 }
 
-/// What `screen` holds the client to.
+/// What `screen` checks.
 const PARTS: [Part; 3] = [
     Part { name: "conversation", run: conversation::run },
     Part { name: "restored", run: restored::run },
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     xtask::command("screen", run)
 }
 
-/// Runs the parts that are named, or all; after `accept`, what is on the screen is taken for right.
+/// Runs the named parts, or all; with `accept`, captures are written instead of compared.
 fn run(words: &[&str]) -> Outcome {
     let names = match words {
         ["load"] => return load::run(),
@@ -53,7 +53,7 @@ fn run(words: &[&str]) -> Outcome {
     for Part { name, run } in PARTS.iter().filter(|part| names.is_empty() || names.contains(&part.name)) {
         let started = Instant::now();
         run().map_err(|error| format!("{name}: {error}"))?;
-        println!("{name}: held in {:.1} s", started.elapsed().as_secs_f32());
+        println!("{name}: passed in {:.1} s", started.elapsed().as_secs_f32());
     }
     Ok(())
 }

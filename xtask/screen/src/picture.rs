@@ -6,7 +6,7 @@ use std::path::Path;
 use faults::site::{Site, Store};
 use xtask::{Outcome, root};
 
-use crate::client::{command, say, tell};
+use crate::client::{command, run_client, say};
 use crate::svg::{self, Terminal};
 use crate::tmux::Tmux;
 
@@ -67,7 +67,7 @@ fn talk(folder: &Path, address: &str, theme: &str) -> Result<String, Box<dyn std
         &["--user", "joe", "send", "deploys", "v1.5.0 is waiting for a go"],
         &["--user", "mia", "send", "random", "found it, @sam had it"],
     ] {
-        tell(address, words)?;
+        run_client(address, words)?;
     }
     screen.wait_for("shall we ship it?")?;
     for reaction in ["🚀", "👍"] {

@@ -1,4 +1,4 @@
-//! However the client ends, the terminal is as it was.
+//! The terminal is restored however the client ends.
 
 use std::fs;
 use std::process::Command;
@@ -18,9 +18,9 @@ pub(super) fn run() -> Outcome {
     let start = || -> Result<Tmux, Box<dyn std::error::Error>> {
         let screen = Tmux::start(&folder, (80, 20), &chat)?;
         screen.wait_for("nobody has said anything")?;
-        // Or what follows would prove nothing.
+        // Otherwise the checks would prove nothing.
         if screen.knows("#{alternate_on}")? != "1" {
-            return Err("the client does not draw on a screen of its own".into());
+            return Err("the client does not draw on the alternate screen".into());
         }
         Ok(screen)
     };
@@ -28,15 +28,15 @@ pub(super) fn run() -> Outcome {
     for keys in ["C-c C-c", "C-d", "/ q u i t Enter"] {
         let screen = start()?;
         screen.press(&keys.split(' ').collect::<Vec<_>>())?;
-        is_restored(&screen, 0).map_err(|error| format!("after {keys}: {error}"))?;
+        check_restored(&screen, 0).map_err(|error| format!("after {keys}: {error}"))?;
     }
     for (signal, code) in [("-TERM", 143), ("-HUP", 129), ("-INT", 130)] {
         let screen = start()?;
         let process = screen.process("grpc_chat_client")?.to_string();
         Command::new("kill").args([signal, &process]).status()?;
-        is_restored(&screen, code).map_err(|error| format!("after {signal}: {error}"))?;
+        check_restored(&screen, code).map_err(|error| format!("after {signal}: {error}"))?;
     }
-    // A part that panics: the code that takes and gives back the terminal, in a program that does nothing else.
+    // A panic, in a program that only takes over the terminal.
     let build = ["test", "--quiet", "--package", "grpc_chat_client", "--test", "terminal"];
     if !cargo().args(build).arg("--no-run").status()?.success() {
         return Err("the program that panics does not build; see above".into());
@@ -45,9 +45,9 @@ pub(super) fn run() -> Outcome {
     let manifest = xtask::root().join("Cargo.toml");
     for how in ["here", "elsewhere"] {
         let words = format!("'{program}' {} --manifest-path '{}' -- {how}", build.join(" "), manifest.display());
-        // Cargo has its own words for how a test ended.
+        // Cargo prints how the test ended.
         let screen = Tmux::start(&folder, (80, 30), &format!("{words}; true"))?;
-        is_restored(&screen, 0).map_err(|error| format!("after a panic {how}: {error}"))?;
+        check_restored(&screen, 0).map_err(|error| format!("after a panic {how}: {error}"))?;
         let text = screen.screen()?;
         if !text.contains("panicked at") || !text.contains("on purpose") {
             return Err(format!("the report of a panic {how} cannot be read:\n{text}").into());
@@ -57,8 +57,8 @@ pub(super) fn run() -> Outcome {
     Ok(())
 }
 
-/// The program has ended with this code, and the terminal is as it was before.
-fn is_restored(screen: &Tmux, code: i32) -> Outcome {
+/// Fails unless the program has ended with this code and restored the terminal.
+fn check_restored(screen: &Tmux, code: i32) -> Outcome {
     let text = screen.wait_for("[ended with ")?;
     if !text.contains(&format!("[ended with {code}]")) {
         return Err(format!("it did not end with {code}:\n{text}").into());
@@ -87,7 +87,7 @@ fn is_restored(screen: &Tmux, code: i32) -> Outcome {
     for (on, off) in [("\x1b[?2004h", "\x1b[?2004l"), ("\x1b[?1004h", "\x1b[?1004l"), ("\x1b[?2026h", "\x1b[?2026l")] {
         let last = |mode: &str| raw.windows(mode.len()).rposition(|bytes| bytes == mode.as_bytes());
         if last(on) >= last(off) && last(on).is_some() {
-            return Err(format!("{:?} was not taken back", &on[1..]).into());
+            return Err(format!("{:?} was not turned off", &on[1..]).into());
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! A terminal with a program in it: tmux, told which keys are pressed, and asked what is on the screen.
+//! A terminal with a program in it: tmux, which presses keys and captures the screen.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Longer than anything on a screen takes.
+/// How long something on the screen is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often the screen is looked at while something is awaited.
-const LOOK: Duration = Duration::from_millis(20);
+/// The time between two captures while something is waited for.
+const INTERVAL: Duration = Duration::from_millis(20);
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// A terminal. Gone, with what runs in it, when dropped.
+/// A terminal. Dropping it ends the terminal and what runs in it.
 #[derive(Debug)]
 pub(crate) struct Tmux {
     socket: String,
@@ -25,15 +25,15 @@ pub(crate) struct Tmux {
 }
 
 impl Tmux {
-    /// A terminal of this size, in which `command` runs in a shell. Everything that the program writes is kept in a file
-    /// in `folder`. Its home is there, too.
+    /// Starts a terminal of this size, in which a shell runs `command`. `folder` is its home, and has a file with everything
+    /// that it writes.
     pub(crate) fn start(folder: &Path, size: (u16, u16), command: &str) -> Outcome<Self> {
         static TERMINALS: AtomicUsize = AtomicUsize::new(0);
         let number = TERMINALS.fetch_add(1, Ordering::Relaxed);
         let socket = format!("grpc-chat-{}-{number}", std::process::id());
         let tmux = Self { socket, raw: folder.join(format!("raw-{number}")) };
         let (width, height) = (size.0.to_string(), size.1.to_string());
-        // The program begins when its bytes are being kept.
+        // The program starts once its output is being recorded.
         let script = folder.join(format!("script-{number}"));
         let go = folder.join(format!("go-{number}"));
         fs::write(
@@ -49,7 +49,7 @@ impl Tmux {
         )?;
         let shell = format!("exec sh '{}'", script.display());
         tmux.ask(["-u", "-f", "/dev/null", "new-session", "-d", "-s", "chat", "-x", &width, "-y", &height, &shell])?;
-        // What a program could reach through tmux: its own bell, title and clipboard.
+        // Lets programs use the title and the clipboard, so that a misuse is noticed.
         for option in [
             ["set-clipboard", "on"],
             ["allow-rename", "on"],
@@ -89,18 +89,18 @@ impl Tmux {
         self.ask(["resize-window", "-t", "chat", "-x", &width.to_string(), "-y", &height.to_string()]).map(drop)
     }
 
-    /// The screen as it is, without what follows the last thing in each row.
+    /// Captures the screen, without spaces at the ends of rows.
     pub(crate) fn screen(&self) -> Outcome<String> {
         let screen = self.ask(["capture-pane", "-p", "-t", "chat"])?;
         Ok(screen.lines().map(str::trim_end).collect::<Vec<_>>().join("\n"))
     }
 
-    /// The same with its colours, as escape sequences.
+    /// Captures the screen with its colours, as escape sequences.
     pub(crate) fn colours(&self) -> Outcome<String> {
         self.ask(["capture-pane", "-p", "-e", "-N", "-t", "chat"])
     }
 
-    /// Waits until the screen is so, and answers it.
+    /// Waits until `is_so` holds for the screen, and returns it.
     pub(crate) fn wait(&self, what: &str, is_so: impl Fn(&str) -> bool) -> Outcome<String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -111,31 +111,31 @@ impl Tmux {
             if Instant::now() > deadline {
                 return Err(format!("on the screen there should be {what}; there is\n{screen}").into());
             }
-            thread::sleep(LOOK);
+            thread::sleep(INTERVAL);
         }
     }
 
-    /// Waits until this is on the screen.
+    /// Waits until this text is on the screen, and returns the screen.
     pub(crate) fn wait_for(&self, text: &str) -> Outcome<String> {
         self.wait(&format!("\"{text}\""), |screen| screen.contains(text))
     }
 
-    /// What tmux knows about the terminal, by the name that it has for it.
+    /// Returns what tmux knows about the terminal, in one of its formats.
     pub(crate) fn knows(&self, format: &str) -> Outcome<String> {
         Ok(self.ask(["display-message", "-p", "-t", "chat", format])?.trim_end().to_owned())
     }
 
-    /// What a program has put into the clipboard.
+    /// Returns what programs have put into the clipboard.
     pub(crate) fn clipboard(&self) -> Outcome<String> {
         self.ask(["list-buffers"])
     }
 
-    /// Every byte that the program has written.
+    /// Returns every byte that the program has written.
     pub(crate) fn raw(&self) -> Outcome<Vec<u8>> {
         Ok(fs::read(&self.raw)?)
     }
 
-    /// The process that runs this program in the terminal.
+    /// Returns the id of the process that runs this program in the terminal.
     pub(crate) fn process(&self, program: &str) -> Outcome<u32> {
         let shell: u32 = self.knows("#{pane_pid}")?.parse()?;
         let found = Command::new("pgrep").args(["-P", &shell.to_string(), "-f", program]).output()?;
@@ -157,7 +157,7 @@ impl Tmux {
 
 impl Drop for Tmux {
     fn drop(&mut self) {
-        // There is none if it did not start.
+        // It fails if tmux did not start.
         let _ = self.ask(["kill-server"]);
     }
 }

@@ -7,7 +7,7 @@ mod rooms;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use grpc_chat_client::{Change, ConnectionState, Draft, MsgId, Page, RoomId, Seq, Update, sanitize};
+use grpc_chat_client::{Change, ConnectionState, Draft, MsgId, Page, Refused, RoomId, Seq, Update, sanitize};
 use jiff::tz::TimeZone;
 use ratatui::layout::Size;
 use tokio::time::Instant;
@@ -75,6 +75,8 @@ pub(crate) struct App {
     /// Why there is no connection.
     trouble: Option<String>,
     pub(crate) unsent: usize,
+    /// Why the service could not store them.
+    delay: Option<String>,
     /// Unsent drafts of an earlier run. Their events may have come to that run already.
     inherited: HashSet<MsgId>,
     pub(crate) editor: Editor,
@@ -116,6 +118,7 @@ impl App {
             retry_at: None,
             trouble: None,
             unsent: 0,
+            delay: None,
             inherited: HashSet::new(),
             editor: Editor::default(),
             mode: Mode::Post,
@@ -169,7 +172,8 @@ impl App {
     /// Returns what the user should know now, and whether it is bad.
     pub(crate) fn notice(&self) -> Option<(&str, bool)> {
         let notice = self.notices.shown().map(|notice| (notice.text.as_str(), notice.bad));
-        notice.or_else(|| self.trouble.as_deref().map(|trouble| (trouble, true)))
+        let lasting = self.trouble.as_deref().or(self.delay.as_deref());
+        notice.or_else(|| lasting.map(|text| (text, true)))
     }
 
     /// Returns what overlays show.
@@ -267,6 +271,7 @@ impl App {
                 }
             }
             Update::Unsent(count) => self.unsent_changed(count),
+            Update::SendDelayed(why) => self.delay = Some(delay(&why)),
             Update::Refused { draft, why } => self.not_sent(draft, &why.to_string()),
             Update::SaveFailed(why) => {
                 self.notify(
@@ -361,7 +366,7 @@ impl App {
     }
 
     fn connection_changed(&mut self, connection: ConnectionState) {
-        self.retry_at = None;
+        (self.retry_at, self.delay) = (None, None);
         match &connection {
             ConnectionState::Online { user, max_text_bytes } => {
                 user.clone_into(&mut self.me);
@@ -394,6 +399,7 @@ impl App {
         if count > 0 {
             return;
         }
+        self.delay = None;
         // A change that changed nothing does not come back, nor does what came to an earlier run.
         let inherited = std::mem::take(&mut self.inherited);
         let comes_back = |draft: &Draft| matches!(draft.change, Change::Post { .. }) && !inherited.contains(&draft.id);
@@ -413,6 +419,12 @@ impl App {
         let context = room.row_context(Viewport { width, height, me, zone, online });
         Some(change(room, height, &context))
     }
+}
+
+/// Says why drafts wait, with the service's word for it.
+fn delay(why: &Refused) -> String {
+    let reason = if why.reason.is_empty() { String::new() } else { format!(" ({})", sanitize(&why.reason)) };
+    format!("not stored yet, and sent again by itself: {}{reason}", sanitize(&why.to_string()))
 }
 
 #[cfg(test)]

@@ -166,8 +166,7 @@ pub(crate) fn rows(message: &Message, transcript: &Transcript, context: &RowCont
         rows.push(Row::Name);
     }
     // The time is there once a minute, not once a name.
-    let mut timed =
-        named && (new_day || before.is_none_or(|it| clock(it.time, context.zone) != clock(message.time, context.zone)));
+    let mut timed = named && (new_day || before.is_none_or(|before| minute(before.time) != minute(message.time)));
     rows.extend(contents(message, transcript, context).into_iter().map(|content| Row::Content {
         named: std::mem::take(&mut named),
         timed: std::mem::take(&mut timed),
@@ -381,6 +380,10 @@ fn continues(before: &Message, message: &Message) -> bool {
     };
     let is_long = apart >= PAUSE && part(before.time) != part(message.time);
     before.sender == message.sender && apart < TOGETHER && !is_long
+}
+
+fn minute(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() / 60
 }
 
 fn date(time: SystemTime, zone: &TimeZone) -> Option<Date> {

@@ -1,4 +1,4 @@
-//! The terminal: taken over at the beginning, and given back as it was on every way out.
+//! The terminal: taken over at the beginning, and restored on every way out.
 
 use std::io::{self, BufWriter, Stdout, Write};
 use std::sync::Once;
@@ -23,22 +23,22 @@ use ratatui::layout::Position;
 use ratatui::prelude::CrosstermBackend;
 use tokio::sync::mpsc;
 
-/// Buttons and the wheel, and not every move: crossterm's own command asks for those, too.
+/// Reports buttons and the wheel. crossterm's own command also asks for every move of the mouse.
 const MOUSE_ON: &str = "\x1b[?1000h\x1b[?1006h";
 const MOUSE_OFF: &str = "\x1b[?1006l\x1b[?1000l";
 
-/// Keys and pastes that have not been handled.
+/// Keys and pastes that wait to be handled.
 const UNHANDLED: usize = 256;
 
-/// The terminal is ours, and has to be given back.
+/// Whether this program has taken over the terminal and has to restore it.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 type Screen = ratatui::Terminal<CrosstermBackend<BufWriter<Stdout>>>;
 
-/// A terminal that is taken over as long as this lives.
+/// A terminal that is taken over until this is dropped.
 pub(crate) struct Terminal {
     terminal: Screen,
-    /// What is on it.
+    /// What was drawn last.
     last: Buffer,
     _guard: Guard,
 }
@@ -46,25 +46,25 @@ pub(crate) struct Terminal {
 struct Guard;
 
 impl Terminal {
-    /// Takes it over.
+    /// Takes over the terminal.
     pub(crate) fn take() -> io::Result<Self> {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
             let before = std::panic::take_hook();
-            // Whichever thread it is: the program ends with it, and the report is to be read.
+            // The report of a panic must be readable, whichever thread it is.
             std::panic::set_hook(Box::new(move |panic| {
-                give_back();
+                restore();
                 before(panic);
             }));
         });
-        // Where there are to be no colours the theme has none. What crossterm does instead takes bold away, too.
+        // The theme decides about colours. crossterm would leave out bold as well.
         force_color_output(true);
         enable_raw_mode()?;
         TAKEN.store(true, Ordering::SeqCst);
         let guard = Guard;
         let mut out = BufWriter::with_capacity(64 * 1024, io::stdout());
         queue!(out, EnterAlternateScreen, EnableBracketedPaste, EnableFocusChange)?;
-        // What a terminal takes for wider than it is must not go on in the next row.
+        // A cell that the terminal measures as wider must not wrap into the next row.
         queue!(out, DisableLineWrap)?;
         let flags = KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES;
         queue!(out, PushKeyboardEnhancementFlags(flags), Print(MOUSE_ON))?;
@@ -73,17 +73,17 @@ impl Terminal {
         Ok(Self { terminal, last: Buffer::default(), _guard: guard })
     }
 
-    /// Draws what has changed, at once. `draw` answers where the cursor is, if it is to be seen.
+    /// Draws what has changed. `draw` returns where the cursor is, if it is visible.
     ///
     /// # Errors
     ///
-    /// If the terminal cannot be written to, or was given back because a part of the program has panicked.
+    /// If the terminal cannot be written to, or was restored because a thread has panicked.
     pub(crate) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>) -> Option<Position>) -> io::Result<()> {
-        self.is_ours()?;
+        self.check_taken()?;
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
         self.terminal.autoresize()?;
         let cursor = draw(&mut self.terminal.get_frame());
-        let rows = unsure(&self.last, self.terminal.current_buffer_mut());
+        let rows = ambiguous_rows(&self.last, self.terminal.current_buffer_mut());
         for y in &rows {
             queue!(self.terminal.backend_mut(), MoveTo(0, *y), Clear(ClearType::CurrentLine))?;
         }
@@ -106,24 +106,24 @@ impl Terminal {
         execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)
     }
 
-    /// The next draw draws everything, whatever is on the terminal.
+    /// Makes the next draw write every cell, whatever is on the terminal.
     ///
     /// # Errors
     ///
     /// As with [`Terminal::draw`].
     pub(crate) fn forget(&mut self) -> io::Result<()> {
-        self.is_ours()?;
-        // Not `clear`, which asks the terminal where its cursor is, on the way that keys come.
+        self.check_taken()?;
+        // Not `clear`: it asks the terminal for the cursor, and the answer comes the way keys do.
         let size = self.terminal.size()?;
         self.last = Buffer::default();
         self.terminal.resize(size.into())
     }
 
-    fn is_ours(&self) -> io::Result<()> {
+    fn check_taken(&self) -> io::Result<()> {
         if TAKEN.load(Ordering::SeqCst) {
             return Ok(());
         }
-        Err(io::Error::other("a part of the program has failed; its report is above"))
+        Err(io::Error::other("the chat has failed because of a mistake in it; its report is above, please report it"))
     }
 
     pub(crate) fn size(&self) -> io::Result<ratatui::layout::Size> {
@@ -133,18 +133,18 @@ impl Terminal {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        give_back();
-        // What was being drawn when a panic gave it back is written only now.
+        restore();
+        // If a panic restored the terminal, the frame that was being drawn is written only now.
         let _ = execute!(io::stdout(), EndSynchronizedUpdate);
     }
 }
 
-/// Gives the terminal back, if it is taken.
-fn give_back() {
+/// Restores the terminal, if it is taken.
+fn restore() {
     if !TAKEN.swap(false, Ordering::SeqCst) {
         return;
     }
-    // Whatever of it fails, the rest is still worth trying, and there is nowhere to say it.
+    // If a step fails the others are still tried; there is nowhere to report it.
     let _ = execute!(
         io::stdout(),
         EndSynchronizedUpdate,
@@ -159,22 +159,24 @@ fn give_back() {
     let _ = disable_raw_mode();
 }
 
-/// Rows that have changed and of which nobody knows how the terminal has them: they have, or had, something in them that
-/// terminals disagree on how wide it is. They are emptied and written whole, or something of them would stay for ever.
-fn unsure(last: &Buffer, next: &Buffer) -> Vec<u16> {
+/// Returns the rows that have changed and contain, or contained, something that terminals measure differently. They are
+/// cleared and written whole; otherwise parts of the old row might stay.
+fn ambiguous_rows(last: &Buffer, next: &Buffer) -> Vec<u16> {
     let nothing = Buffer::empty(next.area);
     let last = if last.area == next.area { last } else { &nothing };
     let width = usize::from(next.area.width).max(1);
     let rows = last.content.chunks(width).zip(next.content.chunks(width)).zip(next.area.top()..);
-    rows.filter(|((last, next), _)| last != next && last.iter().chain(*next).any(is_unsure)).map(|(_, y)| y).collect()
+    rows.filter(|((last, next), _)| last != next && last.iter().chain(*next).any(is_ambiguous))
+        .map(|(_, y)| y)
+        .collect()
 }
 
-fn is_unsure(cell: &Cell) -> bool {
+fn is_ambiguous(cell: &Cell) -> bool {
     let symbol = cell.symbol();
     let mut chars = symbol.chars();
-    // Signs and lines between U+2000 and U+2BFF are as wide everywhere, as are letters of the nearer scripts.
-    let sure = |c: char| c < '\u{900}' || ('\u{2000}'..'\u{2C00}').contains(&c);
-    symbol.len() > 1 && (!chars.next().is_some_and(sure) || chars.next().is_some() || cell.cell_width() != 1)
+    // Signs and lines between U+2000 and U+2BFF have the same width everywhere, as have European scripts.
+    let certain = |c: char| c < '\u{900}' || ('\u{2000}'..'\u{2C00}').contains(&c);
+    symbol.len() > 1 && (!chars.next().is_some_and(certain) || chars.next().is_some() || cell.cell_width() != 1)
 }
 
 fn row(buffer: &mut Buffer, y: u16) -> impl Iterator<Item = &mut Cell> {
@@ -182,11 +184,11 @@ fn row(buffer: &mut Buffer, y: u16) -> impl Iterator<Item = &mut Cell> {
     buffer.content[from..from + width].iter_mut()
 }
 
-/// What the user does, as it comes. Read on a thread of its own: reading waits, and a sequence that comes in two parts
-/// would hold up everything else.
+/// Returns the user's input as it comes. It is read on a thread of its own: reading blocks, also in the middle of an escape
+/// sequence that comes in two parts.
 pub(crate) fn inputs() -> io::Result<mpsc::Receiver<io::Result<Event>>> {
     let (sender, inputs) = mpsc::channel(UNHANDLED);
-    // It ends with the program, or when nobody listens any more.
+    // It ends with the program, or when the receiver is dropped.
     thread::Builder::new().name("keys".to_owned()).spawn(move || {
         while !sender.is_closed() {
             let input = match event::poll(Duration::from_millis(200)) {
@@ -206,8 +208,8 @@ pub(crate) fn inputs() -> io::Result<mpsc::Receiver<io::Result<Event>>> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn rows_whose_width_is_a_matter_of_opinion_are_written_whole_when_they_change() {
-        use super::{Buffer, unsure};
+    fn rows_that_terminals_measure_differently_are_written_whole_when_they_change() {
+        use super::{Buffer, ambiguous_rows};
         let lines = |lines: [&'static str; 3]| Buffer::with_lines(lines);
         let before = lines(["plain │", "漢 word", "👍🏽 x   "]);
         for (after, rows) in [
@@ -216,8 +218,8 @@ mod tests {
             (["plain │", "漢 work", "👍🏽 x   "], &[1]),
             (["क्षि   ", "漢 word", "gone   "], &[0, 2]),
         ] {
-            assert_eq!(unsure(&before, &lines(after)), rows, "{after:?}");
+            assert_eq!(ambiguous_rows(&before, &lines(after)), rows, "{after:?}");
         }
-        assert_eq!(unsure(&Buffer::default(), &before), [1, 2], "on a terminal that is empty, too");
+        assert_eq!(ambiguous_rows(&Buffer::default(), &before), [1, 2], "also on an empty terminal");
     }
 }

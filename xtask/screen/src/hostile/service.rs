@@ -1,4 +1,4 @@
-//! A service that speaks the contract and nothing good.
+//! A service that follows the contract and puts hostile text into every field.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::codegen::BoxStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
-/// The last message of a room: whoever has it has all that came before.
+/// The last message of a room.
 pub(super) const LAST: &str = "that was all of it";
 
-/// What it says, in all places where something can be said.
+/// The service, with the strings that it puts into all fields.
 #[derive(Clone)]
 struct Hostile {
     strings: Arc<Vec<String>>,
     refused: Arc<AtomicUsize>,
 }
 
-/// Answers where it listens, until the program ends.
+/// Starts it, until the program ends. Returns its address.
 pub(super) async fn start(strings: Vec<String>) -> Result<String, Box<dyn Error>> {
     let hostile = Hostile { strings: Arc::new(strings), refused: Arc::default() };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -38,7 +38,7 @@ pub(super) async fn start(strings: Vec<String>) -> Result<String, Box<dyn Error>
 }
 
 impl Hostile {
-    /// All of it as the history of a room.
+    /// Returns a room's history, with every string in it.
     fn events(&self, room: &str) -> Vec<pb::Event> {
         let first = [("sam".to_owned(), "the first of it".to_owned())];
         let last = [("sam".to_owned(), LAST.to_owned())];
@@ -58,7 +58,7 @@ impl Hostile {
             let seq = put(sender.clone(), event::Body::Posted(posted));
             put(sender.clone(), event::Body::Reacted(pb::Reacted { seq, reaction: text.clone(), removed: false }));
             put(sender, event::Body::Edited(pb::Edited { seq, text, erased: false }));
-            // Each is quoted by the next one.
+            // The next one replies to it, and quotes it.
             reply_to_seq = seq;
         }
         events
@@ -66,13 +66,13 @@ impl Hostile {
 
     fn any(&self) -> String {
         let strings = &self.strings;
-        // From the back, where the sequences are.
+        // From the end, where the escape sequences are.
         let at = self.refused.fetch_add(1, Ordering::Relaxed);
         strings.iter().rev().cycle().nth(at).cloned().unwrap_or_default()
     }
 
-    /// What a session hears for a frame; `Err` ends it.
-    fn answer(&self, id: u64, body: client_frame::Body) -> Result<Vec<(u64, server_frame::Body)>, Status> {
+    /// Returns the replies to a frame; `Err` ends the session.
+    fn reply(&self, id: u64, body: client_frame::Body) -> Result<Vec<(u64, server_frame::Body)>, Status> {
         use server_frame::Body;
         Ok(match body {
             client_frame::Body::Hello(_) => {
@@ -93,11 +93,11 @@ impl Hostile {
                     ..pb::Joined::default()
                 };
                 let typing = pb::TypingChanged { room: room.clone(), users: self.strings.to_vec() };
-                let mut answers = vec![(id, Body::Joined(joined))];
-                answers.extend(events.into_iter().map(|event| (0, Body::Event(event))));
-                answers.push((0, Body::CaughtUp(pb::CaughtUp { room, seq: head })));
-                answers.push((0, Body::TypingChanged(typing)));
-                answers
+                let mut replies = vec![(id, Body::Joined(joined))];
+                replies.extend(events.into_iter().map(|event| (0, Body::Event(event))));
+                replies.push((0, Body::CaughtUp(pb::CaughtUp { room, seq: head })));
+                replies.push((0, Body::TypingChanged(typing)));
+                replies
             }
             client_frame::Body::Send(send) if send.text == "end" => return Err(Status::unavailable(self.any())),
             client_frame::Body::Ping(_) => vec![(id, Body::Pong(pb::Pong {}))],
@@ -121,12 +121,12 @@ impl ChatService for Hostile {
         let (hostile, mut frames) = (self.clone(), request.into_inner());
         tokio::spawn(async move {
             while let Ok(Some(pb::ClientFrame { id, body: Some(body) })) = frames.message().await {
-                let said = match hostile.answer(id, body) {
+                let said = match hostile.reply(id, body) {
                     Ok(said) => said,
                     Err(status) => return drop(answers.send(Err(status)).await),
                 };
                 for (reply_to, body) in said {
-                    // A client that has left hears nothing more.
+                    // The client may have left.
                     let _ = answers.send(Ok(pb::ServerFrame { reply_to, body: Some(body) })).await;
                 }
             }
@@ -162,7 +162,7 @@ impl ChatService for Hostile {
 impl Chat for Hostile {
     type chatStream = BoxStream<String>;
 
-    /// The example, answered with everything.
+    /// The example: replies with every string.
     async fn chat(&self, request: Request<Streaming<ChatMessage>>) -> Result<Response<Self::chatStream>, Status> {
         drop(request);
         let all: Vec<Result<String, Status>> = self.strings.iter().cloned().map(Ok).collect();

@@ -3,6 +3,7 @@
 mod hostile;
 mod random;
 
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use grpc_chat_client::{
@@ -333,6 +334,42 @@ fn notices_do_not_hide_what_the_user_is_doing() {
         let screen = text(&drawn(&mut app, width, 12));
         assert!(screen.contains(there), "{width}: {screen}");
     }
+}
+
+#[test]
+fn help_lists_every_key_and_command_and_what_the_mouse_does() {
+    let mut app = app(&["general"], 100, 200);
+    press(&mut app, KeyCode::F(1), KeyModifiers::NONE);
+    let screen = text(&drawn(&mut app, 100, 200));
+    for there in ["/react", "Ctrl+D ", "Shift+Up", "Alt+1 … Alt+9", "F1, Ctrl+G", "Shift+drag", "Click"] {
+        assert!(screen.contains(there), "{there}: {screen}");
+    }
+}
+
+#[test]
+fn a_question_mark_alone_says_where_help_is() {
+    let mut app = app(&["general"], 80, 12);
+    type_text(&mut app, "?");
+    assert!(text(&drawn(&mut app, 80, 12)).contains("Enter sends it · F1 is for help"));
+    type_text(&mut app, "?");
+    assert!(!text(&drawn(&mut app, 80, 12)).contains("F1 is for help"));
+}
+
+#[test]
+fn authors_who_talk_to_each_other_have_colours_of_their_own() {
+    let mut app = app(&["general"], 80, 12);
+    for (seq, sender) in (1..).zip(["ann", "sam", "kim", "joe"]) {
+        happened(&mut app, "general", seq, sender, minute(seq), says("Hi"));
+    }
+    let screen = drawn(&mut app, 80, 12);
+    let colours: HashSet<Color> = ["ann", "sam", "kim", "joe"]
+        .map(|name| {
+            let row = text(&screen).lines().position(|row| row.contains(&format!("{name} ▎Hi"))).unwrap();
+            let x = text(&screen).lines().nth(row).unwrap().split(name).next().unwrap().chars().count();
+            screen[(x as u16, row as u16)].fg
+        })
+        .into();
+    assert_eq!(colours.len(), 4);
 }
 
 #[test]

@@ -146,3 +146,44 @@ fn the_mouse_scrolls_and_closes_an_overlay() {
     user.does(mouse(MouseEventKind::Down(MouseButton::Left), 3, 2));
     assert_eq!((user.app.overlay, user.room().id.as_str()), (None, "general"));
 }
+
+#[test]
+fn without_a_room_the_screen_begins_with_a_list_to_choose_from() {
+    let mut user = User::new(&[]);
+    let list = |at| Some(Overlay { kind: Kind::Rooms, at });
+    assert_eq!(user.app.overlay, list(0));
+    user.app.listed(ids(&["general", "lobby"]));
+    user.press(KeyCode::Down);
+    user.press(KeyCode::Down);
+    assert_eq!(user.app.overlay, list(1), "it has two lines");
+    user.press(KeyCode::Enter);
+    assert_eq!((user.app.overlay, &user.room().id), (None, &id("lobby")));
+    assert!(user.app.take_effects().contains(&Effect::Join(id("lobby"))));
+    // With the mouse, among one's own rooms and the others.
+    user.control('r');
+    let area = crate::tui::layout::overlay(user.app.size, Kind::Rooms.columns(user.app.size), 2);
+    user.does(mouse(MouseEventKind::Down(MouseButton::Left), area.x + 2, area.y + 2));
+    assert_eq!((user.app.overlay, &user.room().id), (None, &id("general")));
+}
+
+#[test]
+fn without_a_room_nothing_is_posted_and_the_text_stays() {
+    let mut user = User::new(&[]);
+    user.press(KeyCode::Esc);
+    user.enters("Hi");
+    assert!(user.notice().contains("not in a room"), "{}", user.notice());
+    assert_eq!((user.posted(), user.app.editor.text()), (vec![], "Hi"));
+    for key in ['n', 'p', 'r', 'c'] {
+        user.control(key);
+    }
+    for key in [KeyCode::Up, KeyCode::PageUp, KeyCode::PageDown, KeyCode::Home, KeyCode::End, KeyCode::Esc] {
+        user.press_with(key, KeyModifiers::ALT);
+        user.press(key);
+    }
+    user.control('c');
+    user.enters("/leave");
+    user.enters("/who");
+    user.press(KeyCode::Esc);
+    user.enters("/join general");
+    assert_eq!(user.room().id, id("general"));
+}

@@ -159,3 +159,21 @@ fn notices_stay_long_enough_to_be_read() {
     assert_eq!(user.app.deadline(), Some(user.now + SHOWN_FOR));
     assert!(user.next_notice().ends_with("two"), "each has its time: {}", user.notice());
 }
+
+#[test]
+fn why_the_service_stores_nothing_is_shown_until_it_does() {
+    let mut user = User::new(&["general"]);
+    user.enters("one");
+    user.enters("two");
+    user.receives(Update::Unsent(2));
+    let why =
+        Refused { reason: "HISTORY_UNAVAILABLE".to_owned(), ..Refused::new(Code::Unavailable, "the disk is full") };
+    user.receives(Update::SendDelayed(why));
+    assert!(user.notice().ends_with("the disk is full (HISTORY_UNAVAILABLE)"), "{}", user.notice());
+    user.now += SHOWN_FOR * 10;
+    user.types("x");
+    user.receives(Update::Unsent(1));
+    assert!(user.notice().contains("the disk is full"), "one is still unsent");
+    user.receives(Update::Unsent(0));
+    assert_eq!(user.notice(), "");
+}
