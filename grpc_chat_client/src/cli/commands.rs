@@ -105,7 +105,7 @@ impl From<OpenError> for Failure {
 
 impl From<TlsError> for Failure {
     fn from(error: TlsError) -> Self {
-        Self::Usage(format!("{error}; see --ca-cert, --client-cert, --client-key and --tls-server-name"))
+        Self::Usage(error.to_string())
     }
 }
 

@@ -34,25 +34,32 @@ impl Settings {
     ///
     /// A sentence if something cannot be used.
     pub(crate) fn new(args: ConnectArgs, matches: &ArgMatches, needs_user: bool) -> Result<Self, String> {
-        let file = file(args.config.as_deref())?;
+        let source = |id| Source::of(id, matches);
+        let file = file(args.config.as_deref(), &source("config").name("config"))?;
         let args = args.or(file);
         let user = match args.user.or_else(name_of_this_user) {
             Some(user) => user,
             None if needs_user => return Err("the user is not known; pass --user ID".to_owned()),
             None => parse(GUEST)?,
         };
-        let precedence = |name| match matches.value_source(name) {
-            Some(ValueSource::CommandLine) => 2,
-            Some(ValueSource::EnvVariable) => 1,
-            _ => 0,
-        };
-        let token = token((precedence("token"), args.token), (precedence("token_file"), args.token_file))?;
+        let token = token((source("token"), args.token), (source("token_file"), args.token_file))?;
+        let read = |path: &Path, id| read(path, &source(id).name(id));
         let mut tls = Tls::default();
-        tls.ca_certificates = args.ca_cert.as_deref().map(read_certificates).transpose()?;
+        tls.ca_certificates = args.ca_cert.map(|path| read(&path, "ca_cert")).transpose()?;
         tls.identity = match (args.client_cert, args.client_key) {
-            (Some(certificate), Some(key)) => Some(TlsIdentity { certificate: read(&certificate)?, key: read(&key)? }),
+            (Some(certificate), Some(key)) => {
+                let (certificate, key) = (read(&certificate, "client_cert")?, read(&key, "client_key")?);
+                Some(TlsIdentity { certificate, key })
+            }
             (None, None) => None,
-            _ => return Err("--client-cert and --client-key go together; pass both or none".to_owned()),
+            (certificate, _) => {
+                let (id, other) = match certificate {
+                    Some(_) => ("client_cert", "--client-key"),
+                    None => ("client_key", "--client-cert"),
+                };
+                let name = source(id).name(id);
+                return Err(format!("a certificate and its key go together: {name} is set; pass {other}, too"));
+            }
         };
         tls.server_name = args.tls_server_name;
         let server = args.server.map_or_else(|| parse(DEFAULT_SERVER), Ok)?;
@@ -75,26 +82,55 @@ impl Settings {
     }
 }
 
+/// Where a value comes from. The later ones take precedence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    File,
+    Variable,
+    Flag,
+}
+
+impl Source {
+    /// Returns where the value of an argument comes from, if it has one.
+    fn of(id: &str, matches: &ArgMatches) -> Self {
+        match matches.value_source(id) {
+            Some(ValueSource::CommandLine) => Self::Flag,
+            Some(ValueSource::EnvVariable) => Self::Variable,
+            _ => Self::File,
+        }
+    }
+
+    /// Returns the name of an argument as it is written there.
+    fn name(self, id: &str) -> String {
+        match self {
+            Self::File => format!("{} in the configuration file", id.replace('_', "-")),
+            Self::Variable => format!("CHAT_{}", id.to_uppercase()),
+            Self::Flag => format!("--{}", id.replace('_', "-")),
+        }
+    }
+}
+
 /// Returns the token, or a source that reads it from the file: the one with the higher precedence.
-fn token(token: (u8, Option<String>), file: (u8, Option<PathBuf>)) -> Result<Token, String> {
+fn token(token: (Source, Option<String>), file: (Source, Option<PathBuf>)) -> Result<Token, String> {
+    let names = (token.0.name("token"), file.0.name("token_file"));
     match (token, file) {
         ((one, Some(_)), (other, Some(_))) if one == other => {
-            Err("both --token and --token-file are set, and only one of them can be used; remove the other".to_owned())
+            Err(format!("both {} and {} are set, and only one of them can be used; remove one", names.0, names.1))
         }
         ((one, token), (other, Some(file))) if token.is_none() || other > one => {
             // A file that cannot be used now is an error of usage; later it is one of the connection.
-            let text = fs::read_to_string(&file).map_err(|error| cannot_read(&file, &error))?;
+            let text = fs::read_to_string(&file).map_err(|error| cannot_read(&file, &names.1, &error))?;
             token_of_file(&file, &text)?;
             Ok(Token::source(move || {
-                let file = file.clone();
+                let (file, name) = (file.clone(), names.1.clone());
                 async move {
-                    let text = tokio::fs::read_to_string(&file).await.map_err(|error| cannot_read(&file, &error))?;
-                    token_of_file(&file, &text)
+                    let text = tokio::fs::read_to_string(&file).await;
+                    token_of_file(&file, &text.map_err(|error| cannot_read(&file, &name, &error))?)
                 }
             }))
         }
         ((_, Some(token)), _) => {
-            check_token(&token).map_err(|why| format!("the token {why}"))?;
+            check_token(&token).map_err(|why| format!("the token in {} {why}", names.0))?;
             Ok(Token::Fixed(token))
         }
         ((_, None), _) => Ok(Token::None),
@@ -116,8 +152,8 @@ fn check_token(token: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Reads the configuration file: the named one, or the one in its usual place, if it exists.
-fn file(named: Option<&Path>) -> Result<ConnectArgs, String> {
+/// Reads the configuration file: the one that `name` names, or the one in its usual place, if it exists.
+fn file(named: Option<&Path>, name: &str) -> Result<ConnectArgs, String> {
     let path = match named {
         Some(path) => path.to_owned(),
         None => match etcetera::choose_base_strategy() {
@@ -128,7 +164,8 @@ fn file(named: Option<&Path>) -> Result<ConnectArgs, String> {
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => return Ok(ConnectArgs::default()),
-        Err(error) => return Err(cannot_read(&path, &error)),
+        Err(error) if named.is_some() => return Err(cannot_read(&path, name, &error)),
+        Err(error) => return Err(format!("cannot read the configuration file {}: {error}", path.display())),
     };
     // Without the line itself, which may be the one with the token.
     toml::from_str(&text).map_err(|error| {
@@ -142,30 +179,20 @@ fn name_of_this_user() -> Option<UserId> {
     named.into_iter().find_map(|user| user.parse().ok())
 }
 
-/// Reads certificates, and checks that there are some: TLS would say only that it does not trust the service.
-fn read_certificates(path: &Path) -> Result<Vec<u8>, String> {
-    let pem = read(path)?;
-    if pem.windows(BEGIN_CERTIFICATE.len()).any(|window| window == BEGIN_CERTIFICATE) {
-        return Ok(pem);
-    }
-    Err(format!(
-        "the certificates for TLS cannot be used: {} has none in PEM, which begins with -----BEGIN CERTIFICATE-----",
-        path.display()
-    ))
+fn read(path: &Path, name: &str) -> Result<Vec<u8>, String> {
+    fs::read(path).map_err(|error| cannot_read(path, name, &error))
 }
 
-const BEGIN_CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|error| cannot_read(path, &error))
-}
-
-fn cannot_read(path: &Path, error: &io::Error) -> String {
-    format!("cannot read {}: {error}", path.display())
+/// Returns the sentence for a file that `name` names.
+fn cannot_read(path: &Path, name: &str, error: &io::Error) -> String {
+    format!("cannot read {}, which {name} names: {error}", path.display())
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
+    use super::Source::{File, Flag, Variable};
     use super::*;
 
     #[test]
@@ -174,26 +201,39 @@ mod tests {
         let path = folder.path().join("token");
         fs::write(&path, "from-a-file\n").unwrap();
         let (t, f) = (|| Some("t".to_owned()), || Some(path.clone()));
-        assert!(matches!(token((0, None), (0, None)), Ok(Token::None)));
-        assert!(matches!(token((0, t()), (0, None)), Ok(Token::Fixed(_))));
-        assert!(matches!(token((0, None), (1, f())), Ok(Token::Source(_))));
-        assert!(matches!(token((2, t()), (1, f())), Ok(Token::Fixed(_))));
-        assert!(matches!(token((0, t()), (1, f())), Ok(Token::Source(_))));
-        token((1, t()), (1, f())).unwrap_err();
+        assert!(matches!(token((File, None), (File, None)), Ok(Token::None)));
+        assert!(matches!(token((File, t()), (File, None)), Ok(Token::Fixed(_))));
+        assert!(matches!(token((File, None), (Variable, f())), Ok(Token::Source(_))));
+        assert!(matches!(token((Flag, t()), (Variable, f())), Ok(Token::Fixed(_))));
+        assert!(matches!(token((File, t()), (Variable, f())), Ok(Token::Source(_))));
+        let both = token((Variable, t()), (Variable, f())).unwrap_err();
+        assert!(both.starts_with("both CHAT_TOKEN and CHAT_TOKEN_FILE are set"), "{both}");
     }
 
     #[test]
     fn a_token_that_cannot_be_one_is_found_before_a_service_is_asked() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        let none = token((0, None), (2, Some(path.clone()))).unwrap_err();
+        let none = token((File, None), (Flag, Some(path.clone()))).unwrap_err();
         assert!(none.starts_with("cannot read "), "{none}");
         for (text, why) in [("", "is empty"), ("two words", "not visible ASCII"), ("a\u{7}b", "not visible ASCII")] {
             fs::write(&path, text).unwrap();
-            for error in [token((2, Some(text.to_owned())), (0, None)), token((0, None), (2, Some(path.clone())))] {
+            for error in
+                [token((Flag, Some(text.to_owned())), (File, None)), token((File, None), (Flag, Some(path.clone())))]
+            {
                 let error = error.unwrap_err();
                 assert!(error.contains(why), "{error}");
             }
+        }
+    }
+
+    #[test]
+    fn every_variable_is_named_after_its_flag() {
+        let command = crate::args::Args::command();
+        for argument in command.get_arguments().filter(|argument| argument.get_env().is_some()) {
+            let id = argument.get_id().as_str();
+            assert_eq!(Some(Variable.name(id).as_ref()), argument.get_env().map(|name| name.to_str().unwrap()));
+            assert_eq!(Flag.name(id), format!("--{}", argument.get_long().unwrap()));
         }
     }
 
@@ -223,7 +263,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("client.toml");
         fs::write(&path, "device = \"phone\"\nserver = \"ftp://h\\u0007\"\n").unwrap();
-        let why = file(Some(&path)).unwrap_err();
+        let why = file(Some(&path), "--config").unwrap_err();
         let expected = "client.toml, line 2: \"ftp://h\\u{7}\" cannot be used: expected http://HOST:PORT";
         assert!(why.contains(expected), "{why}");
     }
