@@ -26,9 +26,6 @@ const LAYERS: [&[&str]; 9] = [
     &["drain", "limits", "model"],
 ];
 
-/// Imports that are part of a cycle and are still to be removed: the first file imports the second.
-const KNOWN: [(&str, &str); 0] = [];
-
 /// Returns every import of [`WIRE`] outside of the edge, tests included.
 pub(crate) fn edge(crates: &[Crate]) -> Vec<String> {
     let mut broken = Vec::new();
@@ -81,8 +78,9 @@ fn layer(file: &Path) -> Option<usize> {
 
 /// Returns the import cycles of every crate.
 pub(crate) fn cycles(crates: &[Crate]) -> Vec<String> {
-    let cycles = crates.iter().flat_map(|krate| cycles::cycles(krate, &KNOWN));
-    cycles
+    crates
+        .iter()
+        .flat_map(cycles::cycles)
         .map(|cycle| {
             let steps =
                 cycle.iter().map(|step| format!("{}:{} imports {}", step.from.display(), step.line, step.to.display()));
