@@ -190,8 +190,8 @@ fn in_a_dumb_terminal(folder: &Path, address: &str) -> Outcome {
     Ok(())
 }
 
-/// Whether this text is on the screen and stored: behind one that is not, there is an ellipsis.
+/// Whether a message with this text is on the screen and stored: behind one that is not, there is an ellipsis.
 fn is_stored(screen: &str, text: &str) -> bool {
-    let row = screen.lines().find(|row| row.contains(text));
+    let row = screen.lines().find(|row| row.contains(&format!("▎{text}")));
     row.is_some_and(|row| !row.trim_end_matches([' ', '│']).ends_with('…')) && !screen.contains(" unsent")
 }
