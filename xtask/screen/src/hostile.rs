@@ -113,7 +113,7 @@ fn on_the_screen(folder: &Path, address: &str) -> Outcome {
     for round in 0..30 {
         screen.types(&format!("round {round}"))?;
         screen.press(&["Enter"])?;
-        bytes::check_text(&screen.wait("an answer", |text| text.contains("not sent") || text.contains("offline"))?)?;
+        bytes::check_text(&screen.wait("a reply", |text| text.contains("not sent") || text.contains("offline"))?)?;
     }
     screen.types("end")?;
     screen.press(&["Enter"])?;

@@ -24,7 +24,7 @@ use super::slash::Completion;
 /// How often the service is asked to note how far the user has read.
 const MARK_READ: Duration = Duration::from_secs(2);
 
-/// Histories that begin anew within this time are one notice.
+/// Resets of rooms within this time are reported once.
 const TOGETHER: Duration = Duration::from_secs(10);
 
 /// The longest text until the service says what it takes.
@@ -85,7 +85,7 @@ pub(crate) struct App {
     pub(crate) notices: Notices,
     /// Until when the same key again quits.
     quit_until: Option<Instant>,
-    /// Until when another history that begins anew is no news.
+    /// Until when further resets are not reported.
     reset_until: Option<Instant>,
     /// What Tab goes through, and which candidate is in the composer.
     pub(crate) completion: Option<(Completion, usize)>,
@@ -162,14 +162,14 @@ impl App {
         layout::areas(self.size, composer, self.notice_rows().len() as u16)
     }
 
-    /// Returns the rows of what the user should know now.
+    /// Returns the rows of the current notice.
     pub(crate) fn notice_rows(&self) -> Vec<String> {
         // One column before them is for a mark, one is empty.
         let columns = usize::from(layout::notice_columns(self.size)).saturating_sub(2);
         self.notice().map(|(text, _)| notices::rows(text, columns)).unwrap_or_default()
     }
 
-    /// Returns what the user should know now, and whether it is bad.
+    /// Returns the current notice, and whether it is bad.
     pub(crate) fn notice(&self) -> Option<(&str, bool)> {
         let notice = self.notices.shown().map(|notice| (notice.text.as_str(), notice.bad));
         let lasting = self.trouble.as_deref().or(self.delay.as_deref());
@@ -215,7 +215,7 @@ impl App {
                     if current {
                         self.mode = Mode::Post;
                     }
-                    // What an edit or a reply was about has another message in its place.
+                    // The message that an edit or a reply was about is gone.
                     let lost = mode != Mode::Post;
                     let then = if lost { "what you write there is a new message" } else { "its old messages are gone" };
                     // Rooms in which nothing is lost say it themselves, above their messages.
@@ -279,7 +279,6 @@ impl App {
                     format!("unsent messages cannot be saved on disk, and are lost when you quit: {why}"),
                 );
             }
-            // Of newer libraries.
             _ => {}
         }
     }
@@ -320,7 +319,7 @@ impl App {
         self.notices.add(bad, text.into(), self.now);
     }
 
-    /// To be called when everything that has come is taken: requests what the screen needs next.
+    /// Ends a turn, after everything that has come is taken: requests what the screen needs next.
     pub(crate) fn finish_turn(&mut self) {
         if self.now >= self.mark_at {
             self.mark();
@@ -381,7 +380,8 @@ impl App {
             }
             ConnectionState::Failed(why) => {
                 let why = sanitize(&why.to_string()).into_owned();
-                self.trouble = Some(format!("the service says: {why}; it is not tried again, so quit and start anew"));
+                self.trouble =
+                    Some(format!("disconnected for good: {why}; quit, and start the chat again when that is solved"));
             }
             _ => {}
         }

@@ -2,35 +2,35 @@
 
 use std::collections::HashMap;
 
-/// Names remembered. Beyond that colours are handed out anew, so that no service can make this grow without end.
+/// Names remembered. Beyond that all are forgotten and colours assigned again, so that memory stays bounded.
 const REMEMBERED: usize = 1_000;
 
-/// So many authors who have spoken last have colours that look different.
+/// How many of the last authors a newcomer's colour must not resemble.
 const RECENT: usize = 3;
 
-/// Colours that are no further from each other than this look alike: they are in the order of the rainbow.
+/// How far apart similar colours are at most: palettes are ordered by hue.
 const ALIKE: usize = 2;
 
 /// The colour of every author that has been seen.
 ///
-/// A name prefers the colour that its hash says, the same on every screen. If that is another author's, or looks like the
-/// one of somebody who has just spoken, it gets the next one of which neither is true; if there is none, the one whose
+/// An author prefers the colour given by the hash of the name, the same on every screen. If another author has it, or one
+/// who has just spoken has a similar one, the next colour is tried. If all are taken, the author shares the one whose
 /// authors have been silent the longest. So authors who talk to each other look different.
 #[derive(Clone, Debug)]
 pub(crate) struct Authors {
     slots: HashMap<String, usize>,
-    /// For each colour when one of its authors was last seen; 0 if it has none.
+    /// When an author of each colour was last seen; 0 if it has none.
     last_seen: Vec<u64>,
     clock: u64,
 }
 
 impl Authors {
-    /// Hands out this many colours, at least one.
+    /// Returns an assignment of this many colours, at least one.
     pub(crate) fn new(colours: usize) -> Self {
         Self { slots: HashMap::new(), last_seen: vec![0; colours.max(1)], clock: 0 }
     }
 
-    /// Notes that an author was seen, and gives them a colour if they have none.
+    /// Records a message of an author, who is assigned a colour if they have none.
     pub(crate) fn see(&mut self, name: &str) {
         self.clock += 1;
         let slot = match self.slots.get(name) {
@@ -64,7 +64,7 @@ impl Authors {
         free().find(|slot| unlike(*slot)).or_else(|| free().next()).or_else(longest_silent).unwrap_or_default()
     }
 
-    /// The colours of those who have spoken last.
+    /// The colours of the last authors.
     fn recent(&self) -> Vec<usize> {
         let mut used: Vec<usize> = (0..self.last_seen.len()).filter(|slot| self.last_seen[*slot] > 0).collect();
         used.sort_by_key(|slot| std::cmp::Reverse(self.last_seen[*slot]));
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn names_without_end_are_not_remembered_without_end() {
+    fn the_number_of_remembered_names_is_bounded() {
         let mut authors = Authors::new(16);
         (0..10 * REMEMBERED).for_each(|n| authors.see(&n.to_string()));
         assert!(authors.slots.len() <= REMEMBERED);

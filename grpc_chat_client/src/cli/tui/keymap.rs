@@ -223,7 +223,7 @@ const ROOMS: &[Binding] = &[
         ],
         Context::Always,
         Action::NumberedRoom,
-        "go to a room by its place in the list",
+        "go to a room by its number in the list",
     ),
     bind(
         &[alt_char('a')],
@@ -265,7 +265,7 @@ pub(crate) fn find(event: KeyEvent, applies: impl Fn(Context) -> bool) -> Option
     let mut exact = contexts.iter().filter(|context| applies(**context));
     exact
         .find_map(|context| find(*context, Key::is))
-        // Page Up is Page Up, whatever else is held down.
+        // With other modifiers it does what the key does alone.
         .or_else(|| contexts[2..].iter().filter(|it| applies(**it)).find_map(|it| find(*it, Key::is_without_modifiers)))
 }
 

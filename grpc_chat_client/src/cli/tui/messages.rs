@@ -105,7 +105,7 @@ pub(crate) enum Content {
     },
     /// Text that is not stored yet.
     Unsent(String),
-    /// In place of text, or about it.
+    /// A remark in place of text, or below it.
     Remark(&'static str),
     Reactions(Vec<Chip>),
 }
@@ -175,7 +175,7 @@ pub(crate) fn rows(message: &Message, transcript: &Transcript, context: &RowCont
     rows
 }
 
-/// Returns the rows of texts that this user has posted and that have no place in the history yet.
+/// Returns the rows of texts that this user has posted and the service has not stored yet.
 pub(crate) fn unsent_rows<'a>(
     texts: impl Iterator<Item = &'a String>,
     transcript: &Transcript,

@@ -1,17 +1,18 @@
-//! The colours of the screen, as numbers of the 256 that terminals know. No code: `xtask` reads it, too.
+//! The colours of the screen, as numbers in the 256-colour table of terminals. Constants only: `cargo xtask screen`
+//! includes this file.
 
 /// The colours for one kind of background.
 #[derive(Debug)]
 pub(crate) struct Palette {
-    /// What the user can act on, and what is theirs.
+    /// For what the user can act on, and for their own name.
     pub(crate) accent: u8,
-    /// What somebody should look at: a mention, new messages.
+    /// For mentions and new messages.
     pub(crate) alert: u8,
     pub(crate) good: u8,
     pub(crate) bad: u8,
-    /// Text beside the matter at hand.
+    /// For secondary text.
     pub(crate) faint: u8,
-    /// Lines and frames.
+    /// For lines and frames.
     pub(crate) line: u8,
     /// The background of what is selected, and the text on it where that cannot keep its colours.
     pub(crate) selected: u8,
@@ -21,7 +22,7 @@ pub(crate) struct Palette {
     pub(crate) own_chip: (u8, u8),
     pub(crate) badge: (u8, u8),
     pub(crate) alert_badge: (u8, u8),
-    /// Of authors, none of which means anything else. In the order of the rainbow: neighbours look alike.
+    /// For authors. None of them is used for anything else. Ordered by hue, so that neighbours look alike.
     pub(crate) authors: [u8; 16],
 }
 
@@ -59,7 +60,7 @@ pub(crate) const LIGHT: Palette = Palette {
     authors: [161, 131, 124, 94, 58, 22, 29, 23, 24, 25, 98, 97, 54, 96, 89, 162],
 };
 
-/// For backgrounds that nobody knows: readable on dark and on light ones.
+/// For unknown backgrounds: readable on dark and on light ones.
 pub(crate) const EITHER: Palette = Palette {
     accent: 33,
     alert: 166,
@@ -76,7 +77,7 @@ pub(crate) const EITHER: Palette = Palette {
     authors: [168, 131, 130, 136, 100, 101, 64, 29, 30, 31, 68, 103, 97, 134, 169, 162],
 };
 
-/// Of the first 16, which every terminal shows as its own theme says. Backgrounds are left alone.
+/// For terminals with 16 colours, which show them as their own theme says. Backgrounds are not used.
 pub(crate) const BASIC_ACCENT: u8 = 6;
 pub(crate) const BASIC_ALERT: u8 = 3;
 pub(crate) const BASIC_GOOD: u8 = 2;

@@ -222,7 +222,7 @@ impl Screen {
     }
 }
 
-/// When the screen is drawn next.
+/// When to draw the screen next.
 struct Due {
     drawn: Instant,
     at: Option<Instant>,

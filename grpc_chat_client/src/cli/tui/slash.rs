@@ -140,7 +140,7 @@ pub(crate) fn parse(text: &str) -> Result<Request, String> {
     }
 }
 
-/// What could stand in place of the word before the cursor.
+/// What could replace the word before the cursor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Completion {
     /// Bytes before the cursor that are replaced.

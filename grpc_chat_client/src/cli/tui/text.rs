@@ -49,7 +49,7 @@ pub(crate) fn width_of(cell: &str) -> usize {
 }
 
 /// Splits a line into the parts that terminals keep in cells of their own. In a cluster of several letters each letter has
-/// a cell, together with its marks: terminals measure it so. An emoji has one cell, whatever it consists of.
+/// a cell, together with its marks: that is how terminals measure it. An emoji of several characters has one cell.
 pub(crate) fn cells(line: &str) -> impl Iterator<Item = &str> {
     line.graphemes(true).flat_map(letters)
 }

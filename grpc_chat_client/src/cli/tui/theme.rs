@@ -30,7 +30,7 @@ enum Colours {
 }
 
 impl Theme {
-    /// The theme for the terminal that these environment variables describe.
+    /// Returns the theme for the terminal that these environment variables describe.
     pub(crate) fn detect(background: Background, variable: impl Fn(&str) -> Option<String>) -> Self {
         // https://no-color.org: set and not empty.
         if variable("NO_COLOR").is_some_and(|value| !value.is_empty()) {
@@ -54,7 +54,7 @@ impl Theme {
         Self { colours: Colours::Full(palette) }
     }
 
-    /// How many colours there are for authors.
+    /// Returns how many colours there are for authors.
     pub(crate) fn author_colours(self) -> usize {
         match self.colours {
             Colours::None => 1,
@@ -63,7 +63,7 @@ impl Theme {
         }
     }
 
-    /// An author's name. `slot` is less than [`Theme::author_colours`].
+    /// For an author's name. `slot` is less than [`Theme::author_colours`].
     pub(crate) fn author(self, slot: usize) -> Style {
         let colour = match self.colours {
             Colours::None => return self.strong(),
@@ -73,12 +73,12 @@ impl Theme {
         colour.map_or_else(Style::new, foreground).add_modifier(Modifier::BOLD)
     }
 
-    /// Text beside the matter at hand.
+    /// For secondary text.
     pub(crate) fn faint(self) -> Style {
         self.full_or(|palette| foreground(palette.faint), Style::new().add_modifier(Modifier::DIM))
     }
 
-    /// Lines and frames.
+    /// For lines and frames.
     pub(crate) fn line(self) -> Style {
         self.full_or(|palette| foreground(palette.line), Style::new().add_modifier(Modifier::DIM))
     }
@@ -87,12 +87,12 @@ impl Theme {
         Style::new().add_modifier(Modifier::BOLD)
     }
 
-    /// What the user can act on, and what is theirs.
+    /// For what the user can act on, and for their own name.
     pub(crate) fn accent(self) -> Style {
         self.colour(|palette| palette.accent, BASIC_ACCENT).add_modifier(Modifier::BOLD)
     }
 
-    /// What somebody should look at.
+    /// For mentions and new messages.
     pub(crate) fn alert(self) -> Style {
         self.colour(|palette| palette.alert, BASIC_ALERT).add_modifier(Modifier::BOLD)
     }
@@ -105,7 +105,7 @@ impl Theme {
         self.colour(|palette| palette.bad, BASIC_BAD).add_modifier(Modifier::BOLD)
     }
 
-    /// The line or message that keys act on.
+    /// For the line or message that keys act on.
     pub(crate) fn selected(self) -> Style {
         let selected = |palette: &Palette| {
             let text = palette.selected_text.map_or_else(Style::new, foreground);
@@ -114,18 +114,19 @@ impl Theme {
         self.full_or(selected, Style::new().add_modifier(Modifier::REVERSED))
     }
 
-    /// A reaction; `own` if this user is among those who reacted so.
+    /// For a reaction; `own` if this user is among those who reacted so.
     pub(crate) fn chip(self, own: bool) -> Style {
         let otherwise = if own { self.accent() } else { self.faint() };
         self.full_or(|palette| pair(if own { palette.own_chip } else { palette.chip }), otherwise)
     }
 
-    /// Before and after what is in a chip or a badge: a background shows its extent, without one signs do.
+    /// Returns what stands before and after the text of a chip or a badge: brackets where there is no background to show its
+    /// extent.
     pub(crate) fn chip_ends(self) -> (&'static str, &'static str) {
         if matches!(self.colours, Colours::Full(_)) { (" ", " ") } else { ("[", "]") }
     }
 
-    /// The number of unread messages; `alert` if one of them addresses this user.
+    /// For the number of unread messages; `alert` if one of them addresses this user.
     pub(crate) fn badge(self, alert: bool) -> Style {
         let otherwise = if alert { self.alert() } else { self.strong() };
         let badge = self.full_or(|palette| pair(if alert { palette.alert_badge } else { palette.badge }), otherwise);
@@ -153,7 +154,7 @@ fn pair((text, background): (u8, u8)) -> Style {
     foreground(text).bg(Color::Indexed(background))
 }
 
-/// Terminals that have 16 colours or fewer, by the names that terminfo has for them.
+/// Whether a terminal, by its terminfo name, has 16 colours or fewer.
 fn has_basic_colours(term: &str) -> bool {
     ["linux", "ansi", "cygwin", "eterm", "vt"].iter().any(|name| term.starts_with(name)) || term.ends_with("-16color")
 }

@@ -247,7 +247,7 @@ impl Message {
         self.changed = self.changed.max(seq);
         match &change.body {
             Body::Edited { erased: true, .. } | Body::Deleted { .. } => {
-                // For good, whatever else comes.
+                // For good: later changes do not bring it back.
                 (self.deleted, self.edited) = (true, false);
                 self.text.clear();
             }

@@ -34,7 +34,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &App, theme: Theme) -> Option<Pos
     app.overlay.is_none().then_some(cursor)
 }
 
-/// Replaces whatever could steer the terminal, wherever it came from: the last check before it gets there.
+/// Replaces control characters that are left in any cell: the last check before the terminal.
 fn guard(buffer: &mut Buffer) {
     for cell in &mut buffer.content {
         let symbol = cell.symbol();

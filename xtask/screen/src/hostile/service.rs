@@ -117,21 +117,21 @@ impl ChatService for Hostile {
         &self,
         request: Request<Streaming<pb::ClientFrame>>,
     ) -> Result<Response<BoxStream<pb::ServerFrame>>, Status> {
-        let (answers, answered) = mpsc::channel(16);
+        let (replies, replied) = mpsc::channel(16);
         let (hostile, mut frames) = (self.clone(), request.into_inner());
         tokio::spawn(async move {
             while let Ok(Some(pb::ClientFrame { id, body: Some(body) })) = frames.message().await {
                 let said = match hostile.reply(id, body) {
                     Ok(said) => said,
-                    Err(status) => return drop(answers.send(Err(status)).await),
+                    Err(status) => return drop(replies.send(Err(status)).await),
                 };
                 for (reply_to, body) in said {
                     // The client may have left.
-                    let _ = answers.send(Ok(pb::ServerFrame { reply_to, body: Some(body) })).await;
+                    let _ = replies.send(Ok(pb::ServerFrame { reply_to, body: Some(body) })).await;
                 }
             }
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(answered))))
+        Ok(Response::new(Box::pin(ReceiverStream::new(replied))))
     }
 
     async fn list_messages(

@@ -267,7 +267,7 @@ impl App {
         let draft = Draft::new(room.id.clone(), change);
         room.unsent.push(draft.clone());
         self.effects.push(Effect::Post(draft));
-        // A message ends its author's typing; others are told at once of the next one.
+        // A message ends its author's typing. The next one is notified at once.
         self.typing_at = self.now;
     }
 

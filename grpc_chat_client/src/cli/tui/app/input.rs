@@ -17,7 +17,7 @@ use crate::tui::room::{Mode, Room};
 /// Rows that one notch of a mouse wheel moves.
 pub(super) const WHEEL: usize = 3;
 
-/// How often others are told that the user is typing.
+/// The time between two notifications that the user is typing.
 const TYPING: Duration = Duration::from_secs(3);
 
 impl App {
@@ -89,7 +89,7 @@ impl App {
         }
     }
 
-    /// Inserts a character, and tells others that the user is typing.
+    /// Inserts a character, and notifies others that the user is typing.
     pub(super) fn type_char(&mut self, c: char) {
         self.editor.type_char(c);
         let command = self.editor.text().starts_with('/');

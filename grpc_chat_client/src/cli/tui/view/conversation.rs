@@ -15,7 +15,7 @@ use crate::tui::text::{clean, cut, width};
 use crate::tui::theme::Theme;
 use crate::tui::transcript::Message;
 
-/// Before everything that somebody says, in their colour.
+/// Stands before every row of a message, in its author's colour.
 const BAR: &str = "▎";
 
 pub(super) fn draw(app: &App, area: Rect, theme: Theme, buffer: &mut Buffer) {
@@ -47,7 +47,7 @@ pub(super) fn draw(app: &App, area: Rect, theme: Theme, buffer: &mut Buffer) {
     }
 }
 
-/// What the user should know now.
+/// Draws the current notice.
 pub(super) fn notice(app: &App, area: Rect, theme: Theme, buffer: &mut Buffer) {
     let Some((_, bad)) = app.notice() else { return };
     let style = if bad { theme.bad() } else { theme.good() };
@@ -57,7 +57,7 @@ pub(super) fn notice(app: &App, area: Rect, theme: Theme, buffer: &mut Buffer) {
     }
 }
 
-/// The rows of what is unsent, which stands below the newest message; of too many, the last.
+/// The rows of unsent messages, which stand below the newest one. If there are too many, the last.
 fn unsent_rows(room: &Room, context: &RowContext<'_>, height: usize) -> Vec<Row> {
     if room.anchor.is_some() {
         return Vec::new();
@@ -94,7 +94,7 @@ struct Painter<'a> {
 }
 
 impl Painter<'_> {
-    /// Draws one row of a message; of one of this user's that has no place yet if there is none.
+    /// Draws one row of a message. Without a message it is of an unsent one of this user.
     fn row(&self, row: &Row, message: Option<&Message>, place: Rect, buffer: &mut Buffer) {
         let place = Rect { width: place.width.min(self.columns.total() as u16), ..place };
         let author = message.map_or(self.app.me.as_str(), |message| message.sender.as_str());

@@ -1,4 +1,4 @@
-//! The lines around everything, and the words on them: the room's title, what the next key does, and the connection.
+//! The frame, and the labels in its lines: the room's title, the hint, and the state of the connection.
 
 use grpc_chat_client::ConnectionState;
 use ratatui::buffer::Buffer;
@@ -88,7 +88,7 @@ fn title(app: &App, areas: &Areas, theme: Theme, buffer: &mut Buffer) {
     labels(&[name], &right, middle, buffer);
 }
 
-/// How many are here, and their names as far as they fit; the user's own is no news.
+/// How many are here, and the names of the others as far as they fit.
 fn people<'a>(app: &'a App, room: &'a Room, here: &str, columns: usize, theme: Theme) -> Option<Vec<Span<'a>>> {
     let mut spans = vec![Span::styled(format!("{here} · "), theme.faint())];
     let mut others = room.present.iter().filter(|user| **user != app.me).peekable();
@@ -106,7 +106,7 @@ fn people<'a>(app: &'a App, room: &'a Room, here: &str, columns: usize, theme: T
     (spans.len() > 2).then_some(spans)
 }
 
-/// For screens without a column of rooms.
+/// The unread messages in other rooms, for screens without a column of rooms.
 fn unread_elsewhere(app: &App, theme: Theme) -> Option<Vec<Span<'static>>> {
     let others = || app.rooms.iter().enumerate().filter(|(index, _)| *index != app.current).map(|(_, room)| room);
     let unread: usize = others().map(|room| room.unread).sum();
@@ -123,7 +123,7 @@ fn hint(app: &App, area: Rect, theme: Theme, buffer: &mut Buffer) {
     labels(&[Span::styled(words, style)], &back, area, buffer);
 }
 
-/// What the user is doing and which keys go on with it; otherwise who is typing.
+/// What the user is doing and the keys for that; otherwise who is typing.
 fn doing(app: &App, room: &Room, theme: Theme) -> (String, Style) {
     let (length, most) = (app.editor.text().len(), app.max_text_bytes);
     if length > most {
@@ -158,7 +158,7 @@ fn typing(users: &[String]) -> String {
     }
 }
 
-/// How to get to the newest message, or to the first new one; long words first.
+/// The keys that go to the newest message, or to the first new one; the longest wording first.
 fn way_back(app: &App, room: &Room) -> Vec<String> {
     let newest = key_for(match (app.editor.is_empty(), app.mode) {
         (true, _) => Action::Newest,
@@ -189,7 +189,7 @@ fn status(app: &App, area: Rect, theme: Theme, buffer: &mut Buffer) {
     let (mark, style, words) = match &app.connection {
         ConnectionState::Online { .. } => ("●", theme.good(), app.me.clone()),
         ConnectionState::Connecting => ("◌", theme.alert(), "connecting…".to_owned()),
-        ConnectionState::Draining => ("◌", theme.alert(), "the service restarts; waiting for it".to_owned()),
+        ConnectionState::Draining => ("◌", theme.alert(), "the service is shutting down; waiting for it".to_owned()),
         ConnectionState::Reconnecting { .. } => {
             let left = app.retry_at.map_or(0, |at| at.saturating_duration_since(app.now).as_secs() + 1);
             ("○", theme.bad(), format!("offline, next try in {left} s"))

@@ -54,6 +54,9 @@ pub(super) fn people(app: &App, area: Rect, theme: Theme, buffer: &mut Buffer) {
         let place = Rect { x: row.x + 1, width: row.width.saturating_sub(2), ..row };
         let name = author(app, user, theme);
         put_text(&name.content, name.style, place, buffer);
+        if room.typing.contains(user) {
+            put_right(&[Span::styled(" …", theme.faint())], place, buffer);
+        }
     }
     let more = unlisted + room.present.len() - listed;
     if more > 0
@@ -72,7 +75,7 @@ pub(super) fn author_style(app: &App, user: &str, theme: Theme) -> Style {
     if user == app.me { theme.accent() } else { theme.author(app.authors.slot(user)) }
 }
 
-/// The number of unread messages, as what stands after a room's name.
+/// The number of unread messages, as it stands after a room's name.
 pub(super) fn badge(unread: usize, more: bool, mentioned: bool, theme: Theme) -> Vec<Span<'static>> {
     if unread == 0 {
         return Vec::new();
@@ -106,7 +109,7 @@ fn heading(word: &str, theme: Theme, row: Rect, buffer: &mut Buffer) {
     labels(&[Span::styled(word, theme.faint())], &[], row, buffer);
 }
 
-/// Stands for lines that there is no room for.
+/// A row that stands for lines that do not fit.
 fn hidden(arrow: &str, lines: usize, rooms: &[Room], theme: Theme, row: Rect, buffer: &mut Buffer) {
     let unread = rooms.iter().map(|room| room.unread).sum();
     let mentioned = rooms.iter().any(|room| room.mentioned);

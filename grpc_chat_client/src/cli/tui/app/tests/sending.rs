@@ -42,7 +42,7 @@ fn drafts_of_an_earlier_run_are_shown_until_they_are_stored() {
     let draft = Draft::new(id("general"), Change::post("left behind"));
     user.receives(Update::Restored(draft.clone()));
     assert_eq!(user.app.rooms[0].unsent.len(), 1);
-    // It is stored, and was told to the earlier run.
+    // It is stored, and the earlier run has seen its event.
     let other = Draft::new(id("general"), Change::post("seen before"));
     user.receives(Update::Restored(other));
     user.receives(Update::Unsent(0));
@@ -138,7 +138,7 @@ fn an_edit_becomes_a_new_message_after_a_reset() {
         user.press(KeyCode::Enter);
         assert_eq!(user.posted(), [Change::post("mine")]);
     }
-    // A life of the history that is not told as one.
+    // Another epoch that is not reported as a reset.
     let mut user = User::new(&["general"]);
     user.says(3, "sam", "mine");
     user.enters("/edit");

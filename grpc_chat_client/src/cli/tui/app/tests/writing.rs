@@ -225,6 +225,6 @@ fn typing_is_reported_before_a_message_and_again_after_it() {
     let mut user = User::new(&["general"]);
     user.enters("one");
     user.types("two");
-    let told = user.app.take_effects();
-    assert!(matches!(&told[..], [Effect::Typing(_), Effect::Post(_), Effect::Typing(_)]), "{told:?}");
+    let effects = user.app.take_effects();
+    assert!(matches!(&effects[..], [Effect::Typing(_), Effect::Post(_), Effect::Typing(_)]), "{effects:?}");
 }

@@ -1,4 +1,4 @@
-//! Whatever anyone writes, nothing of it steers the terminal or passes for something else.
+//! Hostile text: it controls no terminal, and cannot be mistaken for something else.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Terminals of every size, and whatever is done in any order.
+//! Terminals of every size, and random input.
 
 use super::*;
 
