@@ -46,7 +46,7 @@ fn write() -> Outcome {
     Ok(())
 }
 
-/// Checks that the folder is what [`write`] would make it. The error names the files that differ.
+/// Checks that the folder is up to date. The error names the files that are not.
 fn check() -> Outcome {
     let wanted = generate()?;
     let found = on_disk()?;
