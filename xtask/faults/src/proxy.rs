@@ -44,7 +44,7 @@ pub struct BlackHole {
     pub refuse: bool,
 }
 
-/// The time at which each connection was made. The lock is short and never held across an await.
+/// The time at which each connection was made. The lock is held briefly, and never across an await.
 type Connections = Arc<Mutex<Vec<Instant>>>;
 
 /// The limits of a connection. It is cut when it reaches the first of them.

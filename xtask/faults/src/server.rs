@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// An address that nothing listens on.
 const UNREACHABLE: &str = "127.0.0.1:1";
 
-/// The server's current address, shared by all of its clients. The lock is short and never held across an await.
+/// The server's current address, shared by all of its clients. The lock is held briefly, and never across an await.
 #[derive(Clone, Debug)]
 pub struct Server {
     address: Arc<Mutex<String>>,

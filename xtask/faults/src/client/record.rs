@@ -15,7 +15,7 @@ use grpc_chat_client::{Ack, ConnectionState, Durability, Event, SendError, Updat
 use crate::checker::{Id, ReaderLog, RoomReader, SenderLog};
 use crate::convert;
 
-/// A record that the tasks of an application share. The lock is short and never held across an await.
+/// A record that the tasks of an application share. The lock is held briefly, and never across an await.
 #[derive(Clone, Debug)]
 pub(super) struct SharedRecord(Arc<Mutex<Record>>);
 

@@ -43,7 +43,7 @@ impl Counter {
 }
 
 /// The times from drafting an event to its delivery, in microseconds. They are collected only while
-/// [`Latencies::p99_within`] runs. The lock is short and never held across an await.
+/// [`Latencies::p99_within`] runs. The lock is held briefly, and never across an await.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Latencies(Arc<Mutex<Option<Vec<u64>>>>);
 
