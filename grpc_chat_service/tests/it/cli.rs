@@ -1,4 +1,4 @@
-//! The binary's manners: one line for what is wrong, exit codes that mean something.
+//! The binary's command line: one line for each error, and exit codes that mean something.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Stdio;
@@ -7,37 +7,44 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use crate::support::{Binary, Wire, assert_alive, binary, framed, soon, start};
+use crate::support::example::assert_serving;
+use crate::support::http2::{Http2Client, length_prefixed};
+use crate::support::process::{Binary, binary};
+use crate::support::server::start;
+use crate::support::with_timeout;
 
-struct Ran {
+/// What a finished process left behind.
+struct Output {
     code: Option<i32>,
     stdout: String,
     stderr: String,
 }
 
-async fn run(args: &[&str]) -> Ran {
+/// Runs the binary with `args` to its end.
+async fn run(args: &[&str]) -> Output {
     finish(binary().args(args)).await
 }
 
-async fn finish(command: &mut Command) -> Ran {
-    let output = soon(command.output()).await.unwrap();
+async fn finish(command: &mut Command) -> Output {
+    let output = with_timeout(command.output()).await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-impl Ran {
-    fn complained_with(&self, code: i32, named: &str) {
+impl Output {
+    /// Asserts that the process exited with `code` and one line on standard error, which contains `part`.
+    fn assert_error(&self, code: i32, part: &str) {
         let Self { stderr, .. } = self;
         assert_eq!(self.code, Some(code), "{stderr}");
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
-        assert!(stderr.starts_with("grpc_chat_service: ") && stderr.contains(named), "{stderr}");
+        assert!(stderr.starts_with("grpc_chat_service: ") && stderr.contains(part), "{stderr}");
         assert!(!stderr.contains("panicked") && !stderr.contains("backtrace"), "{stderr}");
         assert_eq!(self.stdout, "");
     }
 }
 
 #[tokio::test]
-async fn help_and_version_are_answers() {
+async fn help_and_version_go_to_standard_output() {
     let help = run(&["--help"]).await;
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
     for flag in ["--listen", "--allow-anyone", "--grace", "--log-format"] {
@@ -49,19 +56,19 @@ async fn help_and_version_are_answers() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_is_a_line_and_code_2() {
-    run(&["--listen", "nowhere"]).await.complained_with(2, "nowhere");
-    run(&["--listen", "127.0.0.1:99999"]).await.complained_with(2, "99999");
-    run(&["--colour"]).await.complained_with(2, "--colour");
-    run(&["extra"]).await.complained_with(2, "extra");
-    run(&["--grace", "soon"]).await.complained_with(2, "soon");
-    run(&["--listen", "0.0.0.0:0"]).await.complained_with(2, "--allow-anyone");
-    run(&["--listen", "[::]:0"]).await.complained_with(2, "--allow-anyone");
-    finish(binary().env("CHAT_LISTEN", "nowhere")).await.complained_with(2, "nowhere");
+async fn unusable_arguments_are_one_line_and_exit_code_2() {
+    run(&["--listen", "nowhere"]).await.assert_error(2, "nowhere");
+    run(&["--listen", "127.0.0.1:99999"]).await.assert_error(2, "99999");
+    run(&["--colour"]).await.assert_error(2, "--colour");
+    run(&["extra"]).await.assert_error(2, "extra");
+    run(&["--grace", "soon"]).await.assert_error(2, "soon");
+    run(&["--listen", "0.0.0.0:0"]).await.assert_error(2, "--allow-anyone");
+    run(&["--listen", "[::]:0"]).await.assert_error(2, "--allow-anyone");
+    finish(binary().env("CHAT_LISTEN", "nowhere")).await.assert_error(2, "nowhere");
 }
 
 #[tokio::test]
-async fn an_environment_variable_that_cannot_be_used_is_named() {
+async fn an_unusable_environment_variable_is_named() {
     for (variable, value) in [
         ("CHAT_LISTEN", "foo"),
         ("CHAT_ALLOW_ANYONE", "nope"),
@@ -73,18 +80,18 @@ async fn an_environment_variable_that_cannot_be_used_is_named() {
         ("CHAT_LOG_FORMAT", "xml"),
         ("RUST_LOG", "grpc_chat_service=loud=louder"),
     ] {
-        let ran = finish(binary().env(variable, value)).await;
-        ran.complained_with(2, &format!("the environment variable {variable}"));
-        assert!(!ran.stderr.contains("--listen "), "{}", ran.stderr);
+        let output = finish(binary().env(variable, value)).await;
+        output.assert_error(2, &format!("the environment variable {variable}"));
+        assert!(!output.stderr.contains("--listen "), "{}", output.stderr);
     }
 }
 
 #[tokio::test]
-async fn a_switch_in_the_environment_can_say_no() {
+async fn a_switch_in_the_environment_can_be_off() {
     for value in ["false", "0", "no", "off"] {
         let mut command = binary();
         command.env("CHAT_ALLOW_ANYONE", value).args(["--listen", "0.0.0.0:0"]);
-        finish(&mut command).await.complained_with(2, "--allow-anyone");
+        finish(&mut command).await.assert_error(2, "--allow-anyone");
     }
 }
 
@@ -92,59 +99,60 @@ async fn a_switch_in_the_environment_can_say_no() {
 async fn a_file_is_not_a_data_directory() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();
-    let ran = run(&["--listen", "127.0.0.1:0", "--data", path]).await;
-    ran.complained_with(1, &format!("the data directory {path} is a file: choose a directory with --data"));
+    let output = run(&["--listen", "127.0.0.1:0", "--data", path]).await;
+    output.assert_error(1, &format!("the data directory {path} is a file: choose a directory with --data"));
 }
 
 #[tokio::test]
-async fn where_it_cannot_listen_it_says_why_with_code_1() {
+async fn an_unusable_address_is_explained_with_exit_code_1() {
     let server = start().await;
     let taken = server.addr.to_string();
-    run(&["--listen", &taken]).await.complained_with(1, &format!("cannot listen on {taken}: another process does"));
-    run(&["--listen", "192.0.2.1:0", "--allow-anyone"]).await.complained_with(1, "does not have that address");
-    assert_alive(server.addr).await;
+    run(&["--listen", &taken]).await.assert_error(1, &format!("cannot listen on {taken}: another process does"));
+    run(&["--listen", "192.0.2.1:0", "--allow-anyone"]).await.assert_error(1, "does not have that address");
+    assert_serving(server.addr).await;
 }
 
 #[tokio::test]
-async fn a_flag_wins_over_the_environment() {
+async fn a_flag_overrides_the_environment() {
     let mut command = binary();
     command.env("CHAT_LISTEN", "nowhere").args(["--listen", "127.0.0.1:0"]);
-    assert_alive(Binary::spawn(command).await.addr).await;
+    assert_serving(Binary::spawn(command).await.addr).await;
 }
 
 #[tokio::test]
-async fn with_leave_to_do_so_it_listens_for_everyone() {
+async fn with_allow_anyone_it_listens_on_every_address() {
     let mut command = binary();
     command.args(["--listen", "0.0.0.0:0", "--allow-anyone"]);
     let server = Binary::spawn(command).await;
-    assert_alive((Ipv4Addr::LOCALHOST, server.addr.port()).into()).await;
+    assert_serving((Ipv4Addr::LOCALHOST, server.addr.port()).into()).await;
 }
 
 #[tokio::test]
-async fn help_into_a_closed_pipe_is_no_error() {
+async fn help_into_a_closed_pipe_succeeds() {
     for flag in ["--help", "--version"] {
         let mut child = binary().arg(flag).stdout(closed_pipe()).spawn().unwrap();
-        assert_eq!(soon(child.wait()).await.unwrap().code(), Some(0));
+        assert_eq!(with_timeout(child.wait()).await.unwrap().code(), Some(0));
     }
 }
 
 #[tokio::test]
-async fn nobody_has_to_read_what_it_prints() {
-    // Nobody else in this test run uses this address, so a port that was free a moment ago still is.
+async fn it_serves_although_its_output_pipes_are_closed() {
+    // No other test uses this address, so a port that was free a moment ago still is.
     let free = TcpListener::bind((Ipv4Addr::new(127, 77, 77, 77), 0)).unwrap().local_addr().unwrap();
     let mut command = binary();
     command.args(["--listen", &free.to_string()]).stdout(closed_pipe()).stderr(closed_pipe());
     let mut child = command.spawn().unwrap();
-    let up = async { while TcpStream::connect(free).await.is_err() {} };
-    soon(up).await;
-    let mut wire = Wire::connect(free).await;
-    wire.call("/Chat/chat", &[], &framed(b"\xff")).await;
-    wire.call("/Chat/chat", &[], &Bytes::from_static(&[0, 0])).await;
-    assert_alive(free).await;
+    let listening = async { while TcpStream::connect(free).await.is_err() {} };
+    with_timeout(listening).await;
+    // Both are logged, on standard error.
+    let mut client = Http2Client::connect(free).await;
+    client.call_example(&length_prefixed(b"\xff")).await;
+    client.call_example(&Bytes::from_static(&[0, 0])).await;
+    assert_serving(free).await;
     assert!(child.try_wait().unwrap().is_none());
 }
 
-/// The writing end of a pipe that has no reader.
+/// Returns the writing end of a pipe that has no reader.
 fn closed_pipe() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

@@ -1,4 +1,4 @@
-//! Tools find out what is here, and whether it is well, without having the `.proto` files.
+//! Health checks and reflection: what tools learn about the server without its `.proto` files.
 
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
@@ -6,21 +6,22 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::{v1, v1alpha};
 
-use crate::support::{channel, soon, start};
+use crate::support::server::start;
+use crate::support::{channel, with_timeout};
 
 #[tokio::test]
-async fn health_is_told_for_the_server_and_for_each_service() {
+async fn health_is_reported_for_the_server_and_for_each_service() {
     let server = start().await;
     let mut client = HealthClient::new(channel(server.addr).await);
-    for service in ["", "Chat"] {
+    for service in ["", "Chat", "chat.v1.ChatService"] {
         let request = HealthCheckRequest { service: service.to_owned() };
-        assert_eq!(soon(client.check(request)).await.unwrap().into_inner().status(), ServingStatus::Serving);
+        assert_eq!(with_timeout(client.check(request)).await.unwrap().into_inner().status(), ServingStatus::Serving);
     }
     let request = HealthCheckRequest { service: "Chess".to_owned() };
-    assert_eq!(soon(client.check(request)).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(with_timeout(client.check(request)).await.unwrap_err().code(), Code::NotFound);
 }
 
-/// The two versions of reflection differ in their names only.
+/// Tests a version of the reflection service. The two versions differ only in their names.
 macro_rules! reflects {
     ($version:ident) => {{
         use $version::server_reflection_client::ServerReflectionClient;
@@ -29,20 +30,21 @@ macro_rules! reflects {
 
         let server = start().await;
         let mut client = ServerReflectionClient::new(channel(server.addr).await);
-        let asked = [
+        let wanted = [
             MessageRequest::ListServices(String::new()),
             MessageRequest::FileContainingSymbol("Chat".to_owned()),
             MessageRequest::FileContainingSymbol("ChatMessage".to_owned()),
             MessageRequest::FileByFilename("google/protobuf/wrappers.proto".to_owned()),
         ];
-        let requests =
-            asked.map(|asked| $version::ServerReflectionRequest { host: String::new(), message_request: Some(asked) });
-        let mut answers = soon(client.server_reflection_info(tokio_stream::iter(requests))).await.unwrap().into_inner();
+        let requests = wanted
+            .map(|wanted| $version::ServerReflectionRequest { host: String::new(), message_request: Some(wanted) });
+        let call = client.server_reflection_info(tokio_stream::iter(requests));
+        let mut replies = with_timeout(call).await.unwrap().into_inner();
 
         let Some(MessageResponse::ListServicesResponse(list)) =
-            soon(answers.message()).await.unwrap().unwrap().message_response
+            with_timeout(replies.message()).await.unwrap().unwrap().message_response
         else {
-            panic!("a list of services was asked for");
+            panic!("the first reply is not a list of services");
         };
         let mut names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
         names.sort_unstable();
@@ -50,10 +52,10 @@ macro_rules! reflects {
         assert!(names.contains(&"grpc.health.v1.Health".to_owned()), "{names:?}");
 
         for _ in 0..3 {
-            let answer = soon(answers.message()).await.unwrap().unwrap().message_response;
-            assert!(matches!(answer, Some(MessageResponse::FileDescriptorResponse(_))), "{answer:?}");
+            let reply = with_timeout(replies.message()).await.unwrap().unwrap().message_response;
+            assert!(matches!(reply, Some(MessageResponse::FileDescriptorResponse(_))), "{reply:?}");
         }
-        assert!(soon(answers.message()).await.unwrap().is_none());
+        assert!(with_timeout(replies.message()).await.unwrap().is_none());
     }};
 }
 
@@ -63,6 +65,6 @@ async fn reflection_lists_and_describes_the_services() {
 }
 
 #[tokio::test]
-async fn reflection_does_so_in_its_old_version_too() {
+async fn reflection_v1alpha_lists_and_describes_the_services() {
     reflects!(v1alpha);
 }

@@ -1,131 +1,127 @@
-//! Who is silent is asked, who does not answer is taken for gone, who cannot see the question is left alone.
+//! Heartbeats: a silent client is pinged, and considered gone if it stays silent, unless flow control keeps it from seeing
+//! the Ping.
 
 use std::time::{Duration, Instant};
 
 use grpc_chat_service::Limits;
 use tonic::Code;
 
-use crate::support::session::{Said, Say, Session, hello, join, pb};
-use crate::support::{Wire, framed, read, send_frame, soon, start_limited};
+use crate::support::frames::{ServerBody, draining, join, pb, pong};
+use crate::support::http2::Http2Client;
+use crate::support::raw_session::RawSession;
+use crate::support::server::start_with_limits;
+use crate::support::session::Session;
 
-const HEARTBEAT: Duration = Duration::from_millis(200);
+const SHORT: Duration = Duration::from_millis(200);
 
-/// For a client that answers: what it has to answer within, half of it more than one, is long for any machine.
-const UNHURRIED: Duration = Duration::from_secs(2);
+/// For a client that has to reply within one and a half heartbeats, however busy the machine is.
+const LONG: Duration = Duration::from_secs(2);
 
-fn impatient(limits: &mut Limits) {
-    limits.session.heartbeat = HEARTBEAT;
+fn short_heartbeat(limits: &mut Limits) {
+    limits.session.heartbeat = SHORT;
 }
 
-fn patient(limits: &mut Limits) {
-    limits.session.heartbeat = UNHURRIED;
+fn long_heartbeat(limits: &mut Limits) {
+    limits.session.heartbeat = LONG;
 }
 
-fn asked(frame: &pb::ServerFrame) -> Option<()> {
-    matches!(frame.body, Some(Said::Ping(_))).then_some(())
+fn pinged(frame: &pb::ServerFrame) -> Option<()> {
+    matches!(frame.body, Some(ServerBody::Ping(_))).then_some(())
 }
 
 #[tokio::test]
-async fn a_silent_client_is_asked_and_then_taken_for_gone() {
-    let server = start_limited(impatient).await;
+async fn a_silent_client_is_pinged_and_then_considered_gone() {
+    let server = start_with_limits(short_heartbeat).await;
     let mut ann = Session::open(server.addr, "ann").await;
-    let since = Instant::now();
-    let (frames, end) = ann.rest().await;
+    let opened = Instant::now();
+    let (frames, end) = ann.read_to_end().await;
     assert_eq!(end.unwrap_err().code(), Code::DeadlineExceeded);
-    // Once or twice: a machine in a hurry may be late with the second. The exact instants are the protocol's own test.
-    let times = frames.iter().filter_map(asked).count();
-    assert!((1..=2).contains(&times), "{frames:?}");
-    assert_eq!(frames.len(), times, "{frames:?}");
-    let lasted = since.elapsed();
-    assert!(lasted > HEARTBEAT * 2, "{lasted:?}");
+    // Once or twice: on a busy machine the second may be late. The protocol's own tests check the exact instants.
+    let pings = frames.iter().filter_map(pinged).count();
+    assert!((1..=2).contains(&pings), "{frames:?}");
+    assert_eq!(frames.len(), pings, "{frames:?}");
+    let lasted = opened.elapsed();
+    assert!(lasted > SHORT * 2, "{lasted:?}");
 }
 
 #[tokio::test]
-async fn a_client_that_answers_lives() {
-    let server = start_limited(patient).await;
+async fn a_client_that_replies_with_pong_stays_connected() {
+    let server = start_with_limits(long_heartbeat).await;
     let mut ann = Session::open(server.addr, "ann").await;
-    // More than the two and a half heartbeats after which it would be gone.
+    // Three heartbeats; a silent client is considered gone after two and a half.
     for _ in 0..3 {
-        ann.wait(asked).await;
-        ann.say_as(0, Some(Say::Pong(pb::Pong {})));
+        ann.wait_for(pinged).await;
+        ann.send_frame_with_id(0, pong());
     }
     ann.post("r", "Hi").await;
 }
 
 #[tokio::test]
 async fn any_frame_is_a_sign_of_life() {
-    let server = start_limited(patient).await;
+    let server = start_with_limits(long_heartbeat).await;
     let mut ann = Session::open(server.addr, "ann").await;
     for n in 0..3 {
-        ann.wait(asked).await;
+        ann.wait_for(pinged).await;
         assert_eq!(ann.post("r", "Hi").await, n + 1);
     }
 }
 
 #[tokio::test]
-async fn a_client_that_reads_but_says_nothing_is_gone_however_busy_its_room() {
-    let server = start_limited(impatient).await;
-    let mut hung = Session::open(server.addr, "hung").await;
-    hung.join("r", None).await;
-    let mut busy = Session::open(server.addr, "busy").await;
-    let talking = async {
+async fn a_client_that_only_reads_is_considered_gone_however_busy_its_room() {
+    let server = start_with_limits(short_heartbeat).await;
+    let mut reader = Session::open(server.addr, "ann").await;
+    reader.join("r", None).await;
+    let mut sender = Session::open(server.addr, "bob").await;
+    let sending = async {
         loop {
-            busy.post("r", "Hi").await;
+            sender.post("r", "Hi").await;
         }
     };
     let end = tokio::select! {
-        (_, end) = hung.rest() => end,
-        () = talking => unreachable!(),
+        (_, end) = reader.read_to_end() => end,
+        () = sending => unreachable!(),
     };
     assert_eq!(end.unwrap_err().code(), Code::DeadlineExceeded);
 }
 
-/// Behind what it has not read no Ping can be seen: its silence proves nothing.
+/// A client cannot see a Ping behind bytes that it has not read, so its silence proves nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_does_not_read_is_not_ended_for_silence() {
-    let server = start_limited(impatient).await;
-    let frame = |id, body| framed(&prost::Message::encode_to_vec(&pb::ClientFrame { id, body: Some(body) }));
+async fn a_client_blocked_by_flow_control_is_not_considered_gone() {
+    let server = start_with_limits(short_heartbeat).await;
     let mut blocked = Vec::new();
-    // Room for a byte of Welcome, for some, and for all of it and of many events.
-    for (window, room) in [(1, "quiet"), (50, "quiet"), (20_000, "hot")] {
-        let mut wire = Wire::with_window(server.addr, window).await;
-        let (response, mut sending) = wire.open("/chat.v1.ChatService/Session", &[]).await;
-        assert!(send_frame(&mut sending, frame(1, hello("ann"))).await);
-        assert!(send_frame(&mut sending, frame(2, join(room, None))).await);
-        blocked.push((window, wire, soon(response).await.unwrap().into_body(), sending));
+    // The window holds one byte of Welcome, a part of it, or all of it and many events.
+    for (window, room) in [(1, "quiet"), (50, "quiet"), (20_000, "busy")] {
+        let mut client = Http2Client::connect_with_window(server.addr, window).await;
+        let mut session = RawSession::open_on(&mut client, "ann").await;
+        assert!(session.send_frame(2, join(room, None)).await);
+        blocked.push((window, client, session));
     }
-    let mut other = Session::open(server.addr, "bob").await;
+    let mut sender = Session::open(server.addr, "bob").await;
     let text = "x".repeat(1000);
-    let until = Instant::now() + HEARTBEAT * 8;
+    let until = Instant::now() + SHORT * 8;
     while Instant::now() < until {
-        other.post("hot", &text).await;
+        sender.post("busy", &text).await;
     }
-    for (window, _wire, mut body, mut sending) in blocked {
-        sending.send_data(bytes::Bytes::new(), true).unwrap();
-        soon(read(&mut body)).await.unwrap();
-        let trailers = soon(body.trailers()).await.unwrap().unwrap();
-        assert_eq!(trailers["grpc-status"], "0", "{window}: {trailers:?}");
+    for (window, _client, mut session) in blocked {
+        session.half_close();
+        let (_, status) = session.read_to_end().await;
+        assert_eq!(status.code(), Code::Ok, "{window}: {status:?}");
     }
 }
 
 #[tokio::test]
-async fn a_session_that_is_old_is_told_to_connect_again() {
+async fn a_session_at_its_maximum_age_is_told_to_reconnect() {
     let age = Duration::from_millis(300);
-    let server = start_limited(|limits| limits.session.age = age).await;
+    let server = start_with_limits(|limits| limits.session.age = age).await;
     let mut ann = Session::open(server.addr, "ann").await;
-    ann.enter("r").await;
+    ann.join_live("r").await;
     let since = Instant::now();
-    let draining = ann
-        .wait(|frame| match &frame.body {
-            Some(Said::Draining(draining)) => Some(*draining),
-            _ => None,
-        })
-        .await;
+    let notice = ann.wait_for(draining).await;
     assert!(since.elapsed() > age / 2);
-    assert_eq!(draining.reason(), pb::DrainReason::Age);
-    assert_eq!(draining.reconnect_after.unwrap(), prost_types::Duration::default());
-    let refused = ann.failed().await;
-    assert_eq!(refused.code, Code::Unavailable);
-    assert!(refused.has_retry());
+    assert_eq!(notice.reason(), pb::DrainReason::Age);
+    assert_eq!(notice.reconnect_after.unwrap(), prost_types::Duration::default());
+    let refusal = ann.expect_failure().await;
+    assert_eq!(refusal.code, Code::Unavailable);
+    assert!(refusal.has_retry_delay());
     Session::open(server.addr, "ann").await.post("r", "Hi").await;
 }

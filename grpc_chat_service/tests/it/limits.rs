@@ -1,259 +1,247 @@
-//! Every limit holds, is felt only by who goes over it, and ends when there is room again.
+//! Limits: each one holds, affects only the peer that exceeds it, and ends once there is capacity again.
 
 use std::time::{Duration, Instant};
 
 use grpc_chat_service::Limits;
-use tokio::net::TcpSocket;
 use tonic::Code;
 
-use crate::support::{
-    Bare, Binary, Call, Outcome, PREFACE, Wire, assert_alive, chat_headers, connect, frame, kind, message, soon, start,
-    start_limited, waits,
-};
-
-const END_HEADERS: u8 = 4;
-const ACK: u8 = 1;
+use crate::support::example::{ExampleCall, assert_serving, connect};
+use crate::support::http2::{EXAMPLE, Http2Client, chat_message};
+#[cfg(target_os = "linux")]
+use crate::support::process::{Binary, shell};
+use crate::support::server::{start, start_with_limits};
+use crate::support::tcp::{PREFACE, TcpClient, example_headers, frame_type, http2_frame, http2_opening};
+use crate::support::{stays_pending, with_timeout};
 
 #[tokio::test]
-async fn a_call_over_the_limit_of_its_connection_waits_for_a_place() {
+async fn a_call_over_the_limit_per_connection_waits_until_another_ends() {
     let server = start().await;
     let mut client = connect(server.addr).await;
     let mut calls = Vec::new();
     for _ in 0..128 {
-        let mut call = Call::on(&mut client).await;
-        call.ask("Sam", "Hi").await;
+        let mut call = ExampleCall::open_on(&mut client).await;
+        call.echo("Sam", "Hi").await;
         calls.push(call);
     }
-    let mut one_more = Box::pin(Call::on(&mut client));
-    assert!(waits(&mut one_more).await);
-    assert_alive(server.addr).await;
+    let mut one_more = Box::pin(ExampleCall::open_on(&mut client));
+    assert!(stays_pending(&mut one_more).await);
+    assert_serving(server.addr).await;
 
     let mut first = calls.swap_remove(0);
-    first.close();
+    first.half_close();
     assert_eq!(first.next().await.unwrap(), None);
-    assert_eq!(one_more.await.ask("Ann", "Hey").await, "Ann: Hey");
+    assert_eq!(one_more.await.echo("Ann", "Hey").await, "Ann: Hey");
 }
 
 #[tokio::test]
-async fn a_peer_that_ignores_the_limit_of_calls_has_the_call_refused() {
-    let server = start_limited(|limits| limits.connection.streams = 3).await;
-    let mut peer = Bare::connect(server.addr).await;
-    peer.write(PREFACE).await;
-    peer.write(&frame(kind::SETTINGS, 0, 0, &[])).await;
+async fn a_peer_that_ignores_the_stream_limit_has_the_call_refused() {
+    const REFUSED_STREAM: u32 = 7;
+    let server = start_with_limits(|limits| limits.connection.streams = 3).await;
+    let mut peer = TcpClient::connect(server.addr).await;
+    peer.write(&http2_opening()).await;
     for stream in [1, 3, 5, 7] {
-        peer.write(&frame(kind::HEADERS, END_HEADERS, stream, &chat_headers())).await;
+        peer.write(&example_headers(stream)).await;
     }
-    let refused = loop {
-        let frame = peer.frame().await.expect("the connection should live");
-        if frame.kind == kind::RST_STREAM {
+    let reset = loop {
+        let frame = peer.next_frame().await.expect("the connection was closed");
+        if frame.frame_type == frame_type::RST_STREAM {
             break frame;
         }
     };
-    assert_eq!((refused.stream, &refused.payload[..]), (7, &7_u32.to_be_bytes()[..]), "REFUSED_STREAM");
+    assert_eq!((reset.stream, &reset.payload[..]), (7, &REFUSED_STREAM.to_be_bytes()[..]));
 }
 
 #[tokio::test]
-async fn a_peer_that_makes_the_server_reset_call_after_call_is_sent_away() {
+async fn a_peer_that_provokes_too_many_resets_is_disconnected() {
+    const ENHANCE_YOUR_CALM: u32 = 11;
     let server = start().await;
     let limit = Limits::default().connection.local_resets;
-    let mut peer = Bare::connect(server.addr).await;
-    let mut attack = [PREFACE, &frame(kind::SETTINGS, 0, 0, &[])].concat();
+    let mut peer = TcpClient::connect(server.addr).await;
+    let mut attack = http2_opening();
     for n in 0..u32::try_from(limit).unwrap() + 10 {
-        attack.extend(frame(kind::HEADERS, END_HEADERS, 2 * n + 1, &chat_headers()));
+        attack.extend(example_headers(2 * n + 1));
         // "MadeYouReset": a window beyond 2^31 is an error for which the server has to reset the call.
-        attack.extend(frame(kind::WINDOW_UPDATE, 0, 2 * n + 1, &0x7fff_ffff_u32.to_be_bytes()));
+        attack.extend(http2_frame(frame_type::WINDOW_UPDATE, 0, 2 * n + 1, &0x7fff_ffff_u32.to_be_bytes()));
     }
     peer.write(&attack).await;
     let mut resets = 0;
     let goaway = loop {
-        let frame = peer.frame().await.expect("GOAWAY before the end");
-        match frame.kind {
-            kind::RST_STREAM => resets += 1,
-            kind::GOAWAY => break frame,
+        let frame = peer.next_frame().await.expect("the connection was closed without GOAWAY");
+        match frame.frame_type {
+            frame_type::RST_STREAM => resets += 1,
+            frame_type::GOAWAY => break frame,
             _ => {}
         }
     };
     assert!(resets <= limit, "{resets}");
-    assert_eq!(goaway.payload[4..8], 11_u32.to_be_bytes(), "ENHANCE_YOUR_CALM");
-    assert_alive(server.addr).await;
+    assert_eq!(goaway.payload[4..8], ENHANCE_YOUR_CALM.to_be_bytes());
+    assert_serving(server.addr).await;
 }
 
 #[tokio::test]
-async fn a_peer_that_opens_and_resets_call_after_call_harms_nobody_else() {
+async fn a_peer_that_opens_and_resets_calls_rapidly_is_disconnected() {
+    const CANCEL: u32 = 8;
     let server = start().await;
-    let mut peer = Bare::connect(server.addr).await;
-    let mut attack = [PREFACE, &frame(kind::SETTINGS, 0, 0, &[])].concat();
+    let mut peer = TcpClient::connect(server.addr).await;
+    let mut attack = http2_opening();
     for n in 0..5_000 {
-        attack.extend(frame(kind::HEADERS, END_HEADERS, 2 * n + 1, &chat_headers()));
-        attack.extend(frame(kind::RST_STREAM, 0, 2 * n + 1, &8_u32.to_be_bytes()));
+        attack.extend(example_headers(2 * n + 1));
+        attack.extend(http2_frame(frame_type::RST_STREAM, 0, 2 * n + 1, &CANCEL.to_be_bytes()));
     }
     peer.write(&attack).await;
-    while peer.frame().await.expect("GOAWAY before the end").kind != kind::GOAWAY {}
-    assert_alive(server.addr).await;
-}
-
-#[tokio::test]
-async fn a_peer_that_does_not_open_http_2_in_time_is_closed() {
-    let server = start_limited(|limits| limits.connection.handshake = Duration::from_millis(300)).await;
-    let mut talking = Call::open(server.addr).await;
-    for opening in [&b""[..], b"P", &PREFACE[..12], &PREFACE[..23]] {
-        let began = Instant::now();
-        let mut peer = Bare::connect(server.addr).await;
-        peer.write(opening).await;
-        assert_eq!(peer.rest().await, b"");
-        assert!(began.elapsed() >= Duration::from_millis(250), "{opening:?} was closed early");
+    loop {
+        let frame = peer.next_frame().await.expect("the connection was closed without GOAWAY");
+        if frame.frame_type == frame_type::GOAWAY {
+            break;
+        }
     }
-    // The deadline was for the opening only.
-    assert_eq!(talking.ask("Sam", "Hi").await, "Sam: Hi");
+    assert_serving(server.addr).await;
 }
 
 #[tokio::test]
-async fn a_peer_that_drips_its_opening_gains_no_time() {
-    let server = start_limited(|limits| limits.connection.handshake = Duration::from_millis(300)).await;
-    let mut peer = Bare::connect(server.addr).await;
+async fn a_peer_without_an_http_2_preface_in_time_is_disconnected() {
+    let server = start_with_limits(|limits| limits.connection.handshake = Duration::from_millis(300)).await;
+    let mut call = ExampleCall::open(server.addr).await;
+    for sent in [&b""[..], b"P", &PREFACE[..12], &PREFACE[..23]] {
+        let began = Instant::now();
+        let mut peer = TcpClient::connect(server.addr).await;
+        peer.write(sent).await;
+        assert_eq!(peer.read_to_end().await, b"");
+        assert!(began.elapsed() >= Duration::from_millis(250), "{sent:?}: closed before the deadline");
+    }
+    // The deadline does not apply to connections that have sent the preface.
+    assert_eq!(call.echo("Sam", "Hi").await, "Sam: Hi");
+}
+
+#[tokio::test]
+async fn a_preface_sent_byte_by_byte_does_not_extend_the_deadline() {
+    let server = start_with_limits(|limits| limits.connection.handshake = Duration::from_millis(300)).await;
+    let mut peer = TcpClient::connect(server.addr).await;
     let began = Instant::now();
-    let dripping = async {
+    let sending = async {
         for byte in PREFACE {
-            if tokio::io::AsyncWriteExt::write_all(&mut peer.socket, &[*byte]).await.is_err() {
+            if peer.try_write(&[*byte]).await.is_err() {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        assert_eq!(peer.rest().await, b"");
+        assert_eq!(peer.read_to_end().await, b"");
     };
-    soon(dripping).await;
+    with_timeout(sending).await;
     assert!(began.elapsed() < Duration::from_millis(100) * 23 + Duration::from_secs(5));
-    assert_alive(server.addr).await;
+    assert_serving(server.addr).await;
 }
 
 #[tokio::test]
-async fn a_peer_that_no_longer_answers_pings_is_closed() {
+async fn a_peer_that_stops_acknowledging_pings_is_disconnected() {
+    const ACK: u8 = 1;
     let (ping_after, ping_timeout) = (Duration::from_millis(100), Duration::from_millis(300));
-    let server = start_limited(|limits| {
+    let server = start_with_limits(|limits| {
         limits.connection.ping_after = ping_after;
         limits.connection.ping_timeout = ping_timeout;
     })
     .await;
-    let mut there = Call::open(server.addr).await;
+    let mut responsive = ExampleCall::open(server.addr).await;
 
-    let mut gone = Bare::connect(server.addr).await;
-    gone.write(&[PREFACE, &frame(kind::SETTINGS, 0, 0, &[]), &frame(kind::SETTINGS, ACK, 0, &[])].concat()).await;
-    let mut asked = false;
-    while let Some(frame) = gone.frame().await {
-        asked |= frame.kind == kind::PING && frame.flags == 0;
+    let mut unresponsive = TcpClient::connect(server.addr).await;
+    unresponsive.write(&[http2_opening(), http2_frame(frame_type::SETTINGS, ACK, 0, &[])].concat()).await;
+    let mut pinged = false;
+    while let Some(frame) = unresponsive.next_frame().await {
+        pinged |= frame.frame_type == frame_type::PING && frame.flags == 0;
     }
-    assert!(asked);
-    // As silent, but its library answers the pings.
-    assert_eq!(there.ask("Sam", "Hi").await, "Sam: Hi");
+    assert!(pinged);
+    // This caller was as silent, but its library acknowledges the PINGs.
+    assert_eq!(responsive.echo("Sam", "Hi").await, "Sam: Hi");
 }
 
 #[tokio::test]
-async fn metadata_over_the_limit_is_refused_and_the_connection_lives() {
+async fn metadata_over_the_limit_is_refused_and_the_connection_stays_open() {
     let server = start().await;
-    let mut wire = Wire::connect(server.addr).await;
+    let mut client = Http2Client::connect(server.addr).await;
     let large = "x".repeat(20 * 1024);
-    assert_eq!(wire.call("/Chat/chat", &[("x-large", &large)], b"").await.http, 431);
-    assert_eq!(wire.call("/Chat/chat", &[("x-large", &large[..8_000])], b"").await.code, Some(Code::Ok));
+    assert_eq!(client.call(EXAMPLE, &[("x-large", &large)], b"").await.http_status, 431);
+    assert_eq!(client.call(EXAMPLE, &[("x-large", &large[..8_000])], b"").await.code, Some(Code::Ok));
 }
 
 #[tokio::test]
 async fn a_connection_over_the_limit_waits_until_one_closes() {
-    let server = start_limited(|limits| limits.listener.connections = 2).await;
-    let first = Call::open(server.addr).await;
-    let mut second = Call::open(server.addr).await;
+    let server = start_with_limits(|limits| limits.listener.connections = 2).await;
+    let first = ExampleCall::open(server.addr).await;
+    let mut second = ExampleCall::open(server.addr).await;
     let addr = server.addr;
     let mut third = Box::pin(async move {
-        let mut wire = Wire::connect(addr).await;
-        wire.call("/Chat/chat", &[], &message("John", "Hello")).await
+        let mut client = Http2Client::connect(addr).await;
+        client.call_example(&chat_message("John", "Hello")).await
     });
-    assert!(waits(&mut third).await);
-    assert_eq!(second.ask("Ann", "Hey").await, "Ann: Hey");
+    assert!(stays_pending(&mut third).await);
+    assert_eq!(second.echo("Ann", "Hey").await, "Ann: Hey");
     drop(first);
-    assert_eq!(third.await.answers, ["John: Hello"]);
+    assert_eq!(third.await.replies, ["John: Hello"]);
 }
 
 #[tokio::test]
-async fn a_connection_over_the_limit_of_its_address_is_closed_at_once() {
-    let server = start_limited(|limits| limits.listener.connections_per_address = 2).await;
-    let first = Call::open(server.addr).await;
-    let mut second = Call::open(server.addr).await;
-    assert_eq!(Bare::connect(server.addr).await.rest().await, b"");
-    assert_eq!(second.ask("Ann", "Hey").await, "Ann: Hey");
+async fn a_connection_over_the_limit_per_address_is_closed_at_once() {
+    let server = start_with_limits(|limits| limits.listener.connections_per_address = 2).await;
+    let first = ExampleCall::open(server.addr).await;
+    let mut second = ExampleCall::open(server.addr).await;
+    assert_eq!(TcpClient::connect(server.addr).await.read_to_end().await, b"");
+    assert_eq!(second.echo("Ann", "Hey").await, "Ann: Hey");
 
-    let neighbour = TcpSocket::new_v4().unwrap();
-    neighbour.bind(([127, 0, 0, 2], 0).into()).unwrap();
-    let mut neighbour = Bare { socket: soon(neighbour.connect(server.addr)).await.unwrap() };
-    neighbour.write(&[PREFACE, &frame(kind::SETTINGS, 0, 0, &[])].concat()).await;
-    assert_eq!(neighbour.frame().await.unwrap().kind, kind::SETTINGS);
+    let mut other_address = TcpClient::connect_from([127, 0, 0, 2], server.addr).await;
+    other_address.write(&http2_opening()).await;
+    assert_eq!(other_address.next_frame().await.unwrap().frame_type, frame_type::SETTINGS);
 
     drop(first);
-    // The server takes a moment to see that it left.
-    let admitted = async {
+    // The server takes a moment to notice that the first connection is closed.
+    let accepted = async {
         loop {
-            let mut again = Bare::connect(server.addr).await;
-            let opening = [PREFACE, &frame(kind::SETTINGS, 0, 0, &[])].concat();
-            let _ = tokio::io::AsyncWriteExt::write_all(&mut again.socket, &opening).await;
-            if again.frame().await.is_some() {
+            let mut again = TcpClient::connect(server.addr).await;
+            let _ = again.try_write(&http2_opening()).await;
+            if again.next_frame().await.is_some() {
                 return;
             }
         }
     };
-    soon(admitted).await;
+    with_timeout(accepted).await;
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn out_of_descriptors_the_service_rests_and_recovers() {
-    let mut command = tokio::process::Command::new("sh");
-    command.args([
-        "-c",
-        "ulimit -n 40; exec \"$0\" --listen 127.0.0.1:0 --memory",
-        env!("CARGO_BIN_EXE_grpc_chat_service"),
-    ]);
-    command.kill_on_drop(true).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+async fn out_of_file_descriptors_the_service_waits_and_recovers() {
+    let command = shell("ulimit -n 40; exec \"$0\" --listen 127.0.0.1:0");
     let mut server = Binary::spawn(command).await;
-    let mut early = Call::open(server.addr).await;
-    assert_eq!(early.ask("Sam", "Hi").await, "Sam: Hi");
+    let mut early = ExampleCall::open(server.addr).await;
+    assert_eq!(early.echo("Sam", "Hi").await, "Sam: Hi");
 
-    let mut crowd = Vec::new();
+    let mut clients = Vec::new();
     for _ in 0..60 {
-        crowd.push(Wire::connect(server.addr).await);
+        clients.push(Http2Client::connect(server.addr).await);
     }
-    let mut late = Box::pin(Call::open(server.addr));
-    assert!(waits(&mut late).await);
+    let mut late = Box::pin(ExampleCall::open(server.addr));
+    assert!(stays_pending(&mut late).await);
 
-    // Ticks are hundredths of a second: a loop that does not rest takes about a hundred in this time.
-    let before = cpu_ticks(server.pid());
+    // An accept loop that did not wait between attempts would take about a hundred ticks in this time.
+    let before = server.cpu_ticks();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let spent = cpu_ticks(server.pid()) - before;
+    let spent = server.cpu_ticks() - before;
     assert!(spent < 25, "{spent} ticks of CPU while there was nothing to do");
-    assert_eq!(early.ask("Sam", "still here").await, "Sam: still here");
+    assert_eq!(early.echo("Sam", "still here").await, "Sam: still here");
 
-    drop(crowd);
-    assert_eq!(late.await.ask("Ann", "Hey").await, "Ann: Hey");
-    assert_alive(server.addr).await;
+    drop(clients);
+    assert_eq!(late.await.echo("Ann", "Hey").await, "Ann: Hey");
+    assert_serving(server.addr).await;
     server.signal("TERM").await;
-    let (status, stderr) = server.left().await;
+    let (status, stderr) = server.exited().await;
     assert!(status.success(), "{status}");
-    // Once for each time that it came to this, not once for each try.
+    // One line for each time that the descriptors ran out, not for each attempt to accept.
     assert!((1..10).contains(&stderr.matches("cannot accept connections").count()), "{stderr}");
 }
 
-/// The time that a process has had of the processor, in user and in system.
-#[cfg(target_os = "linux")]
-fn cpu_ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let after_name = stat.rsplit_once(") ").unwrap().1;
-    after_name.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
-}
-
 #[tokio::test]
-async fn a_service_with_narrow_limits_says_which_one_was_passed() {
-    let server = start_limited(|limits| limits.connection.message_bytes = 16).await;
-    let mut wire = Wire::connect(server.addr).await;
-    let (response, mut sending) = wire.chat().await;
-    sending.send_data(message("Sam", "a text that is too long"), true).unwrap();
-    let outcome = Outcome::of(response).await;
+async fn a_refusal_states_the_configured_limit() {
+    let server = start_with_limits(|limits| limits.connection.message_bytes = 16).await;
+    let message = chat_message("Sam", "a text that is too long");
+    let outcome = Http2Client::connect(server.addr).await.call_example(&message).await;
     assert_eq!(outcome.code, Some(Code::ResourceExhausted));
     assert!(outcome.message.contains("limit") && outcome.message.contains("16"), "{outcome:?}");
 }

@@ -1,24 +1,28 @@
-//! The service seen from outside: every test starts a server of its own on a free port and talks to it
-//! over a socket, in process or as the real binary.
+//! The service at its boundary: every test starts a server of its own on a free port, in this process or as the real
+//! binary, and talks to it over a socket.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests: helpers fail like asserts do")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test, a panic is a failed assertion")]
 
 mod support;
 
+mod call_errors;
 mod cli;
-mod conversation;
 mod discovery;
 mod drain;
 mod drain_sessions;
+mod example;
 mod example_in_rooms;
 mod heartbeat;
+mod hello;
 mod limits;
 mod logs;
+mod malformed_frames;
 mod pages;
 mod presence;
-mod refusals;
+mod requests;
 mod resume;
 mod rooms;
-mod session;
 mod simulation;
-mod slow_readers;
+mod stalled_calls;
+mod stalled_sessions;
+mod unread_replies;

@@ -1,170 +1,157 @@
-//! Who is here and who is typing: live, coalesced, and never about oneself.
+//! Presence and typing: sent to the others in a room as they change, and coalesced.
 
 use std::time::{Duration, Instant};
 
-use crate::support::session::{Said, Session, leave, pb, send, typing};
-use crate::support::{channel, start};
+use crate::support::channel;
+use crate::support::frames::{ServerBody, leave, presence_changed, send, typing};
+use crate::support::server::{TestServer, start};
+use crate::support::session::Session;
 
-fn changed(frame: &pb::ServerFrame) -> Option<pb::PresenceChanged> {
-    match &frame.body {
-        Some(Said::PresenceChanged(presence)) => Some(presence.clone()),
-        _ => None,
-    }
-}
-
-/// Waits until `user` has come to, or left, the room.
-async fn told(session: &mut Session, user: &str, came: bool) -> pb::PresenceChanged {
+/// Waits until the users who are typing in the room `r` are exactly these.
+async fn wait_for_typing(session: &mut Session, users: &[&str]) {
     session
-        .wait(|frame| {
-            changed(frame).filter(|news| if came { &news.came } else { &news.left }.iter().any(|one| one == user))
-        })
-        .await
-}
-
-async fn told_typing(session: &mut Session, users: &[&str]) {
-    session
-        .wait(|frame| match &frame.body {
-            Some(Said::TypingChanged(typing)) => (typing.room == "r" && typing.users == users).then_some(()),
+        .wait_for(|frame| match &frame.body {
+            Some(ServerBody::TypingChanged(typing)) => (typing.room == "r" && typing.users == users).then_some(()),
             _ => None,
         })
         .await;
 }
 
-#[tokio::test]
-async fn joined_tells_who_is_present_and_the_others_are_told_who_came() {
+/// Starts a server with two users in the room `r`.
+async fn start_with_ann_and_bob() -> (TestServer, Session, Session) {
     let server = start().await;
     let mut ann = Session::open(server.addr, "ann").await;
-    let joined = ann.enter("r").await;
-    assert_eq!((joined.present, joined.present_count), (vec!["ann".to_owned()], 1));
     let mut bob = Session::open(server.addr, "bob").await;
-    let joined = bob.enter("r").await;
-    assert_eq!((joined.present, joined.present_count), (vec!["ann".to_owned(), "bob".to_owned()], 2));
-    let news = told(&mut ann, "bob", true).await;
-    assert_eq!((&news.room[..], news.snapshot, news.present_count), ("r", false, 2));
-    assert!(news.left.is_empty());
-    bob.done(leave("r")).await;
-    assert_eq!(told(&mut ann, "bob", false).await.present_count, 1);
+    for session in [&mut ann, &mut bob] {
+        session.join_live("r").await;
+    }
+    (server, ann, bob)
 }
 
 #[tokio::test]
-async fn who_closes_or_loses_the_connection_has_left_within_two_seconds() {
+async fn joined_lists_who_is_present_and_others_are_notified() {
     let server = start().await;
     let mut ann = Session::open(server.addr, "ann").await;
-    ann.enter("r").await;
-    for way in ["closes", "is dropped", "loses its connection"] {
-        // A stream that is dropped is reset; with its connection, the connection goes.
-        let kept = channel(server.addr).await;
-        let mut bob = match way {
-            "is dropped" => Session::on(&kept, "bob").await,
+    let joined = ann.join_live("r").await;
+    assert_eq!((joined.present, joined.present_count), (vec!["ann".to_owned()], 1));
+    let mut bob = Session::open(server.addr, "bob").await;
+    let joined = bob.join_live("r").await;
+    assert_eq!((joined.present, joined.present_count), (vec!["ann".to_owned(), "bob".to_owned()], 2));
+    let changed = ann.wait_for_enter("bob").await;
+    assert_eq!((&changed.room[..], changed.snapshot, changed.present_count), ("r", false, 2));
+    assert!(changed.left.is_empty());
+    bob.expect_done(leave("r")).await;
+    assert_eq!(ann.wait_for_leave("bob").await.present_count, 1);
+}
+
+#[tokio::test]
+async fn a_user_who_disconnects_is_absent_within_two_seconds() {
+    let server = start().await;
+    let mut ann = Session::open(server.addr, "ann").await;
+    ann.join_live("r").await;
+    for how in ["half-closes", "resets the stream", "closes the connection"] {
+        // Dropping a session resets its stream, and closes the connection unless a channel holds it open.
+        let channel = channel(server.addr).await;
+        let mut bob = match how {
+            "resets the stream" => Session::open_on(&channel, "bob").await,
             _ => Session::open(server.addr, "bob").await,
         };
-        bob.enter("r").await;
-        told(&mut ann, "bob", true).await;
-        if way == "closes" {
-            bob.close();
-            bob.rest().await.1.unwrap();
+        bob.join_live("r").await;
+        ann.wait_for_enter("bob").await;
+        if how == "half-closes" {
+            bob.half_close();
+            bob.read_to_end().await.1.unwrap();
         }
         let left = Instant::now();
         drop(bob);
-        assert_eq!(told(&mut ann, "bob", false).await.present_count, 1, "{way}");
-        assert!(left.elapsed() < Duration::from_secs(2), "{way}: {:?}", left.elapsed());
+        assert_eq!(ann.wait_for_leave("bob").await.present_count, 1, "{how}");
+        assert!(left.elapsed() < Duration::from_secs(2), "{how}: {:?}", left.elapsed());
     }
 }
 
 #[tokio::test]
-async fn several_sessions_of_a_user_are_one_presence() {
+async fn several_sessions_of_a_user_count_once() {
     let server = start().await;
     let mut ann = Session::open(server.addr, "ann").await;
-    ann.enter("r").await;
+    ann.join_live("r").await;
     let mut first = Session::open(server.addr, "bob").await;
-    first.enter("r").await;
-    told(&mut ann, "bob", true).await;
+    first.join_live("r").await;
+    ann.wait_for_enter("bob").await;
     let mut second = Session::open(server.addr, "bob").await;
-    assert_eq!(second.enter("r").await.present_count, 2);
-    // Joining again is no news either.
-    second.enter("r").await;
+    assert_eq!(second.join_live("r").await.present_count, 2);
+    // Joining again changes nothing either.
+    second.join_live("r").await;
     drop(first);
-    // Had anything been told of bob, it would have come before this.
-    let mut carol = Session::open(server.addr, "carol").await;
-    carol.enter("r").await;
-    let news = ann.wait(changed).await;
-    assert_eq!((news.came, news.left, news.present_count), (vec!["carol".to_owned()], vec![], 3));
+    // Any change about bob would come before this one.
+    let mut kim = Session::open(server.addr, "kim").await;
+    kim.join_live("r").await;
+    let changed = ann.wait_for(presence_changed).await;
+    assert_eq!((changed.came, changed.left, changed.present_count), (vec!["kim".to_owned()], vec![], 3));
     drop(second);
-    assert_eq!(told(&mut ann, "bob", false).await.present_count, 2);
+    assert_eq!(ann.wait_for_leave("bob").await.present_count, 2);
 }
 
 #[tokio::test]
-async fn others_see_who_is_typing_until_the_message_comes() {
-    let server = start().await;
-    let mut ann = Session::open(server.addr, "ann").await;
-    let mut bob = Session::open(server.addr, "bob").await;
-    for session in [&mut ann, &mut bob] {
-        session.enter("r").await;
-    }
-    ann.say_as(0, Some(typing("r")));
-    told_typing(&mut bob, &["ann"]).await;
-    bob.done(typing("r")).await;
-    told_typing(&mut ann, &["bob"]).await;
+async fn a_user_is_shown_as_typing_until_the_message_arrives() {
+    let (_server, mut ann, mut bob) = start_with_ann_and_bob().await;
+    ann.send_frame_with_id(0, typing("r"));
+    wait_for_typing(&mut bob, &["ann"]).await;
+    bob.expect_done(typing("r")).await;
+    wait_for_typing(&mut ann, &["bob"]).await;
     ann.post("r", "Hi").await;
-    told_typing(&mut bob, &[]).await;
+    wait_for_typing(&mut bob, &[]).await;
     drop(bob);
-    told_typing(&mut ann, &[]).await;
+    wait_for_typing(&mut ann, &[]).await;
 }
 
 #[tokio::test]
-async fn who_stops_typing_is_forgotten_after_six_seconds() {
-    let server = start().await;
-    let mut ann = Session::open(server.addr, "ann").await;
-    let mut bob = Session::open(server.addr, "bob").await;
-    for session in [&mut ann, &mut bob] {
-        session.enter("r").await;
-    }
+async fn typing_ends_after_six_seconds() {
+    let (_server, mut ann, mut bob) = start_with_ann_and_bob().await;
     let began = Instant::now();
-    ann.done(typing("r")).await;
-    told_typing(&mut bob, &["ann"]).await;
-    told_typing(&mut bob, &[]).await;
+    ann.expect_done(typing("r")).await;
+    wait_for_typing(&mut bob, &["ann"]).await;
+    wait_for_typing(&mut bob, &[]).await;
     let lasted = began.elapsed();
     assert!(lasted > Duration::from_millis(5900) && lasted < Duration::from_secs(9), "{lasted:?}");
 }
 
 #[tokio::test]
-async fn many_who_come_at_once_are_told_together() {
+async fn joins_close_together_are_coalesced() {
     let server = start().await;
     let mut ann = Session::open(server.addr, "ann").await;
-    ann.enter("r").await;
+    ann.join_live("r").await;
     let channel = channel(server.addr).await;
     let mut others = Vec::new();
     for n in 0..50 {
-        let mut session = Session::on(&channel, &format!("u{n:02}")).await;
-        session.enter("r").await;
+        let mut session = Session::open_on(&channel, &format!("u{n:02}")).await;
+        session.join_live("r").await;
         others.push(session);
     }
     let mut came = Vec::new();
     let mut frames = 0;
     while came.len() < 50 {
-        let news = ann.wait(changed).await;
-        came.extend(news.came);
+        came.extend(ann.wait_for(presence_changed).await.came);
         frames += 1;
     }
     came.sort_unstable();
     assert_eq!(came, (0..50).map(|n| format!("u{n:02}")).collect::<Vec<_>>());
     assert!(frames < 25, "{frames} frames");
-    ann.acked(send("r", "Hi")).await;
+    ann.expect_ack(send("r", "Hi")).await;
 }
 
 #[tokio::test]
-async fn at_most_256_are_named_and_all_are_counted() {
+async fn at_most_256_users_are_listed_and_all_are_counted() {
     let server = start().await;
     let mut others = Vec::new();
     for hundred in 0..3 {
         let channel = channel(server.addr).await;
         for n in 0..100 {
-            let mut session = Session::on(&channel, &format!("u{hundred}{n:02}")).await;
-            session.enter("r").await;
+            let mut session = Session::open_on(&channel, &format!("u{hundred}{n:02}")).await;
+            session.join_live("r").await;
             others.push(session);
         }
     }
-    let joined = Session::open(server.addr, "zoe").await.enter("r").await;
+    let joined = Session::open(server.addr, "zoe").await.join_live("r").await;
     assert_eq!((joined.present.len(), joined.present_count), (256, 301));
     assert_eq!(joined.present[0], "u000");
 }
