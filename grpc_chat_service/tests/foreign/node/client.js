@@ -1,4 +1,4 @@
-// Is the service what a stock Node gRPC client expects?
+// Checks the example against a stock Node gRPC client.
 //
 //   npm ci && node client.js 127.0.0.1:9090
 "use strict";
@@ -10,89 +10,93 @@ const loader = require("@grpc/proto-loader");
 
 const PROTO = path.join(__dirname, "..", "..", "..", "..", "proto");
 
-// Milliseconds one call may take. None comes near it; without it a service that stops answering hangs the check.
+// The deadline of a call, in milliseconds: far longer than a call takes, so that a service that stops replying fails
+// the check instead of blocking it.
 const DEADLINE = 60_000;
 
-// Bytes of the longest encoded message that the service takes: `message_bytes` in its limits.rs.
-const LIMIT = 65 * 1024;
+// The longest encoded message that the service accepts, in bytes: `limits.connection.message_bytes`.
+const MAX_MESSAGE_BYTES = 65 * 1024;
 
 async function theExample(chat) {
-  const said = [["Sam", "Hi"], ["Ann", "Hey"], ["John", "Hello"]];
-  assert.deepEqual(await chat.say(said), { code: grpc.status.OK, answers: ["Sam: Hi", "Ann: Hey", "John: Hello"] });
+  const messages = [["Sam", "Hi"], ["Ann", "Hey"], ["John", "Hello"]];
+  assert.deepEqual(await chat.exchange(messages), {
+    code: grpc.status.OK,
+    replies: ["Sam: Hi", "Ann: Hey", "John: Hello"],
+  });
 }
 
-// Each answer comes before the next message is sent: nobody waits for a buffer to fill.
+// Each reply arrives before the next message is sent: nothing waits for a buffer to fill.
 async function oneAtATime(chat) {
   const call = chat.call();
-  const answers = call[Symbol.asyncIterator]();
+  const replies = call[Symbol.asyncIterator]();
   for (let number = 0; number < 1_000; number++) {
     call.write({ name: "Ann", message: `${number}` });
-    const { value } = await answers.next();
+    const { value } = await replies.next();
     assert.equal(value?.value, `Ann: ${number}`);
   }
   call.end();
-  assert.equal((await answers.next()).done, true);
+  assert.equal((await replies.next()).done, true);
   assert.equal(await call.code, grpc.status.OK);
 }
 
-async function manyAtOnce(chat) {
+async function manyInFlight(chat) {
   const numbers = Array.from({ length: 10_000 }, (_, number) => `${number}`);
-  const { code, answers } = await chat.say(numbers.map((number) => ["Sam", number]));
+  const { code, replies } = await chat.exchange(numbers.map((number) => ["Sam", number]));
   assert.equal(code, grpc.status.OK);
-  assert.deepEqual(answers, numbers.map((number) => `Sam: ${number}`));
+  assert.deepEqual(replies, numbers.map((number) => `Sam: ${number}`));
 }
 
-async function nothingInTheFields(chat) {
-  const said = [["", ""], ["Sam", ""], ["", "Hi"]];
-  assert.deepEqual(await chat.say(said), { code: grpc.status.OK, answers: [": ", "Sam: ", ": Hi"] });
+async function emptyFields(chat) {
+  const messages = [["", ""], ["Sam", ""], ["", "Hi"]];
+  assert.deepEqual(await chat.exchange(messages), { code: grpc.status.OK, replies: [": ", "Sam: ", ": Hi"] });
 }
 
-async function nothingAtAll(chat) {
-  assert.deepEqual(await chat.say([]), { code: grpc.status.OK, answers: [] });
+async function noMessages(chat) {
+  assert.deepEqual(await chat.exchange([]), { code: grpc.status.OK, replies: [] });
 }
 
-// The longest message is answered, one byte more is refused, and the connection serves the next call.
-async function tooLong(chat) {
-  // The field's number and a length of three bytes; and the empty name, which this library writes out.
+// The longest message is answered, one byte more is refused, and the connection can still be used.
+async function messageOverTheLimit(chat) {
+  // The text has a tag and a length of three bytes; the empty name, which this library encodes, has a tag and a length.
   const header = 4 + 2;
-  const longest = "x".repeat(LIMIT - header);
-  const { code, answers } = await chat.say([["", longest]]);
+  const longest = "x".repeat(MAX_MESSAGE_BYTES - header);
+  const { code, replies } = await chat.exchange([["", longest]]);
   assert.equal(code, grpc.status.OK);
-  assert.equal(answers.join() === `: ${longest}`, true, "the longest message comes back whole");
+  assert.equal(replies.join() === `: ${longest}`, true, "the reply to the longest message differs");
 
-  const refused = await chat.say([["", `${longest}x`]]);
-  assert.deepEqual(refused, { code: grpc.status.RESOURCE_EXHAUSTED, answers: [] });
+  const refused = await chat.exchange([["", `${longest}x`]]);
+  assert.deepEqual(refused, { code: grpc.status.RESOURCE_EXHAUSTED, replies: [] });
   await theExample(chat);
 }
 
-const CHECKS = [theExample, oneAtATime, manyAtOnce, nothingInTheFields, nothingAtAll, tooLong];
+const CHECKS = [theExample, oneAtATime, manyInFlight, emptyFields, noMessages, messageOverTheLimit];
 
-// The example's service.
+// A client of the example.
 class Chat {
   constructor(address) {
     const loaded = loader.loadSync("grpc_bidirectional_streaming.proto", { includeDirs: [PROTO] });
     this.client = new (grpc.loadPackageDefinition(loaded).Chat)(address, grpc.credentials.createInsecure());
   }
 
-  // The library's call object, with a promise of the code it ends with.
+  // Opens a call. Returns the library's call object, with a promise of the status code with which it ends.
   call() {
     const call = this.client.chat({ deadline: Date.now() + DEADLINE });
     call.code = new Promise((resolve) => call.on("status", ({ code }) => resolve(code)));
-    // Every error is a status too, and is judged as one.
+    // Without a listener an error would be thrown; its status is in `code`.
     call.on("error", () => {});
     return call;
   }
 
-  // Says all of it while reading, then half-closes; `said` is of [name, message] pairs.
-  async say(said) {
+  // Sends [name, message] pairs while reading, then half-closes. Returns the replies and the status code.
+  async exchange(messages) {
     const call = this.call();
-    const answers = [];
-    call.on("data", ({ value }) => answers.push(value));
-    for (const [name, message] of said) {
+    const replies = [];
+    call.on("data", ({ value }) => replies.push(value));
+    for (const [name, message] of messages) {
       call.write({ name, message });
     }
     call.end();
-    return { code: await call.code, answers };
+    return { code: await call.code, replies };
   }
 }
 

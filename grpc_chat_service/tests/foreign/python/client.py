@@ -1,8 +1,8 @@
-"""Is the service what a stock Python gRPC client expects?
+"""Checks the example, health and reflection against a stock Python gRPC client.
 
     python client.py 127.0.0.1:9090
 
-Needs what requirements.txt names. The stubs are made from proto/ at run time; nothing generated is kept.
+Needs the packages in requirements.txt. The stubs are generated from proto/ at run time and not kept.
 """
 
 import importlib
@@ -20,70 +20,71 @@ from grpc_tools import protoc
 
 PROTO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "..", "proto")
 
-# Seconds one call may take. None comes near it; without it a service that stops answering hangs the check.
+# The deadline of a call, in seconds: far longer than a call takes, so that a service that stops replying fails the
+# check instead of blocking it.
 DEADLINE = 60
 
-# Bytes of the longest encoded message that the service takes: `message_bytes` in its limits.rs.
-LIMIT = 65 * 1024
+# The longest encoded message that the service accepts, in bytes: `limits.connection.message_bytes`.
+MAX_MESSAGE_BYTES = 65 * 1024
 
 
 def the_example(chat):
-    answers = chat.say([("Sam", "Hi"), ("Ann", "Hey"), ("John", "Hello")])
-    expect([answer.value for answer in answers], ["Sam: Hi", "Ann: Hey", "John: Hello"])
-    expect(answers.code(), grpc.StatusCode.OK)
+    replies = chat.exchange([("Sam", "Hi"), ("Ann", "Hey"), ("John", "Hello")])
+    expect([reply.value for reply in replies], ["Sam: Hi", "Ann: Hey", "John: Hello"])
+    expect(replies.code(), grpc.StatusCode.OK)
 
 
 def one_at_a_time(chat):
-    """Each answer comes before the next message is sent: nobody waits for a buffer to fill."""
-    asked = []
+    """Each reply arrives before the next message is sent: nothing waits for a buffer to fill."""
+    sent = []
     read = Semaphore(0)
 
-    def talk():
+    def messages():
         for number in range(1_000):
-            asked.append(number)
+            sent.append(number)
             yield "Ann", str(number)
-            # The library asks for the next message ahead of time; this waits until the answer was read.
+            # The library takes the next message ahead of time; this waits until the reply has been read.
             read.acquire()
 
-    answers = chat.say(talk())
+    replies = chat.exchange(messages())
     for number in range(1_000):
-        expect(next(answers).value, f"Ann: {number}")
-        expect(len(asked), number + 1)
+        expect(next(replies).value, f"Ann: {number}")
+        expect(len(sent), number + 1)
         read.release()
-    expect(list(answers), [])
-    expect(answers.code(), grpc.StatusCode.OK)
+    expect(list(replies), [])
+    expect(replies.code(), grpc.StatusCode.OK)
 
 
-def many_at_once(chat):
-    answers = chat.say(("Sam", str(number)) for number in range(10_000))
-    expect([answer.value for answer in answers], [f"Sam: {number}" for number in range(10_000)])
-    expect(answers.code(), grpc.StatusCode.OK)
+def many_in_flight(chat):
+    replies = chat.exchange(("Sam", str(number)) for number in range(10_000))
+    expect([reply.value for reply in replies], [f"Sam: {number}" for number in range(10_000)])
+    expect(replies.code(), grpc.StatusCode.OK)
 
 
-def nothing_in_the_fields(chat):
-    answers = chat.say([("", ""), ("Sam", ""), ("", "Hi")])
-    expect([answer.value for answer in answers], [": ", "Sam: ", ": Hi"])
+def empty_fields(chat):
+    replies = chat.exchange([("", ""), ("Sam", ""), ("", "Hi")])
+    expect([reply.value for reply in replies], [": ", "Sam: ", ": Hi"])
 
 
-def nothing_at_all(chat):
-    answers = chat.say([])
-    expect(list(answers), [])
-    expect(answers.code(), grpc.StatusCode.OK)
+def no_messages(chat):
+    replies = chat.exchange([])
+    expect(list(replies), [])
+    expect(replies.code(), grpc.StatusCode.OK)
 
 
-def too_long(chat):
-    """The longest message is answered, one byte more is refused, and the connection serves the next call."""
-    header = 4  # the field's number and a length of three bytes
-    longest = "x" * (LIMIT - header)
-    expect([answer.value for answer in chat.say([("", longest)])], [": " + longest])
+def message_over_the_limit(chat):
+    """The longest message is answered, one byte more is refused, and the connection can still be used."""
+    header = 4  # a tag, and a length of three bytes
+    longest = "x" * (MAX_MESSAGE_BYTES - header)
+    expect([reply.value for reply in chat.exchange([("", longest)])], [": " + longest])
 
-    refused = chat.say([("", longest + "x")])
+    refused = chat.exchange([("", longest + "x")])
     try:
-        answered = list(refused)
+        replies = list(refused)
     except grpc.RpcError as error:
         expect(error.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
     else:
-        raise Unexpected(f"expected RESOURCE_EXHAUSTED, got OK and {len(answered)} answers")
+        raise Unexpected(f"expected RESOURCE_EXHAUSTED, got OK and {len(replies)} replies")
     the_example(chat)
 
 
@@ -97,17 +98,17 @@ def health(chat):
         expect(next(watch).status, serving)
         watch.cancel()
     try:
-        stub.Check(health_pb2.HealthCheckRequest(service="nobody"), timeout=DEADLINE)
+        stub.Check(health_pb2.HealthCheckRequest(service="unknown"), timeout=DEADLINE)
     except grpc.RpcError as error:
         expect(error.code(), grpc.StatusCode.NOT_FOUND)
     else:
-        raise Unexpected("a service that does not exist was said to be healthy")
+        raise Unexpected("expected NOT_FOUND for the health of an unknown service, got OK")
 
 
 def reflection(chat):
-    """v1 and v1alpha are the same messages under two names, and clients in the field know one or the other."""
+    """v1 and v1alpha have the same messages under two names; a client uses one or the other."""
     for version in "v1", "v1alpha":
-        ask = chat.channel.stream_stream(
+        method = chat.channel.stream_stream(
             f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
             request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
             response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
@@ -116,7 +117,7 @@ def reflection(chat):
             reflection_pb2.ServerReflectionRequest(list_services=""),
             reflection_pb2.ServerReflectionRequest(file_containing_symbol="Chat"),
         ]
-        listed, described = ask(iter(requests), timeout=DEADLINE)
+        listed, described = method(iter(requests), timeout=DEADLINE)
         names = {service.name for service in listed.list_services_response.service}
         missing = {"Chat", "chat.v1.ChatService", "grpc.health.v1.Health"} - names
         if missing:
@@ -128,17 +129,17 @@ def reflection(chat):
 CHECKS = [
     the_example,
     one_at_a_time,
-    many_at_once,
-    nothing_in_the_fields,
-    nothing_at_all,
-    too_long,
+    many_in_flight,
+    empty_fields,
+    no_messages,
+    message_over_the_limit,
     health,
     reflection,
 ]
 
 
 class Chat:
-    """The example's service, as `(name, message)` pairs in and the library's call object out."""
+    """A client of the example."""
 
     def __init__(self, address):
         messages, services = stubs("grpc_bidirectional_streaming")
@@ -146,13 +147,14 @@ class Chat:
         self.channel = grpc.insecure_channel(address)
         self._stub = services.ChatStub(self.channel)
 
-    def say(self, said):
-        messages = (self._message(name=name, message=message) for name, message in said)
+    def exchange(self, pairs):
+        """Sends `(name, message)` pairs. Returns the library's call object, which iterates over the replies."""
+        messages = (self._message(name=name, message=message) for name, message in pairs)
         return self._stub.chat(messages, timeout=DEADLINE)
 
 
 class Unexpected(Exception):
-    pass
+    """A check has failed."""
 
 
 def expect(got, wanted):
@@ -166,8 +168,8 @@ def shortened(value):
 
 
 def stubs(name, *imported):
-    """The modules that grpc_tools makes of proto/<name>.proto: the messages and the services. What it imports, other
-    than the well-known types, is made with it."""
+    """Generates modules from proto/<name>.proto, and from the files in `imported`, which it imports besides the
+    well-known types. Returns its modules of messages and of services."""
     folder = tempfile.mkdtemp()
     try:
         well_known = os.path.join(os.path.dirname(protoc.__file__), "_proto")
@@ -175,7 +177,7 @@ def stubs(name, *imported):
         if protoc.main(["protoc", *options, f"{name}.proto", *(f"{other}.proto" for other in imported)]) != 0:
             raise Unexpected(f"protoc refuses proto/{name}.proto")
         sys.path.insert(0, folder)
-        # `google` is also where the well-known types are; ours are found beside them.
+        # The package `google` also contains the well-known types, so the generated modules are added to it.
         import google
 
         google.__path__.append(os.path.join(folder, "google"))
@@ -189,6 +191,7 @@ def stubs(name, *imported):
 
 
 def run(connect, checks, name):
+    """Connects to the address on the command line, and exits with a message at the first check that fails."""
     if len(sys.argv) != 2:
         sys.exit(f"usage: {name} ADDRESS")
     chat = connect(sys.argv[1])
@@ -198,7 +201,7 @@ def run(connect, checks, name):
         except grpc.RpcError as error:
             sys.exit(f"python: {check.__name__}: the call ended with {error.code().name}: {error.details()}")
         except StopIteration:
-            sys.exit(f"python: {check.__name__}: the call ended before all was answered")
+            sys.exit(f"python: {check.__name__}: the call ended before every message was answered")
         except Unexpected as error:
             sys.exit(f"python: {check.__name__}: {error}")
         print(f"python: {check.__name__}: ok")
