@@ -1,9 +1,9 @@
-//! Acked appends per second of the history on disk, next to SQLite alone: the same table and settings, in the same
-//! directory, with as many rows in each commit as the history has appends in flight.
+//! Acked appends per second of the history on disk, beside SQLite alone with the same table and settings on the same file
+//! system, and with as many rows in each commit as the history has appends in flight.
 //!
 //! `cargo bench -p grpc_chat_service --bench history [-- directory]`
 
-#![allow(clippy::unwrap_used, reason = "a measurement that fails has nothing to say")]
+#![allow(clippy::unwrap_used, reason = "an error ends the benchmark without a result")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,8 +25,8 @@ fn main() {
     println!("in {}, {TEXT_BYTES}-byte posts, acked when synced, median of {ROUNDS}", parent.display());
     println!("{:>9}  {:>12}  {:>12}  {:>5}  {:>10}", "in flight", "history", "SQLite", "ratio", "per commit");
     for in_flight in [1, 64, 1_024] {
-        // In turn, so that a noisy neighbour disturbs both.
-        let rounds = (0..ROUNDS).map(|_| (history(&parent, in_flight), sqlite(&parent, in_flight)));
+        // In turn, so that other load on the machine disturbs both.
+        let rounds = (0..ROUNDS).map(|_| (measure_history(&parent, in_flight), measure_sqlite(&parent, in_flight)));
         let (mut ours, mut theirs): (Vec<_>, Vec<_>) = rounds.unzip();
         ours.sort_by(|a, b| a.0.total_cmp(&b.0));
         theirs.sort_by(f64::total_cmp);
@@ -35,8 +35,8 @@ fn main() {
     }
 }
 
-/// Appends per second, and how many went into a commit.
-fn history(parent: &Path, in_flight: usize) -> (f64, f64) {
+/// Returns the appends per second, and how many there were in each commit.
+fn measure_history(parent: &Path, in_flight: usize) -> (f64, f64) {
     let dir = tempfile::tempdir_in(parent).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -71,9 +71,10 @@ fn history(parent: &Path, in_flight: usize) -> (f64, f64) {
     })
 }
 
-fn sqlite(parent: &Path, batch: usize) -> f64 {
+/// Returns the rows inserted per second.
+fn measure_sqlite(parent: &Path, batch: usize) -> f64 {
     let dir = tempfile::tempdir_in(parent).unwrap();
-    // The tables are the history's own.
+    // Creates the tables.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let options = Options { durability: Durability::Synced, accept_loss: false };
     let history = Embedded::open(dir.path(), options, mpsc::channel(1).0).unwrap();
@@ -119,7 +120,7 @@ fn sqlite(parent: &Path, batch: usize) -> f64 {
     stored as f64 / start.elapsed().as_secs_f64()
 }
 
-/// One of 64 users, with ids that go up.
+/// Returns a draft by one of 64 users. The ids of drafts rise with `n`.
 fn draft(caller: usize, n: usize) -> Draft {
     let mut id = [0; 16];
     id[..8].copy_from_slice(&(n as u64).to_be_bytes());

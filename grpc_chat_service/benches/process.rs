@@ -1,4 +1,4 @@
-//! A server in a process of its own, and what it takes.
+//! Servers in processes of their own: this program, started again with an argument.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -6,24 +6,41 @@ use std::process::{self, Child, Command, Stdio};
 use std::time::Duration;
 use std::{env, fs, thread};
 
+use grpc_chat_service::config::Config;
 use tempfile::TempDir;
+use tonic::transport::server::{Router, TcpIncoming};
 
-/// Names, for a server that keeps something, an empty directory that goes when it ends.
+/// The environment variable with a server's data directory, which is empty when the server starts.
 pub(crate) const DATA: &str = "BENCH_DATA";
 
-/// Runs this program as a server that says on standard output where it listens, until the one that started it ends.
-pub(crate) fn serve<F: Future<Output = io::Result<()>>>(server: fn() -> F) -> io::Result<()> {
+/// Runs a server in this process until the process that started it ends.
+pub(crate) fn serve<F: Future<Output = io::Result<()>>>(server: impl FnOnce() -> F) -> io::Result<()> {
     thread::spawn(|| {
-        // The pipe ends when the process that started this one does, however that happens.
+        // Standard input ends when the process that started this one does, for whatever reason.
         let _ = io::stdin().read_to_end(&mut Vec::new());
         process::exit(0);
     });
-    // Logs as the binary's, since they are part of the cost, but to nowhere.
+    // Logging is part of the cost, so the lines are formatted as the binary does, and then discarded.
     tracing_subscriber::fmt().with_env_filter("info").with_writer(io::sink).init();
     tokio::runtime::Runtime::new()?.block_on(server())
 }
 
-/// It ends when this is dropped.
+/// Serves the chat. Prints the address on standard output.
+pub(crate) async fn serve_chat(config: Config) -> io::Result<()> {
+    let server = grpc_chat_service::server::bind(config).await.map_err(io::Error::other)?;
+    println!("{}", server.local_addr());
+    server.run(std::future::pending()).await;
+    Ok(())
+}
+
+/// Serves services with tonic's own server. Prints the address on standard output.
+pub(crate) async fn serve_tonic(services: Router) -> io::Result<()> {
+    let incoming = TcpIncoming::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?.with_nodelay(Some(true));
+    println!("{}", incoming.local_addr()?);
+    services.serve_with_incoming(incoming).await.map_err(io::Error::other)
+}
+
+/// A server in a process of its own. The process ends when this is dropped.
 pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
@@ -33,7 +50,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts this program with `serve-` and the name.
+    /// Starts this program with the argument `serve-NAME`.
     pub(crate) fn start(name: &'static str) -> io::Result<Self> {
         let data = tempfile::tempdir()?;
         let mut process = Command::new(env::current_exe()?)
@@ -50,7 +67,7 @@ impl Server {
         Ok(Self { name, address, process, _data: data })
     }
 
-    /// CPU time taken so far by all threads, in user and kernel mode.
+    /// Returns the CPU time that the process's threads have used so far, in user and kernel mode.
     pub(crate) fn cpu(&self) -> io::Result<Duration> {
         let mut nanoseconds = 0;
         for thread in fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
