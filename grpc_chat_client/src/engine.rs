@@ -464,6 +464,7 @@ fn sentence(status: &Status, session: Option<&Session>) -> String {
         return match reason {
             pb::DrainReason::Shutdown => "the service is stopping",
             pb::DrainReason::Age => "the session was open for as long as the service allows",
+            pb::DrainReason::Epoch => "the history has started a new epoch",
             pb::DrainReason::Unspecified => "the service ended the session",
         }
         .to_owned();

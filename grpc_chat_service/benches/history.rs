@@ -9,9 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use grpc_chat_service::history::History;
 use grpc_chat_service::history::embedded::{Embedded, Options};
-use grpc_chat_service::model::{Change, ClientMsgId, Draft, Durability, Event, RoomId, UserId};
+use grpc_chat_service::history::{Expected, History, Published};
+use grpc_chat_service::model::{Change, ClientMsgId, Draft, Durability, RoomId, UserId};
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
@@ -40,10 +40,10 @@ fn measure_history(parent: &Path, in_flight: usize) -> (f64, f64) {
     let dir = tempfile::tempdir_in(parent).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let (publisher, mut committed) = mpsc::channel::<Vec<Event>>(1_024);
+        let (publisher, mut published) = mpsc::channel::<Published>(1_024);
         let counting = tokio::spawn(async move {
             let (mut batches, mut events) = (0_u32, 0);
-            while let Some(batch) = committed.recv().await {
+            while let Some(Published::Stored(batch)) = published.recv().await {
                 batches += 1;
                 events += batch.len();
             }
@@ -58,7 +58,7 @@ fn measure_history(parent: &Path, in_flight: usize) -> (f64, f64) {
             callers.spawn(async move {
                 let mut acked = 0;
                 while start.elapsed() < ROUND {
-                    history.append(draft(caller, acked), None).await.unwrap();
+                    history.append(draft(caller, acked), Expected::default()).await.unwrap();
                     acked += 1;
                 }
                 acked

@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 
-use crate::history::{Appending, History, Marking, Page, ReadError, RoomHead, RoomState};
+use crate::history::{
+    Appending, Expected, Following, History, Marking, Page, ReadError, RoomHead, RoomQuery, RoomState,
+};
 use crate::model::{Draft, Durability, Epoch, Event, RoomId, Seq, UserId};
 use crate::refusal::Refusal;
 
@@ -69,16 +72,23 @@ impl PermittedHistory {
         Self(history)
     }
 
-    pub(crate) fn epoch(&self) -> Epoch {
+    /// See [`History::epoch`].
+    pub(crate) fn epoch(&self) -> watch::Receiver<Epoch> {
         self.0.epoch()
     }
 
+    /// See [`History::durability`].
     pub(crate) fn durability(&self) -> Durability {
         self.0.durability()
     }
 
+    /// See [`History::follow`].
+    pub(crate) fn follow(&self, permit: &ReadPermit) -> Following {
+        self.0.follow(permit.room())
+    }
+
     /// See [`History::append`].
-    pub(crate) fn append(&self, permit: &WritePermit, draft: Draft, expected: Option<Epoch>) -> Appending {
+    pub(crate) fn append(&self, permit: &WritePermit, draft: Draft, expected: Expected) -> Appending {
         debug_assert_eq!(permit.room(), &draft.room);
         self.0.append(draft, expected)
     }
@@ -91,42 +101,47 @@ impl PermittedHistory {
     /// See [`History::room_state`].
     pub(crate) fn room_state(
         &self,
-        permit: ReadPermit,
+        permit: &ReadPermit,
         user: Option<UserId>,
+        last: u32,
+        at: Seq,
     ) -> BoxFuture<'static, Result<RoomState, ReadError>> {
-        let history = Arc::clone(&self.0);
-        Box::pin(async move { history.room_state(permit.room(), user.as_ref()).await })
+        self.0.room_state(RoomQuery { room: permit.room().clone(), user, last, at })
+    }
+
+    /// Returns the newest event of a room.
+    pub(crate) async fn head(&self, permit: &ReadPermit) -> Result<Seq, ReadError> {
+        Ok(self.0.room_state(RoomQuery::head(permit.room().clone())).await?.head)
     }
 
     /// See [`History::read_after`].
     pub(crate) fn read_after(
         &self,
-        permit: ReadPermit,
+        permit: &ReadPermit,
         after: Seq,
         page: Page,
     ) -> BoxFuture<'static, Result<Vec<Event>, ReadError>> {
-        let history = Arc::clone(&self.0);
-        Box::pin(async move { history.read_after(permit.room(), after, page).await })
+        self.0.read_after(permit.room().clone(), after, page)
     }
 
     /// See [`History::read_before`].
-    pub(crate) async fn read_before(
+    pub(crate) fn read_before(
         &self,
         permit: &ReadPermit,
         before: Seq,
         page: Page,
-    ) -> Result<Vec<Event>, ReadError> {
-        self.0.read_before(permit.room(), before, page).await
+    ) -> BoxFuture<'static, Result<Vec<Event>, ReadError>> {
+        self.0.read_before(permit.room().clone(), before, page)
     }
 
     /// Returns at most `max` rooms that have a history and that the caller may read, by id, after `after`.
-    pub(crate) async fn rooms(
+    pub(crate) fn rooms(
         &self,
         _policy: &Policy,
         _caller: &Caller,
-        after: Option<&RoomId>,
+        after: Option<RoomId>,
         max: usize,
-    ) -> Result<Vec<RoomHead>, ReadError> {
-        self.0.rooms(after, max).await
+    ) -> BoxFuture<'static, Result<Vec<RoomHead>, ReadError>> {
+        self.0.rooms(after, max)
     }
 }

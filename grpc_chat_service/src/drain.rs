@@ -18,6 +18,11 @@ impl Drain {
         self.begun.cancel();
     }
 
+    /// Whether the signal has been given.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.is_cancelled()
+    }
+
     /// Waits for the signal.
     pub(crate) fn begun(&self) -> WaitForCancellationFutureOwned {
         self.begun.clone().cancelled_owned()

@@ -4,10 +4,10 @@ mod caller;
 mod convert;
 mod example;
 mod lines;
-mod pages;
 mod responses;
 mod sessions;
 mod status;
+mod unary;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -43,7 +43,7 @@ pub(crate) async fn service(context: Arc<Context>) -> (Service, Health) {
 
     let mut routes = Routes::builder();
     routes.add_service(example::server(&context));
-    routes.add_service(pages::server(&context));
+    routes.add_service(unary::server(&context));
     routes.add_service(health);
     match (reflection().build_v1(), reflection().build_v1alpha()) {
         (Ok(v1), Ok(v1alpha)) => {

@@ -33,6 +33,8 @@ mod drain;
 mod grpc;
 mod listener;
 mod pages;
+mod peers;
+mod posting;
 mod refusal;
 mod rooms;
 mod session;

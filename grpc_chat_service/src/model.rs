@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
+
+use uuid::{NoContext, Timestamp, Uuid};
 
 /// The sequence number of an event in its room: 1 for the first event, then strictly increasing. 0 means "before the
 /// first event".
@@ -108,6 +111,8 @@ pub enum Durability {
     Written,
     /// Synced to disk: survives a power cut.
     Synced,
+    /// Synced to the disks of more than one machine: survives the loss of any one of them.
+    Replicated,
 }
 
 /// Why a text is not acceptable, phrased to follow the name of the field.
@@ -178,7 +183,13 @@ impl ClientMsgId {
     ///
     /// [`Invalid`] if there are not exactly 16.
     pub fn new(bytes: &[u8]) -> Result<Self, Invalid> {
-        bytes.try_into().map(Self).map_err(|_| Invalid("must be 16 bytes, a UUIDv7 made once for this message"))
+        bytes.try_into().map(Self).map_err(|_| Invalid("must be 16 bytes, a UUID made once for this message"))
+    }
+
+    /// Makes a new one, for a draft that its client cannot repeat.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(new_uuid().into_bytes())
     }
 }
 
@@ -230,6 +241,12 @@ pub fn check_text(text: &str, max_bytes: usize) -> Result<(), Invalid> {
         return Err(Invalid("must not have control characters other than newline and tab"));
     }
     Ok(())
+}
+
+/// Returns a new UUIDv7. A clock before 1970, for which there is none, counts as 1970.
+pub(crate) fn new_uuid() -> Uuid {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Uuid::new_v7(Timestamp::from_unix(NoContext, since.as_secs(), since.subsec_nanos()))
 }
 
 fn check_name(text: &str) -> Result<(), Invalid> {
@@ -307,6 +324,7 @@ mod tests {
     #[test]
     fn a_client_msg_id_is_sixteen_bytes() {
         ClientMsgId::new(&[7; 16]).unwrap();
+        assert_ne!(ClientMsgId::random(), ClientMsgId::random());
         for bad in [0, 15, 17] {
             ClientMsgId::new(&vec![7; bad]).unwrap_err();
         }

@@ -1,7 +1,7 @@
 //! History and rooms, page by page, for callers without a session.
 
-use crate::access::{Caller, PermittedHistory, Policy};
-use crate::history::{Page, RoomHead};
+use crate::access::{Caller, PermittedHistory, Policy, ReadPermit};
+use crate::history::{Page, ReadError, RoomHead};
 use crate::model::{Epoch, Event, Invalid, RoomId, Seq};
 use crate::refusal::Refusal;
 
@@ -68,20 +68,18 @@ impl Pages {
         let failed = |error| Refusal::from_read(error, permit.room());
         let events = match (range.after, range.before) {
             (Some(_), Some(_)) => return Err(invalid("before_seq", "must not be set together with after_seq")),
-            (Some(after), None) => {
-                self.history.read_after(permit.clone(), after.min(LAST_SEQ), page).await.map_err(failed)?
-            }
+            (Some(after), None) => self.read_after(&permit, after.min(LAST_SEQ), page).await.map_err(failed)?,
             (None, before) => {
                 let before = before.unwrap_or(LAST_SEQ).min(LAST_SEQ);
                 self.history.read_before(&permit, before, page).await.map_err(failed)?
             }
         };
-        let state = self.history.room_state(permit.clone(), None).await.map_err(failed)?;
+        let state = self.history.room_state(&permit, None, 0, 0).await.map_err(failed)?;
         let more = match range.after {
             Some(_) => events.last().is_some_and(|last| last.seq < state.head),
             None => events.first().is_some_and(|first| first.seq > state.oldest),
         };
-        Ok(MessagesPage { events, epoch: self.history.epoch(), head: state.head, more })
+        Ok(MessagesPage { events, epoch: *self.history.epoch().borrow(), head: state.head, more })
     }
 
     /// Returns the rooms that have a history, by id, after `after`. A length of 0 stands for the default.
@@ -91,11 +89,21 @@ impl Pages {
     /// [`Refusal`] if the length is not valid or the history cannot be read.
     pub(crate) async fn rooms(&self, caller: &Caller, after: Option<RoomId>, asked: u32) -> Result<RoomsPage, Refusal> {
         let length = length(asked)?;
-        let rooms = self.history.rooms(&self.policy, caller, after.as_ref(), length + 1).await;
+        let rooms = self.history.rooms(&self.policy, caller, after, length + 1).await;
         let mut rooms = rooms.map_err(|_| Refusal::HistoryUnavailable)?;
         let more = rooms.len() > length;
         rooms.truncate(length);
         Ok(RoomsPage { rooms, more })
+    }
+
+    /// Reads after a sequence number, where 0 stands for the beginning of what is kept.
+    async fn read_after(&self, permit: &ReadPermit, after: Seq, page: Page) -> Result<Vec<Event>, ReadError> {
+        match self.history.read_after(permit, after, page).await {
+            Err(ReadError::Expired { oldest }) if after == 0 => {
+                self.history.read_after(permit, oldest.saturating_sub(1), page).await
+            }
+            read => read,
+        }
     }
 }
 

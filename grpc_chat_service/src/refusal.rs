@@ -40,6 +40,10 @@ pub(crate) enum Refusal {
     HistoryUnavailable,
     /// It is not known whether the draft was stored.
     OutcomeUnknown,
+    /// The request refers to a message that is another one in this history.
+    Forked,
+    /// Events that were asked for are no longer kept.
+    Expired { room: RoomId, oldest: Seq },
     /// The store is damaged at this event.
     Corrupt { room: RoomId, seq: Seq },
     /// The session is ending and accepts nothing new.
@@ -58,12 +62,14 @@ impl Refusal {
             AppendError::NoSuchMessage => Self::NoSuchMessage { room: room.clone() },
             AppendError::NotTheAuthor => Self::NotTheAuthor,
             AppendError::OtherEpoch => Self::OtherEpoch,
+            AppendError::Forked => Self::Forked,
         }
     }
 
     pub(crate) fn from_read(error: ReadError, room: &RoomId) -> Self {
         match error {
             ReadError::Unavailable => Self::HistoryUnavailable,
+            ReadError::Expired { oldest } => Self::Expired { room: room.clone(), oldest },
             ReadError::Corrupt { seq } => Self::Corrupt { room: room.clone(), seq },
         }
     }

@@ -10,11 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
-use crate::access::{ReadPermit, WritePermit};
+use crate::access::{PermittedHistory, ReadPermit, WritePermit};
+use crate::history::Published;
 use crate::limits::RoomLimits;
-use crate::model::{Event, RoomId};
+use crate::model::{Epoch, Event, RoomId};
+use crate::peers::{NodeId, Peers, Signal};
 
 pub(crate) use ephemeral::Delta;
 use room::Changed;
@@ -25,90 +28,189 @@ pub(crate) use tail::Taken;
 /// How often presence, typing and read marks are announced. Changes in between are sent once.
 const ANNOUNCE_EVERY: Duration = Duration::from_millis(250);
 
+/// How often a node tells the others that it is running.
+const ALIVE_EVERY: Duration = Duration::from_secs(2);
+
+/// After this time without a signal, a node is considered stopped, and those who were present through it are not any more.
+const SILENT_AFTER: Duration = Duration::from_secs(6);
+
 /// The open rooms. A room stays open as long as someone holds it.
 #[derive(Debug)]
 pub(crate) struct Rooms {
-    open: Mutex<HashMap<RoomId, Weak<Room>>>,
+    open: Mutex<Open>,
+    epoch: watch::Receiver<Epoch>,
     changed: Changed,
+    history: PermittedHistory,
+    peers: Arc<dyn Peers>,
     encode: fn(&Event, &mut BytesMut),
     limits: RoomLimits,
 }
 
+/// The open rooms of one epoch.
+#[derive(Debug)]
+struct Open {
+    epoch: Epoch,
+    rooms: HashMap<RoomId, Weak<Room>>,
+}
+
 impl Rooms {
-    pub(crate) fn new(encode: fn(&Event, &mut BytesMut), limits: RoomLimits) -> Arc<Self> {
-        Arc::new(Self { open: Mutex::default(), changed: Changed::default(), encode, limits })
+    pub(crate) fn new(
+        history: PermittedHistory,
+        peers: Arc<dyn Peers>,
+        encode: fn(&Event, &mut BytesMut),
+        limits: RoomLimits,
+    ) -> Arc<Self> {
+        let epoch = history.epoch();
+        let open = Mutex::new(Open { epoch: *epoch.borrow(), rooms: HashMap::new() });
+        Arc::new(Self { open, epoch, changed: Changed::default(), history, peers, encode, limits })
     }
 
     /// Opens a room. Events committed after this call are in its tail, so open a room before reading its head.
     pub(crate) fn open(&self, permit: &ReadPermit) -> Arc<Room> {
         let id = permit.room();
         let mut open = self.lock();
-        if let Some(room) = open.get(id).and_then(Weak::upgrade) {
+        if let Some(room) = open.rooms.get(id).and_then(Weak::upgrade) {
             return room;
         }
-        let room = Arc::new(Room::new(id.clone(), self.changed.clone(), self.limits.tail_bytes));
-        open.insert(id.clone(), Arc::downgrade(&room));
+        let following = self.history.follow(permit);
+        let room = Arc::new(Room::new(id.clone(), self.changed.clone(), self.limits.tail_bytes, following));
+        open.rooms.insert(id.clone(), Arc::downgrade(&room));
+        drop(open);
+        self.peers.send(Signal::Ask { room: id.clone() });
         room
     }
 
     /// Returns a room if it is open.
-    pub(crate) fn get_to_read(&self, permit: &ReadPermit) -> Option<Arc<Room>> {
-        self.get(permit.room())
+    pub(crate) fn get(&self, permit: &WritePermit) -> Option<Arc<Room>> {
+        self.find(permit.room())
     }
 
-    /// Returns a room if it is open.
-    pub(crate) fn get_to_write(&self, permit: &WritePermit) -> Option<Arc<Room>> {
-        self.get(permit.room())
-    }
-
-    /// Passes stored events on to the open rooms, in the order in which they come, until the channel is closed.
-    pub(crate) async fn publish(self: Arc<Self>, mut committed: mpsc::Receiver<Vec<Event>>) {
-        while let Some(batch) = committed.recv().await {
-            let mut batch = batch.into_iter().peekable();
-            while let Some(event) = batch.next() {
-                let room = self.get(&event.draft.room);
-                // Consecutive events of one room, which is the usual case, are published together.
-                let mut run = vec![event];
-                while let Some(next) = batch.next_if(|next| next.draft.room == run[0].draft.room) {
-                    run.push(next);
+    /// Passes on to the open rooms what the history publishes, until the channel is closed.
+    pub(crate) async fn publish(self: Arc<Self>, mut published: mpsc::Receiver<Published>) {
+        while let Some(published) = published.recv().await {
+            match published {
+                Published::Stored(events) => self.stored(events),
+                Published::Ahead { room, head } => {
+                    if let Some(room) = self.find(&room) {
+                        room.ahead(head);
+                    }
                 }
-                if let Some(room) = room {
-                    room.publish(run, self.encode);
+                Published::Erased { room } => {
+                    if let Some(room) = self.find(&room) {
+                        room.erased();
+                    }
+                }
+                Published::Read { room, user, seq } => {
+                    if let Some(room) = self.find(&room) {
+                        room.read(&user, seq);
+                    }
                 }
             }
         }
     }
 
-    /// Announces presence, typing and read marks to the readers of each room, a few times a second, for ever.
+    fn stored(&self, events: Vec<Event>) {
+        let mut events = events.into_iter().peekable();
+        while let Some(event) = events.next() {
+            let room = self.find(&event.draft.room);
+            // Consecutive events of one room, which is the usual case, are published together.
+            let mut run = vec![event];
+            while let Some(next) = events.next_if(|next| next.draft.room == run[0].draft.room) {
+                run.push(next);
+            }
+            if let Some(room) = room {
+                room.publish(run, self.encode);
+            }
+        }
+    }
+
+    /// Announces presence, typing and read marks to the readers of each room and to the other nodes, a few times a second,
+    /// and applies what the other nodes announce. Runs for ever.
     pub(crate) async fn announce(self: Arc<Self>) {
+        let mut signals = self.peers.receive();
         let mut ticks = tokio::time::interval(ANNOUNCE_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut last_alive = Instant::now();
+        let mut last_heard: HashMap<NodeId, Instant> = HashMap::new();
         loop {
-            ticks.tick().await;
-            for id in self.changed.take() {
-                match self.get(&id) {
-                    Some(room) if room.announce() => self.changed.insert(&id),
-                    Some(_) => {}
-                    None => self.forget(&id),
+            tokio::select! {
+                now = ticks.tick() => {
+                    self.announce_changes();
+                    if now - last_alive >= ALIVE_EVERY {
+                        last_alive = now;
+                        self.peers.send(Signal::Alive);
+                        for (node, _) in last_heard.extract_if(|_, heard| now - *heard > SILENT_AFTER) {
+                            self.open_rooms().iter().for_each(|room| room.node_stopped(node));
+                        }
+                    }
+                }
+                Some((node, signal)) = signals.recv() => {
+                    last_heard.insert(node, Instant::now());
+                    self.apply(node, signal);
                 }
             }
         }
     }
 
-    fn get(&self, id: &RoomId) -> Option<Arc<Room>> {
-        self.lock().get(id).and_then(Weak::upgrade)
+    fn announce_changes(&self) {
+        for id in self.changed.take() {
+            match self.find(&id) {
+                Some(room) => {
+                    let (signals, again) = room.announce();
+                    signals.into_iter().for_each(|signal| self.peers.send(signal));
+                    if again {
+                        self.changed.insert(&id);
+                    }
+                }
+                None => {
+                    self.forget(&id);
+                    // Nobody is present through this node any more.
+                    self.peers.send(Signal::Present { room: id, version: 0, users: Vec::new() });
+                }
+            }
+        }
+    }
+
+    fn apply(&self, node: NodeId, signal: Signal) {
+        let id = match &signal {
+            Signal::Alive => return,
+            Signal::Ask { room }
+            | Signal::Present { room, .. }
+            | Signal::Changed { room, .. }
+            | Signal::Typing { room, .. } => room.clone(),
+        };
+        let Some(room) = self.find(&id) else { return };
+        if let Signal::Ask { .. } = signal {
+            self.peers.send(room.whole());
+        } else if !room.apply(node, signal) {
+            self.peers.send(Signal::Ask { room: id });
+        }
+    }
+
+    fn find(&self, id: &RoomId) -> Option<Arc<Room>> {
+        self.lock().rooms.get(id).and_then(Weak::upgrade)
+    }
+
+    fn open_rooms(&self) -> Vec<Arc<Room>> {
+        self.lock().rooms.values().filter_map(Weak::upgrade).collect()
     }
 
     /// Removes the entry of a closed room, unless the room has been opened again.
     fn forget(&self, id: &RoomId) {
         let mut open = self.lock();
-        if open.get(id).is_some_and(|room| room.strong_count() == 0) {
-            open.remove(id);
+        if open.rooms.get(id).is_some_and(|room| room.strong_count() == 0) {
+            open.rooms.remove(id);
         }
     }
 
-    /// Short lock, never held across an await.
-    fn lock(&self) -> MutexGuard<'_, HashMap<RoomId, Weak<Room>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Short lock, never held across an await. Rooms of an earlier epoch are left to their readers, whose sessions end: their
+    /// sequence numbers are other ones.
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let epoch = *self.epoch.borrow();
+        if open.epoch != epoch {
+            *open = Open { epoch, rooms: HashMap::new() };
+        }
+        open
     }
 }

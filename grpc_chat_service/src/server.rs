@@ -14,18 +14,19 @@ use tracing::Instrument;
 use crate::access::{PermittedHistory, Policy};
 use crate::config::{Config, Store};
 use crate::drain::Drain;
-use crate::history::History;
 use crate::history::embedded::{Embedded, OpenError};
-use crate::history::memory::Memory;
+use crate::history::memory::MemoryStore;
+use crate::history::{History, Published};
 use crate::limits::ConnectionLimits;
 use crate::listener::{Accepted, Listener};
-use crate::model::Event;
+use crate::peers::Peers;
+use crate::peers::local::LocalNetwork;
 use crate::rooms::Rooms;
 use crate::session::Context;
 use crate::{connection, grpc};
 
-/// Batches that the history has stored and that have not reached the rooms yet. When it is full, the history waits.
-const COMMITTED_BATCHES: usize = 64;
+/// Batches that the history has published and that have not reached the rooms yet.
+const PUBLISHED_BATCHES: usize = 64;
 
 /// A server that listens and does not serve yet.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ pub struct Server {
     listener: Listener,
     config: Config,
     history: Arc<dyn History>,
-    committed: mpsc::Receiver<Vec<Event>>,
+    published: mpsc::Receiver<Published>,
 }
 
 /// Why the server cannot serve. Displays as a sentence that says what to do.
@@ -58,12 +59,12 @@ pub enum BindError {
 pub async fn bind(config: Config) -> Result<Server, BindError> {
     let listener = Listener::bind(config.listen, &config.limits.listener)
         .map_err(|source| BindError::Address { address: config.listen, source })?;
-    let (publisher, committed) = mpsc::channel(COMMITTED_BATCHES);
+    let (publisher, published) = mpsc::channel(PUBLISHED_BATCHES);
     let history: Arc<dyn History> = match &config.store {
-        Store::Memory => Arc::new(Memory::open(publisher)),
+        Store::Memory => Arc::new(MemoryStore::new().open(publisher)),
         Store::Disk { dir, options } => Arc::new(Embedded::open(dir, *options, publisher).map_err(BindError::History)?),
     };
-    Ok(Server { listener, config, history, committed })
+    Ok(Server { listener, config, history, published })
 }
 
 impl Server {
@@ -77,11 +78,12 @@ impl Server {
     /// checks, lets open calls answer what they have received and end with `UNAVAILABLE`, and closes what is still open
     /// when the grace period is over.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, config, history, committed } = self;
+        let Self { listener, config, history, published } = self;
         log_start(&config, listener.local_addr(), &*history);
         let cut = CancellationToken::new();
         let connections = TaskTracker::new();
-        let (chat, health) = Chat::start(&config, Arc::clone(&history), committed).await;
+        let peers = Arc::new(LocalNetwork::default().join());
+        let (chat, health) = Chat::start(&config, Arc::clone(&history), published, peers).await;
 
         let accepting = async {
             loop {
@@ -144,15 +146,17 @@ impl Chat {
     async fn start(
         config: &Config,
         history: Arc<dyn History>,
-        committed: mpsc::Receiver<Vec<Event>>,
+        published: mpsc::Receiver<Published>,
+        peers: Arc<dyn Peers>,
     ) -> (Self, grpc::Health) {
         let drain = Drain::default();
-        let rooms = Rooms::new(grpc::ENCODE.event, config.limits.room);
-        let publishing = tokio::spawn(Arc::clone(&rooms).publish(committed));
+        let history = PermittedHistory::new(history);
+        let rooms = Rooms::new(history.clone(), peers, grpc::ENCODE.event, config.limits.room);
+        let publishing = tokio::spawn(Arc::clone(&rooms).publish(published));
         let announcing = tokio::spawn(Arc::clone(&rooms).announce());
         let context = Context {
             rooms,
-            history: PermittedHistory::new(history),
+            history,
             policy: Policy,
             limits: config.limits,
             encode: grpc::ENCODE,
@@ -183,18 +187,33 @@ impl Chat {
     }
 }
 
-/// Serves, for ever, the connections of a network that is not the operating system's, with a history in memory. For
-/// tests on a simulated network.
+/// Nodes over one store in memory, on a network that is not the operating system's. For tests on a simulated network.
 #[doc(hidden)]
-pub async fn simulate<S>(config: Config, mut accept: impl AsyncFnMut() -> (S, SocketAddr))
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (publisher, committed) = mpsc::channel(COMMITTED_BATCHES);
-    let (chat, _health) = Chat::start(&config, Arc::new(Memory::open(publisher)), committed).await;
-    loop {
-        let (socket, peer) = accept().await;
-        tokio::spawn(chat.serve(socket, peer));
+#[derive(Clone, Debug)]
+pub struct SimulatedCluster {
+    store: MemoryStore,
+    network: LocalNetwork,
+}
+
+impl SimulatedCluster {
+    /// Creates a cluster without nodes.
+    #[must_use]
+    pub fn new(store: MemoryStore) -> Self {
+        Self { store, network: LocalNetwork::default() }
+    }
+
+    /// Serves the connections of a new node, for ever.
+    pub async fn serve<S>(self, config: Config, mut accept: impl AsyncFnMut() -> (S, SocketAddr))
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (publisher, published) = mpsc::channel(PUBLISHED_BATCHES);
+        let history = Arc::new(self.store.open(publisher));
+        let (chat, _health) = Chat::start(&config, history, published, Arc::new(self.network.join())).await;
+        loop {
+            let (socket, peer) = accept().await;
+            tokio::spawn(chat.serve(socket, peer));
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_stream::{Stream, StreamExt};
 
@@ -21,10 +22,10 @@ use crate::access::{Caller, PermittedHistory, Policy};
 use crate::drain::Drain;
 use crate::history::now;
 use crate::limits::Limits;
-use crate::model::UserId;
+use crate::model::{Epoch, UserId, new_uuid};
 use crate::refusal::Refusal;
 use crate::rooms::Rooms;
-use frame::{Body, DrainReason, Encode, End, Inbound, Welcome};
+use frame::{Body, DrainReason, Encode, End, Inbound, Start, Welcome};
 pub(crate) use outbound::{Outbound, Sent};
 use outbox::{Load, Outbox};
 use pending::{Append, Completion, Lookup, next_append};
@@ -73,6 +74,8 @@ pub(crate) struct Session {
     /// batch.
     appends: VecDeque<Append>,
     lookups: FuturesUnordered<Lookup>,
+    /// The epoch of the history; the session ends when it changes.
+    epoch: watch::Receiver<Epoch>,
 }
 
 /// An item of a caller's stream: a frame, or why there will be no more.
@@ -80,14 +83,14 @@ pub(crate) type Received = Result<Inbound, End>;
 
 /// Creates a session for `caller`, and the stream of what it sends.
 pub(crate) fn open(context: &Arc<Context>, caller: Caller, kind: ClientKind) -> (Session, Outbound) {
+    let mut epoch = context.history.epoch();
     let outbox = Outbox::new(context.encode, context.limits.session.unread_reply_bytes);
     let outbound = Outbound::new(Arc::clone(&outbox), context.history.clone());
     let settings = Settings {
         caller,
         policy: context.policy,
         limits: context.limits.session,
-        heartbeats: kind == ClientKind::Chat,
-        epoch: context.history.epoch(),
+        epoch: *epoch.borrow_and_update(),
         durability: context.history.durability(),
     };
     let session = Session {
@@ -95,11 +98,12 @@ pub(crate) fn open(context: &Arc<Context>, caller: Caller, kind: ClientKind) -> 
         kind,
         outbox,
         protocol: Protocol::new(settings, Instant::now()),
-        id: uuid::Uuid::now_v7().to_string(),
+        id: new_uuid().to_string(),
         user: None,
         end: "disconnected",
         appends: VecDeque::new(),
         lookups: FuturesUnordered::new(),
+        epoch,
     };
     (session, outbound)
 }
@@ -149,6 +153,7 @@ impl Session {
                     draining = true;
                     self.protocol.drain();
                 }
+                Ok(()) = self.epoch.changed() => self.protocol.epoch_ended(),
                 () = &mut timer, if deadline.is_some() => self.protocol.tick(Instant::now(), blocked),
             }
             self.act();
@@ -191,10 +196,15 @@ impl Session {
                 let result = self.context.history.append(&permit, draft, expected);
                 self.appends.push_back(Append { id, room, client_msg_id, result });
             }
-            Action::ReadState { id, permit, user } => {
+            Action::ReadState { id, permit, user, start } => {
                 // Opened before the state is read: events committed from here on will be in its tail.
                 let room = self.context.rooms.open(&permit);
-                let result = self.context.history.room_state(permit, Some(user));
+                let (last, at) = match start {
+                    Start::Last(last) => (last, 0),
+                    Start::Beginning => (0, 0),
+                    Start::After { seq, .. } => (0, seq),
+                };
+                let result = self.context.history.room_state(&permit, Some(user), last, at);
                 self.lookups.push(Lookup::State { id, room, result });
             }
             Action::Seat { reply_to, permit, user, mut joined } => {
@@ -211,17 +221,18 @@ impl Session {
             }
             Action::Leave { room } => self.outbox.leave(&room),
             Action::MarkRead { id, permit, user, seq } => {
-                let result = self.context.history.mark_read(&permit, user.clone(), seq);
-                self.lookups.push(Lookup::Mark { id, permit, user, result });
+                self.outbox.marked(permit.room(), seq);
+                let result = self.context.history.mark_read(&permit, user, seq);
+                self.lookups.push(Lookup::Mark { id, room: permit.room().clone(), result });
             }
             Action::Typing { permit, user } => {
-                if let Some(room) = self.context.rooms.get_to_write(&permit) {
+                if let Some(room) = self.context.rooms.get(&permit) {
                     room.typing(&user);
                 }
             }
             Action::SendDraining { reason } => {
                 let reconnect_after = match reason {
-                    DrainReason::Shutdown => RECONNECT_SPREAD.mul_f64(fastrand::f64()),
+                    DrainReason::Shutdown | DrainReason::Epoch => RECONNECT_SPREAD.mul_f64(fastrand::f64()),
                     // Sessions reach their age at different times, and the server stays up.
                     DrainReason::Age => Duration::ZERO,
                 };
@@ -236,10 +247,9 @@ impl Session {
                 let result = Box::pin(async move {
                     let mut heads = HashMap::with_capacity(rooms.len());
                     for permit in rooms {
-                        let room = permit.room().clone();
-                        let state = history.room_state(permit, None).await;
-                        let state = state.map_err(|error| Refusal::from_read(error, &room))?;
-                        heads.insert(room, state.head);
+                        let head = history.head(&permit).await;
+                        let head = head.map_err(|error| Refusal::from_read(error, permit.room()))?;
+                        heads.insert(permit.room().clone(), head);
                     }
                     Ok(heads)
                 });
@@ -265,13 +275,7 @@ impl Session {
             }
             Completion::Heads { result: Ok(heads) } => self.outbox.finish(&heads),
             Completion::Heads { result: Err(refusal) } => self.outbox.end(End::Refused(refusal)),
-            Completion::Mark { id, permit, user, result } => {
-                if let (Ok(seq), Some(room)) = (result, self.context.rooms.get_to_read(&permit)) {
-                    self.outbox.marked(permit.room(), seq);
-                    room.read(&user, seq);
-                }
-                self.protocol.marked(id, permit.room(), result);
-            }
+            Completion::Mark { id, room, result } => self.protocol.marked(id, &room, result),
         }
     }
 

@@ -136,6 +136,8 @@ pub enum Durability {
     Written,
     /// Synced to disk: survives a power cut.
     Synced,
+    /// Synced to the disks of more than one machine: survives the loss of any one of them.
+    Replicated,
 }
 
 #[cfg(test)]

@@ -57,6 +57,8 @@ pub enum ResetReason {
     Ahead,
     /// What followed the cursor is no longer kept.
     Expired,
+    /// The event at the cursor is another one: the history was restored from a copy and has gone on differently.
+    Forked,
     /// A reason that this client does not know.
     Unknown,
 }
@@ -67,6 +69,7 @@ impl fmt::Display for ResetReason {
             Self::Epoch => "the service's history has begun anew",
             Self::Ahead => "the service's history ends before what was already seen",
             Self::Expired => "the service no longer keeps what was missed",
+            Self::Forked => "the service's history was restored, and has gone on differently since",
             Self::Unknown => "the service cannot continue from what was seen",
         })
     }

@@ -25,14 +25,29 @@ pub(crate) fn change_to_wire(draft: &Draft) -> client_frame::Body {
     let (room, client_msg_id) = (room.to_string(), Bytes::copy_from_slice(&id.0));
     let epoch = epoch.unwrap_or(0);
     match change.clone() {
-        Change::Post { text, reply_to } => {
-            client_frame::Body::Send(pb::Send { room, text, client_msg_id, reply_to_seq: reply_to.unwrap_or(0), epoch })
+        Change::Post { text, reply_to } => client_frame::Body::Send(pb::Send {
+            room,
+            text,
+            client_msg_id,
+            reply_to_seq: reply_to.unwrap_or(0),
+            epoch,
+            ..pb::Send::default()
+        }),
+        Change::Edit { seq, text } => {
+            client_frame::Body::Edit(pb::Edit { room, seq, text, client_msg_id, epoch, ..pb::Edit::default() })
         }
-        Change::Edit { seq, text } => client_frame::Body::Edit(pb::Edit { room, seq, text, client_msg_id, epoch }),
-        Change::Delete { seq } => client_frame::Body::Delete(pb::Delete { room, seq, client_msg_id, epoch }),
-        Change::React { seq, reaction, remove } => {
-            client_frame::Body::React(pb::React { room, seq, reaction, remove, client_msg_id, epoch })
+        Change::Delete { seq } => {
+            client_frame::Body::Delete(pb::Delete { room, seq, client_msg_id, epoch, ..pb::Delete::default() })
         }
+        Change::React { seq, reaction, remove } => client_frame::Body::React(pb::React {
+            room,
+            seq,
+            reaction,
+            remove,
+            client_msg_id,
+            epoch,
+            ..pb::React::default()
+        }),
     }
 }
 
@@ -40,16 +55,16 @@ pub(crate) fn change_to_wire(draft: &Draft) -> client_frame::Body {
 #[cfg(any(feature = "state", test))]
 pub(crate) fn draft_from_wire(body: client_frame::Body) -> Option<Draft> {
     let (room, id, change, epoch) = match body {
-        client_frame::Body::Send(pb::Send { room, text, client_msg_id, reply_to_seq, epoch }) => {
+        client_frame::Body::Send(pb::Send { room, text, client_msg_id, reply_to_seq, epoch, .. }) => {
             (room, client_msg_id, Change::Post { text, reply_to: seq_from_wire(reply_to_seq) }, epoch)
         }
-        client_frame::Body::Edit(pb::Edit { room, seq, text, client_msg_id, epoch }) => {
+        client_frame::Body::Edit(pb::Edit { room, seq, text, client_msg_id, epoch, .. }) => {
             (room, client_msg_id, Change::Edit { seq, text }, epoch)
         }
-        client_frame::Body::Delete(pb::Delete { room, seq, client_msg_id, epoch }) => {
+        client_frame::Body::Delete(pb::Delete { room, seq, client_msg_id, epoch, .. }) => {
             (room, client_msg_id, Change::Delete { seq }, epoch)
         }
-        client_frame::Body::React(pb::React { room, seq, reaction, remove, client_msg_id, epoch }) => {
+        client_frame::Body::React(pb::React { room, seq, reaction, remove, client_msg_id, epoch, .. }) => {
             (room, client_msg_id, Change::React { seq, reaction, remove }, epoch)
         }
         _ => return None,
@@ -61,7 +76,9 @@ pub(crate) fn join_to_wire(room: &RoomId, start: Start) -> client_frame::Body {
     let start = match start {
         Start::Live => None,
         Start::Last(last) | Start::Resume { or_last: last } => Some(pb::join::Start::Last(last.min(MAX_LAST))),
-        Start::After(Cursor { epoch, seq }) => Some(pb::join::Start::After(pb::Cursor { epoch, seq })),
+        Start::After(Cursor { epoch, seq }) => {
+            Some(pb::join::Start::After(pb::Cursor { epoch, seq, ..pb::Cursor::default() }))
+        }
     };
     client_frame::Body::Join(pb::Join { room: room.to_string(), start })
 }
@@ -73,6 +90,7 @@ pub(crate) fn joined_from_wire(room: &RoomId, joined: &pb::Joined) -> Joined {
             pb::ResetReason::Epoch => ResetReason::Epoch,
             pb::ResetReason::Ahead => ResetReason::Ahead,
             pb::ResetReason::Expired => ResetReason::Expired,
+            pb::ResetReason::Forked => ResetReason::Forked,
             pb::ResetReason::Unspecified => ResetReason::Unknown,
         }),
         pb::Verdict::Live | pb::Verdict::Unspecified => Verdict::Live,
@@ -98,6 +116,7 @@ pub(crate) fn ack_from_wire(ack: &pb::Ack) -> Option<Ack> {
             pb::Durability::Memory => Durability::Memory,
             pb::Durability::Written => Durability::Written,
             pb::Durability::Synced => Durability::Synced,
+            pb::Durability::Replicated => Durability::Replicated,
             pb::Durability::Unspecified => Durability::Unknown,
         },
     })

@@ -53,6 +53,7 @@ impl Connector {
             // It is sent as metadata, where every proxy and service knows to look for it.
             token: String::new(),
             device: device.as_ref().map(ToString::to_string).unwrap_or_default(),
+            no_heartbeat: false,
         };
         Ok(Self { server: server.clone(), endpoint: server.endpoint(tls)?, hello, token: token.clone() })
     }

@@ -7,19 +7,21 @@ use prost::Message;
 use stubs::chat::v1 as pb;
 
 use super::status;
-use crate::history::Appended;
+use crate::history::{Appended, Expected};
 use crate::model::{
     self, Change, ClientMsgId, DeviceId, Durability, Epoch, Event, Invalid, RoomId, Seq, UnixMillis, UserId,
 };
 use crate::refusal::Refusal;
-use crate::session::frame::{Body, DrainReason, Encode, Hello, Inbound, Joined, Request, Start, Verdict, Welcome};
+use crate::session::frame::{
+    Body, ChangeRequest, DrainReason, Encode, Hello, Inbound, Joined, Request, Start, Verdict, Welcome,
+};
 
 /// The length of the prefix of every message on the wire: a flag for compression, and the message's length.
 /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>, "Length-Prefixed-Message".
 const PREFIX_BYTES: usize = 5;
 
 /// The most past events that a Join may ask for.
-const MAX_LAST: u32 = 1000;
+pub(super) const MAX_LAST: u32 = 1000;
 
 /// The longest name or version of a client program, in bytes.
 const MAX_CLIENT_BYTES: usize = 64;
@@ -64,30 +66,30 @@ fn request_from_wire(body: pb::client_frame::Body, max_text_bytes: usize) -> Res
                     return Err(field("last", Invalid("must be at most 1,000; page the history for more")));
                 }
                 Some(pb::join::Start::Last(count)) => Start::Last(count),
-                Some(pb::join::Start::After(pb::Cursor { epoch: 0, seq: 0 })) => Start::Beginning,
-                Some(pb::join::Start::After(pb::Cursor { epoch, seq })) => Start::After { epoch, seq },
+                Some(pb::join::Start::After(pb::Cursor { epoch: 0, seq: 0, .. })) => Start::Beginning,
+                Some(pb::join::Start::After(pb::Cursor { epoch, seq, client_msg_id })) => {
+                    Start::After { epoch, seq, client_msg_id: optional_id("client_msg_id", &client_msg_id)? }
+                }
             },
         },
         Body::Leave(pb::Leave { room }) => Request::Leave { room: room_from_wire(&room)? },
-        Body::Send(pb::Send { room, text, client_msg_id, reply_to_seq, epoch }) => {
+        Body::Send(send) => Request::Change(send_from_wire(send, max_text_bytes)?),
+        Body::Edit(pb::Edit { room, seq, text, client_msg_id, epoch, target_client_msg_id }) => {
             let text = text_from_wire(text, max_text_bytes)?;
-            let reply_to = if reply_to_seq == 0 { None } else { Some(seq_from_wire("reply_to_seq", reply_to_seq)?) };
-            change(&room, &client_msg_id, Change::Post { text, reply_to }, epoch)?
+            let edit = Change::Edit { seq: seq_from_wire("seq", seq)?, text };
+            Request::Change(change(&room, &client_msg_id, edit, epoch, &target_client_msg_id)?)
         }
-        Body::Edit(pb::Edit { room, seq, text, client_msg_id, epoch }) => {
-            let text = text_from_wire(text, max_text_bytes)?;
-            change(&room, &client_msg_id, Change::Edit { seq: seq_from_wire("seq", seq)?, text }, epoch)?
+        Body::Delete(pb::Delete { room, seq, client_msg_id, epoch, target_client_msg_id }) => {
+            let delete = Change::Delete { seq: seq_from_wire("seq", seq)? };
+            Request::Change(change(&room, &client_msg_id, delete, epoch, &target_client_msg_id)?)
         }
-        Body::Delete(pb::Delete { room, seq, client_msg_id, epoch }) => {
-            change(&room, &client_msg_id, Change::Delete { seq: seq_from_wire("seq", seq)? }, epoch)?
-        }
-        Body::React(pb::React { room, seq, reaction, remove, client_msg_id, epoch }) => {
+        Body::React(pb::React { room, seq, reaction, remove, client_msg_id, epoch, target_client_msg_id }) => {
             // Unlike a text, a reaction has no lines.
             if model::check_text(&reaction, model::MAX_REACTION_BYTES).is_err() || reaction.contains(['\n', '\t']) {
                 return Err(field("reaction", Invalid("must be 1 to 64 bytes without control characters")));
             }
-            let seq = seq_from_wire("seq", seq)?;
-            change(&room, &client_msg_id, Change::React { seq, reaction, remove }, epoch)?
+            let react = Change::React { seq: seq_from_wire("seq", seq)?, reaction, remove };
+            Request::Change(change(&room, &client_msg_id, react, epoch, &target_client_msg_id)?)
         }
         Body::MarkRead(pb::MarkRead { room, seq }) => {
             Request::MarkRead { room: room_from_wire(&room)?, seq: seq_from_wire("seq", seq)? }
@@ -99,8 +101,16 @@ fn request_from_wire(body: pb::client_frame::Body, max_text_bytes: usize) -> Res
     })
 }
 
+/// Converts a message to post.
+pub(super) fn send_from_wire(send: pb::Send, max_text_bytes: usize) -> Result<ChangeRequest, Refusal> {
+    let pb::Send { room, text, client_msg_id, reply_to_seq, epoch, target_client_msg_id } = send;
+    let text = text_from_wire(text, max_text_bytes)?;
+    let reply_to = if reply_to_seq == 0 { None } else { Some(seq_from_wire("reply_to_seq", reply_to_seq)?) };
+    change(&room, &client_msg_id, Change::Post { text, reply_to }, epoch, &target_client_msg_id)
+}
+
 fn hello_from_wire(hello: pb::Hello) -> Result<Hello, Refusal> {
-    let pb::Hello { client_name, client_version, user, token, device } = hello;
+    let pb::Hello { client_name, client_version, user, token, device, no_heartbeat } = hello;
     for (name, value) in [("client_name", &client_name), ("client_version", &client_version)] {
         if value.len() > MAX_CLIENT_BYTES || value.chars().any(char::is_control) {
             return Err(field(name, Invalid("must be at most 64 bytes without control characters")));
@@ -109,21 +119,41 @@ fn hello_from_wire(hello: pb::Hello) -> Result<Hello, Refusal> {
     // Whether a token will do instead of a user is not for this layer to decide.
     let user = if user.is_empty() && !token.is_empty() { None } else { Some(user) };
     Ok(Hello {
-        user: user.map(|user| UserId::new(&user)).transpose().map_err(|why| field("user", why))?,
-        device: (!device.is_empty()).then(|| DeviceId::new(&device)).transpose().map_err(|why| field("device", why))?,
+        user: user.map(|user| user_from_wire(&user)).transpose()?,
+        device: device_from_wire(&device)?,
+        heartbeats: !no_heartbeat,
         client: format!("{client_name} {client_version}").trim().to_owned(),
     })
 }
 
-fn change(room: &str, client_msg_id: &[u8], change: Change, epoch: Epoch) -> Result<Request, Refusal> {
-    Ok(Request::Change {
-        room: room_from_wire(room)?,
-        client_msg_id: ClientMsgId::new(client_msg_id).map_err(|why| field("client_msg_id", why))?,
-        change,
-        // 0 is how the wire says that it is not given.
-        expected: (epoch != 0).then_some(epoch),
-        sender: None,
-    })
+fn change(
+    room: &str,
+    client_msg_id: &[u8],
+    change: Change,
+    epoch: Epoch,
+    target: &[u8],
+) -> Result<ChangeRequest, Refusal> {
+    let client_msg_id = optional_id("client_msg_id", client_msg_id)?.unwrap_or_else(ClientMsgId::random);
+    // 0 is how the wire says that an epoch is not given.
+    let epoch = (epoch != 0).then_some(epoch);
+    let target = optional_id("target_client_msg_id", target)?;
+    let room = room_from_wire(room)?;
+    Ok(ChangeRequest { room, client_msg_id, change, expected: Expected { epoch, target }, sender: None })
+}
+
+/// Converts an id that may be left out.
+fn optional_id(name: &'static str, id: &[u8]) -> Result<Option<ClientMsgId>, Refusal> {
+    if id.is_empty() { Ok(None) } else { ClientMsgId::new(id).map(Some).map_err(|why| field(name, why)) }
+}
+
+/// Converts the field `user`.
+pub(super) fn user_from_wire(user: &str) -> Result<UserId, Refusal> {
+    UserId::new(user).map_err(|why| field("user", why))
+}
+
+/// Converts the field `device`, which may be left out.
+pub(super) fn device_from_wire(device: &str) -> Result<Option<DeviceId>, Refusal> {
+    if device.is_empty() { Ok(None) } else { DeviceId::new(device).map(Some).map_err(|why| field("device", why)) }
 }
 
 /// Converts the field `room`.
@@ -230,6 +260,7 @@ fn body_to_wire(body: &Body) -> pb::server_frame::Body {
             reason: match reason {
                 DrainReason::Shutdown => pb::DrainReason::Shutdown,
                 DrainReason::Age => pb::DrainReason::Age,
+                DrainReason::Epoch => pb::DrainReason::Epoch,
             }
             .into(),
             reconnect_after: Some(duration_to_wire(*reconnect_after)),
@@ -267,6 +298,7 @@ fn joined_to_wire(joined: &Joined) -> pb::Joined {
         Verdict::ResetEpoch => (pb::Verdict::Reset, pb::ResetReason::Epoch),
         Verdict::ResetAhead => (pb::Verdict::Reset, pb::ResetReason::Ahead),
         Verdict::ResetExpired => (pb::Verdict::Reset, pb::ResetReason::Expired),
+        Verdict::ResetForked => (pb::Verdict::Reset, pb::ResetReason::Forked),
     };
     pb::Joined {
         room: room.to_string(),
@@ -282,11 +314,12 @@ fn joined_to_wire(joined: &Joined) -> pb::Joined {
     }
 }
 
-fn durability_to_wire(durability: Durability) -> pb::Durability {
+pub(super) fn durability_to_wire(durability: Durability) -> pb::Durability {
     match durability {
         Durability::Memory => pb::Durability::Memory,
         Durability::Written => pb::Durability::Written,
         Durability::Synced => pb::Durability::Synced,
+        Durability::Replicated => pb::Durability::Replicated,
     }
 }
 

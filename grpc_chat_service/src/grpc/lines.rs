@@ -14,13 +14,17 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Status, Streaming};
 
 use super::{caller, convert, status};
-use crate::model::{self, Change, ClientMsgId, RoomId, UserId};
+use crate::history::Expected;
+use crate::model::{self, Change, ClientMsgId, Invalid, RoomId, UserId};
 use crate::refusal::Refusal;
-use crate::session::frame::{self, End, Hello, Inbound, Start};
+use crate::session::frame::{self, ChangeRequest, End, Hello, Inbound, Start};
 use crate::session::{self, ClientKind, Context, Outbound, Sent};
 
 /// The metadata key that names the room.
 const ROOM: &str = "chat-room";
+
+/// The metadata key for how many of the last messages, or other events, to start with.
+const LAST: &str = "chat-last";
 
 /// The user that is present in the room for a caller who posts under any name.
 const GUEST: &str = "guest";
@@ -38,7 +42,14 @@ pub(super) fn room<T>(request: &Request<T>) -> Result<Option<RoomId>, Status> {
     room.map(Some).map_err(|refusal| status::from_refusal(&refusal))
 }
 
-/// Joins the room for the caller, from its head on.
+/// Returns how many past events the caller wants to start with.
+fn last<T>(request: &Request<T>) -> Result<u32, Status> {
+    let Some(last) = request.metadata().get(LAST) else { return Ok(0) };
+    let last = last.to_str().ok().and_then(|last| last.parse().ok()).filter(|last| *last <= convert::MAX_LAST);
+    last.ok_or_else(|| status::from_refusal(&convert::field(LAST, Invalid("must be a number, at most 1,000"))))
+}
+
+/// Joins the room for the caller, from its head on, or from as many events before it as the caller asks for.
 ///
 /// # Errors
 ///
@@ -51,14 +62,17 @@ pub(super) async fn join(
     let caller = caller::caller(request.extensions())?;
     let calls = caller::calls(request.extensions())?;
     let permit = context.policy.read(&caller, room.clone()).map_err(|refusal| status::from_refusal(&refusal))?;
-    let state = context.history.room_state(permit, None).await;
+    let last = last(&request)?;
+    let state = context.history.room_state(&permit, None, last, 0).await;
     let state = state.map_err(|error| status::from_refusal(&Refusal::from_read(error, &room)))?;
     // Starting here, and not at the head when the session has joined, the caller is sent its own first message.
-    let start = Start::After { epoch: context.history.epoch(), seq: state.head };
+    let epoch = *context.history.epoch().borrow();
+    let start = Start::After { epoch, seq: state.before_last, client_msg_id: None };
     let max_text_bytes = context.limits.session.text_bytes;
 
     let user = UserId::new(GUEST).map_err(|why| status::from_refusal(&convert::field("name", why)))?;
-    let hello = Hello { user: Some(user), device: None, client: "the example's caller".to_owned() };
+    let client = "the example's caller".to_owned();
+    let hello = Hello { user: Some(user), device: None, heartbeats: false, client };
     let opening = [frame::Request::Hello(hello), frame::Request::Join { room: room.clone(), start }];
     let messages = request.into_inner().map(move |message| message.map(|message| post(message, &room, max_text_bytes)));
     let mut next_id = 0;
@@ -78,14 +92,14 @@ fn post(message: ChatMessage, room: &RoomId, max_text_bytes: usize) -> Result<fr
     let ChatMessage { name, message: text } = message;
     let sender = UserId::new(&name).map_err(|why| convert::field("name", why))?;
     model::check_text(&text, max_text_bytes).map_err(|why| convert::field("message", why))?;
-    Ok(frame::Request::Change {
+    Ok(frame::Request::Change(ChangeRequest {
         room: room.clone(),
         // The example has no way to repeat a message.
-        client_msg_id: ClientMsgId(uuid::Uuid::now_v7().into_bytes()),
+        client_msg_id: ClientMsgId::random(),
         change: Change::Post { text, reply_to: None },
-        expected: None,
+        expected: Expected::default(),
         sender: Some(sender),
-    })
+    }))
 }
 
 /// The room's messages as lines. The first message of the caller that is refused ends the stream with the reason.

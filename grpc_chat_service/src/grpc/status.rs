@@ -92,6 +92,19 @@ pub(super) fn from_refusal(refusal: &Refusal) -> Status {
             "the request refers to a message of an earlier epoch; the history has been restored or has lost events since",
         )
         .precondition("epoch", "join the room again, and check which message is meant"),
+        Refusal::Forked => Problem::new(
+            Code::FailedPrecondition,
+            Reason::Forked,
+            "another message has this sequence number; the history was restored from a copy and has gone on differently",
+        )
+        .precondition("seq", "join the room again, and check which message is meant"),
+        Refusal::Expired { room, oldest } => Problem::new(
+            Code::OutOfRange,
+            Reason::Expired,
+            format!("the history of room {room} is kept from seq {oldest} on; read from there, or from 0"),
+        )
+        .metadata("room", room.as_str())
+        .metadata("oldest_seq", &oldest.to_string()),
         Refusal::IdReused => Problem::new(
             Code::AlreadyExists,
             Reason::ClientMsgIdReused,
@@ -173,6 +186,13 @@ pub(super) fn from_end(end: &End) -> Status {
             Problem::new(Code::Unavailable, Reason::SessionEnded, "the session has ended in order; reconnect")
                 .retry_after(LATER)
         }
+        End::Expired { room } => Problem::new(
+            Code::Unavailable,
+            Reason::Expired,
+            format!("events of room {room} that were still to be sent are no longer kept; reconnect and join it again"),
+        )
+        .metadata("room", room.as_str())
+        .retry_after(SOON),
         End::FrameTooLarge => Problem::new(
             Code::ResourceExhausted,
             Reason::FrameTooLarge,

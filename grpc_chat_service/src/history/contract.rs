@@ -1,21 +1,31 @@
 //! The contract of a history, run against every store.
 
+mod handles;
 mod model;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::embedded::{Embedded, Options};
-use super::memory::Memory;
-use super::{AppendError, Appended, Appending, History, Page, ReadError, RoomState};
+use super::memory::MemoryStore;
+use super::{
+    AppendError, Appended, Appending, Expected, Following, History, Page, Position, Published, ReadError, RoomQuery,
+    RoomState,
+};
 use crate::model::{Change, ClientMsgId, DeviceId, Draft, Durability, Event, RoomId, Seq, UserId};
 
-/// A store under test.
+/// The rooms of these tests.
+const ROOMS: [&str; 8] = ["a", "a/b", "a.b", "b", "b/c", "d", "new", "Z"];
+
+/// A handle on a store under test.
 struct Store {
     history: Arc<dyn History>,
-    committed: mpsc::Receiver<Vec<Event>>,
+    published: mpsc::Receiver<Published>,
+    /// Keeps all rooms followed.
+    _following: Vec<Following>,
     /// Its directory, if it is on disk.
     dir: Option<TempDir>,
 }
@@ -24,16 +34,27 @@ struct Store {
 struct Bounds {
     /// Requests that may wait for the writer.
     queued: usize,
-    /// Batches that may wait in the channel.
-    committed: usize,
+    /// What may wait in the channel.
+    published: usize,
 }
 
-const WIDE: Bounds = Bounds { queued: 4_096, committed: 4_096 };
+const WIDE: Bounds = Bounds { queued: 4_096, published: 4_096 };
 const WHOLE: Page = Page { events: usize::MAX, bytes: usize::MAX };
 
 fn memory(bounds: Bounds) -> Store {
-    let (publisher, committed) = mpsc::channel(bounds.committed);
-    Store { history: Arc::new(Memory::with_queue(publisher, bounds.queued)), committed, dir: None }
+    memory_of(&MemoryStore::new(), bounds)
+}
+
+/// One of two handles. The other one is idle, and nobody receives what is published to it.
+fn shared_memory(bounds: Bounds) -> Store {
+    let store = MemoryStore::new();
+    std::mem::forget(memory_of(&store, bounds));
+    memory_of(&store, bounds)
+}
+
+fn memory_of(store: &MemoryStore, bounds: Bounds) -> Store {
+    let (publisher, published) = mpsc::channel(bounds.published);
+    Store::new(store.with_queue(publisher, bounds.queued), published, None)
 }
 
 fn embedded(bounds: Bounds) -> Store {
@@ -41,13 +62,18 @@ fn embedded(bounds: Bounds) -> Store {
 }
 
 fn embedded_in(dir: TempDir, bounds: Bounds) -> Store {
-    let (publisher, committed) = mpsc::channel(bounds.committed);
+    let (publisher, published) = mpsc::channel(bounds.published);
     let options = Options { durability: Durability::Written, accept_loss: false };
     let history = Embedded::with_queue(dir.path(), options, publisher, bounds.queued).unwrap();
-    Store { history: Arc::new(history), committed, dir: Some(dir) }
+    Store::new(history, published, Some(dir))
 }
 
 impl Store {
+    fn new(history: impl History, published: mpsc::Receiver<Published>, dir: Option<TempDir>) -> Self {
+        let following = ROOMS.map(|room| history.follow(&room_id(room))).into();
+        Self { history: Arc::new(history), published, _following: following, dir }
+    }
+
     /// Closes and reopens the store, if it is on disk.
     async fn reopened(self) -> Self {
         if self.dir.is_none() {
@@ -58,21 +84,51 @@ impl Store {
     }
 
     async fn append(&self, draft: Draft) -> Result<Appended, AppendError> {
-        self.history.append(draft, None).await
+        self.request(draft).await
     }
 
     /// Requests an append without waiting for it.
     fn request(&self, draft: Draft) -> Appending {
-        self.history.append(draft, None)
+        self.history.append(draft, Expected::default())
     }
 
     async fn all(&self, room: &str) -> Vec<Event> {
-        self.history.read_after(&room_id(room), 0, WHOLE).await.unwrap()
+        self.history.read_after(room_id(room), 0, WHOLE).await.unwrap()
+    }
+
+    async fn head(&self, room: &str) -> Seq {
+        self.history.room_state(RoomQuery::head(room_id(room))).await.unwrap().head
+    }
+
+    async fn mark_read(&self, room: &str, user: &str, seq: Seq) -> Result<Seq, AppendError> {
+        self.history.mark_read(room_id(room), user_id(user), seq).await
+    }
+
+    async fn read_mark(&self, room: &str, user: &str) -> Seq {
+        let query = RoomQuery { user: Some(user_id(user)), ..RoomQuery::head(room_id(room)) };
+        self.history.room_state(query).await.unwrap().read
     }
 
     /// The events published since the last call.
-    fn published(&mut self) -> Vec<Event> {
-        std::iter::from_fn(|| self.committed.try_recv().ok()).flatten().collect()
+    fn events(&mut self) -> Vec<Event> {
+        let published = std::iter::from_fn(|| self.published.try_recv().ok());
+        published
+            .flat_map(|published| if let Published::Stored(events) = published { events } else { vec![] })
+            .collect()
+    }
+
+    /// The next thing that is published.
+    async fn next(&mut self) -> Published {
+        let next = tokio::time::timeout(Duration::from_secs(10), self.published.recv()).await;
+        next.expect("something should have been published").expect("the handle is open")
+    }
+
+    /// The next events that are published.
+    async fn next_events(&mut self) -> Vec<Event> {
+        match self.next().await {
+            Published::Stored(events) => events,
+            other => panic!("not events: {other:?}"),
+        }
     }
 }
 
@@ -135,6 +191,7 @@ macro_rules! tests_of {
 macro_rules! contract {
     ($($tokens:tt)*) => {
         tests_of!(memory: $($tokens)*);
+        tests_of!(shared_memory: $($tokens)*);
         tests_of!(embedded: $($tokens)*);
     };
 }
@@ -148,6 +205,9 @@ contract! {
     changes_need_a_message_that_exists
     only_the_author_edits_and_deletes
     changes_of_another_epoch_are_refused_unless_they_are_repeats
+    changes_of_a_forked_history_are_refused_unless_they_are_repeats
+    the_state_of_a_room_finds_the_last_events_and_the_event_at_a_cursor
+    all_rooms_can_be_followed_from_any_position
     deleting_erases_a_message_and_its_edits
     pages_are_bounded_by_events_and_bytes
     rooms_are_listed_by_id_in_pages
@@ -168,7 +228,8 @@ async fn appends_of_one_caller_are_stored_in_order(open: Open) {
         let history = Arc::clone(&store.history);
         callers.spawn(async move {
             let sender = format!("user{caller}");
-            let requested: Vec<_> = (0..50).map(|n| history.append(draft("a", &sender, n, text("x")), None)).collect();
+            let requested: Vec<_> =
+                (0..50).map(|n| history.append(draft("a", &sender, n, text("x")), Expected::default())).collect();
             let mut seqs = Vec::new();
             for result in requested {
                 seqs.push(result.await.unwrap().seq);
@@ -189,19 +250,19 @@ async fn seqs_are_dense_and_every_event_is_published_once_in_order(open: Open) {
         let appended = result.await.unwrap();
         assert_eq!((appended.seq, appended.duplicate), (n as u64 / 3 + 1, false));
     }
-    let published = store.published();
+    let events = store.events();
     for room in rooms {
-        let published: Vec<_> = published.iter().filter(|event| event.draft.room == room_id(room)).cloned().collect();
+        let published: Vec<_> = events.iter().filter(|event| event.draft.room == room_id(room)).cloned().collect();
         let read = store.all(room).await;
         assert_eq!(published, read);
         assert_eq!(seqs(&read), (1..=100).collect::<Vec<_>>());
         assert!(read.iter().all(|event| event.prev_seq + 1 == event.seq));
         assert!(read.is_sorted_by_key(|event| event.time));
     }
-    assert_eq!(published.len(), 300);
+    assert_eq!(events.len(), 300);
     store = store.reopened().await;
     assert_eq!(store.append(draft("a", "ann", 900, text("x"))).await.unwrap().seq, 101);
-    assert_eq!(store.published().len(), 1);
+    assert_eq!(store.events().len(), 1);
 }
 
 async fn events_are_read_as_they_were_drafted(open: Open) {
@@ -244,7 +305,7 @@ async fn a_repeat_is_a_duplicate_and_other_content_a_conflict(open: Open) {
     assert_eq!(results[1], Ok(Appended { duplicate: true, ..first }));
     assert_eq!(results[2], Err(AppendError::Conflict));
     assert_eq!(results[4], Ok(Appended { duplicate: true, ..results[3].unwrap() }));
-    assert_eq!(store.published().len(), 2);
+    assert_eq!(store.events().len(), 2);
 
     let mut store = store.reopened().await;
     let mut from_elsewhere = draft("a", "ann", 1, text("one"));
@@ -254,7 +315,7 @@ async fn a_repeat_is_a_duplicate_and_other_content_a_conflict(open: Open) {
     assert_eq!(store.append(draft("a", "ann", 1, react(1))).await, Err(AppendError::Conflict));
     assert_eq!(store.append(draft("a", "ann", 1, reply(1, "one"))).await, Err(AppendError::Conflict));
     assert_eq!(store.all("a").await.len(), 2);
-    assert_eq!(store.published(), []);
+    assert_eq!(store.events(), []);
 }
 
 async fn ids_are_per_room_and_sender(open: Open) {
@@ -296,8 +357,8 @@ async fn only_the_author_edits_and_deletes(open: Open) {
 
 async fn changes_of_another_epoch_are_refused_unless_they_are_repeats(open: Open) {
     let store = open(WIDE);
-    let epoch = store.history.epoch();
-    let append = |epoch, draft| store.history.append(draft, Some(epoch));
+    let epoch = *store.history.epoch().borrow();
+    let append = |epoch, draft| store.history.append(draft, Expected { epoch: Some(epoch), target: None });
     append(epoch ^ 1, draft("a", "ann", 1, text("hi"))).await.unwrap();
     for (id, change) in [reply(1, "x"), edit(1, "x"), react(1), delete(1)].into_iter().enumerate() {
         let requested = draft("a", "ann", id as u64 + 2, change);
@@ -310,6 +371,81 @@ async fn changes_of_another_epoch_are_refused_unless_they_are_repeats(open: Open
     assert_eq!(append(epoch ^ 1, draft("new", "ann", 9, react(1))).await, Err(AppendError::OtherEpoch));
 }
 
+async fn changes_of_a_forked_history_are_refused_unless_they_are_repeats(open: Open) {
+    let store = open(WIDE);
+    let first = draft("a", "ann", 1, text("hi"));
+    let of = |target: ClientMsgId| Expected { epoch: None, target: Some(target) };
+    let (right, wrong) = (of(first.client_msg_id), of(ClientMsgId([9; 16])));
+    store.append(first).await.unwrap();
+    for (id, change) in [reply(1, "x"), edit(1, "x"), react(1), delete(1)].into_iter().enumerate() {
+        let requested = draft("a", "ann", id as u64 + 2, change);
+        assert_eq!(store.history.append(requested.clone(), wrong).await, Err(AppendError::Forked));
+        let stored = store.history.append(requested.clone(), right).await.unwrap();
+        let again = store.history.append(requested, wrong).await.unwrap();
+        assert_eq!((again.seq, again.duplicate), (stored.seq, true));
+    }
+    // What does not refer to a message cannot refer to the wrong one.
+    store.history.append(draft("a", "ann", 9, text("x")), wrong).await.unwrap();
+    assert_eq!(store.history.append(draft("a", "ann", 10, react(99)), wrong).await, Err(AppendError::NoSuchMessage));
+}
+
+async fn the_state_of_a_room_finds_the_last_events_and_the_event_at_a_cursor(open: Open) {
+    let store = open(WIDE);
+    let ids = (1..=5).map(|n| draft("a", "ann", n, text("x")).client_msg_id).collect::<Vec<_>>();
+    for n in 1..=5 {
+        store.append(draft("a", "ann", n, text("x"))).await.unwrap();
+    }
+    let state = async |last, at| {
+        let query = RoomQuery { room: room_id("a"), user: None, last, at };
+        store.history.room_state(query).await.unwrap()
+    };
+    for (last, before_last) in [(0, 5), (1, 4), (5, 0), (6, 0), (u32::MAX, 0)] {
+        assert_eq!(state(last, 0).await.before_last, before_last);
+    }
+    for (at, id) in [(0, None), (1, Some(ids[0])), (5, Some(ids[4])), (6, None), (u64::MAX, None)] {
+        assert_eq!(state(0, at).await.id_at, id);
+    }
+    assert_eq!((state(0, 0).await.head, state(0, 0).await.oldest), (5, 1));
+}
+
+async fn all_rooms_can_be_followed_from_any_position(open: Open) {
+    let store = open(WIDE);
+    let mut position = Position::default();
+    let page = Page { events: 3, bytes: usize::MAX };
+    assert_eq!(store.history.since(position, page).await.unwrap().events, []);
+    for n in 0..10 {
+        store.append(draft(["a", "b"][n as usize % 2], "ann", n, text("12345"))).await.unwrap();
+    }
+    let mut seen = Vec::new();
+    let mut positions = Vec::new();
+    loop {
+        let feed = store.history.since(position, page).await.unwrap();
+        if feed.events.is_empty() {
+            assert_eq!(feed.position, position);
+            break;
+        }
+        assert!(feed.events.len() <= 3 && feed.position > position);
+        position = feed.position;
+        positions.push((position, seen.len() + feed.events.len()));
+        seen.extend(feed.events);
+    }
+    for room in ["a", "b"] {
+        let of_room: Vec<_> = seen.iter().filter(|event| event.draft.room == room_id(room)).cloned().collect();
+        assert_eq!(of_room, store.all(room).await);
+    }
+    assert_eq!(store.history.since(Position::default(), Page { events: 99, bytes: 6 }).await.unwrap().events.len(), 2);
+
+    // What was read keeps its place, also when something is erased or added.
+    store.append(draft("a", "ann", 90, delete(1))).await.unwrap();
+    let store = store.reopened().await;
+    for (position, read) in positions {
+        let rest = store.history.since(position, WHOLE).await.unwrap().events;
+        assert_eq!(rest.len(), 11 - read);
+    }
+    let first = store.history.since(Position::default(), page).await.unwrap().events.remove(0);
+    assert!(first.erased);
+}
+
 async fn deleting_erases_a_message_and_its_edits(open: Open) {
     let mut store = open(WIDE);
     store.append(draft("a", "ann", 1, text("secret one"))).await.unwrap();
@@ -317,10 +453,10 @@ async fn deleting_erases_a_message_and_its_edits(open: Open) {
     store.append(draft("a", "ann", 2, edit(1, "secret two"))).await.unwrap();
     store.append(draft("a", "bob", 2, edit(2, "kept"))).await.unwrap();
     store.append(draft("a", "ann", 3, edit(1, &"secret three".repeat(1_000)))).await.unwrap();
-    store.published();
+    store.events();
     let deleted = store.append(draft("a", "ann", 4, delete(1))).await.unwrap();
     assert_eq!(deleted.seq, 6);
-    assert_eq!(store.published().len(), 1);
+    assert_eq!(store.events().len(), 1);
 
     let store = store.reopened().await;
     let read = store.all("a").await;
@@ -355,10 +491,10 @@ async fn pages_are_bounded_by_events_and_bytes(open: Open) {
     }
     let room = room_id("a");
     let after = async |after, events, bytes| {
-        seqs(&store.history.read_after(&room, after, Page { events, bytes }).await.unwrap())
+        seqs(&store.history.read_after(room.clone(), after, Page { events, bytes }).await.unwrap())
     };
     let before = async |before, events, bytes| {
-        seqs(&store.history.read_before(&room, before, Page { events, bytes }).await.unwrap())
+        seqs(&store.history.read_before(room.clone(), before, Page { events, bytes }).await.unwrap())
     };
     assert_eq!(after(0, 3, 1_000).await, [1, 2, 3]);
     assert_eq!(after(8, 3, 1_000).await, [9, 10]);
@@ -384,7 +520,7 @@ async fn rooms_are_listed_by_id_in_pages(open: Open) {
     let last = store.append(draft("a", "ann", 2, text("x"))).await.unwrap();
     let page = async |after: Option<&str>, max| {
         let after = after.map(room_id);
-        let rooms = store.history.rooms(after.as_ref(), max).await.unwrap();
+        let rooms = store.history.rooms(after, max).await.unwrap();
         rooms.iter().map(|room| room.room.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(page(None, 100).await, ["Z", "a", "a.b", "a/b", "b"]);
@@ -398,52 +534,57 @@ async fn rooms_are_listed_by_id_in_pages(open: Open) {
 
 async fn read_marks_only_go_up(open: Open) {
     let store = open(WIDE);
-    let (room, ann, bob) = (room_id("a"), user_id("ann"), user_id("bob"));
+    let mut store = store;
     for n in 1..=5 {
         store.append(draft("a", "ann", n, text("x"))).await.unwrap();
     }
-    let mark = async |user: &UserId, seq| store.history.mark_read(room.clone(), user.clone(), seq).await;
-    assert_eq!(mark(&ann, 0).await, Ok(0));
-    assert_eq!(mark(&ann, 3).await, Ok(3));
-    assert_eq!(mark(&ann, 2).await, Ok(3));
-    assert_eq!(mark(&ann, 6).await, Err(AppendError::NoSuchMessage));
-    assert_eq!(mark(&bob, 5).await, Ok(5));
-    assert_eq!(store.history.mark_read(room_id("new"), ann.clone(), 0).await, Ok(0));
-    assert_eq!(store.history.mark_read(room_id("new"), ann.clone(), 1).await, Err(AppendError::NoSuchMessage));
+    store.events();
+    assert_eq!(store.mark_read("a", "ann", 0).await, Ok(0));
+    assert_eq!(store.mark_read("a", "ann", 3).await, Ok(3));
+    assert_eq!(store.mark_read("a", "ann", 2).await, Ok(3));
+    assert_eq!(store.mark_read("a", "ann", 6).await, Err(AppendError::NoSuchMessage));
+    assert_eq!(store.mark_read("a", "bob", 5).await, Ok(5));
+    assert_eq!(store.mark_read("new", "ann", 0).await, Ok(0));
+    assert_eq!(store.mark_read("new", "ann", 1).await, Err(AppendError::NoSuchMessage));
+    for (user, seq) in [("ann", 3), ("bob", 5)] {
+        let read = Published::Read { room: room_id("a"), user: user_id(user), seq };
+        assert_eq!(store.next().await, read, "only marks that move are published");
+    }
+    assert!(store.published.try_recv().is_err());
     let store = store.reopened().await;
-    assert_eq!(store.history.room_state(&room, Some(&ann)).await, Ok(RoomState { head: 5, oldest: 1, read: 3 }));
-    assert_eq!(store.history.room_state(&room, Some(&bob)).await, Ok(RoomState { head: 5, oldest: 1, read: 5 }));
-    assert_eq!(store.history.mark_read(room.clone(), ann.clone(), 4).await, Ok(4));
+    assert_eq!((store.read_mark("a", "ann").await, store.read_mark("a", "bob").await), (3, 5));
+    assert_eq!(store.mark_read("a", "ann", 4).await, Ok(4));
 }
 
 async fn an_unknown_room_is_empty(open: Open) {
     let store = open(WIDE);
-    assert_eq!(store.history.room_state(&room_id("a"), Some(&user_id("ann"))).await, Ok(RoomState::default()));
+    let query = RoomQuery { room: room_id("a"), user: Some(user_id("ann")), last: 9, at: 1 };
+    assert_eq!(store.history.room_state(query).await, Ok(RoomState::default()));
     assert_eq!(store.all("a").await, []);
-    assert_eq!(store.history.read_before(&room_id("a"), 10, WHOLE).await, Ok(vec![]));
+    assert_eq!(store.history.read_before(room_id("a"), 10, WHOLE).await, Ok(vec![]));
     assert_eq!(store.history.rooms(None, 10).await, Ok(vec![]));
-    assert_ne!(store.history.epoch(), 0);
+    assert_ne!(*store.history.epoch().borrow(), 0);
     assert!(*store.history.healthy().borrow());
 }
 
 async fn a_full_channel_makes_the_store_wait(open: Open) {
-    let mut store = open(Bounds { committed: 1, ..WIDE });
+    let mut store = open(Bounds { published: 1, ..WIDE });
     store.append(draft("a", "ann", 1, text("x"))).await.unwrap();
     let mut second = store.request(draft("a", "ann", 2, text("x")));
     let early = tokio::time::timeout(std::time::Duration::from_millis(50), &mut second).await;
     assert!(early.is_err(), "acked before it could be published: {early:?}");
-    assert_eq!(seqs(&store.committed.recv().await.unwrap()), [1]);
+    assert_eq!(seqs(&store.next_events().await), [1]);
     assert_eq!(second.await.unwrap().seq, 2);
-    assert_eq!(seqs(&store.committed.recv().await.unwrap()), [2]);
+    assert_eq!(seqs(&store.next_events().await), [2]);
 }
 
 async fn a_full_queue_is_overload(open: Open) {
-    let Store { history, mut committed, dir } = open(Bounds { committed: 1, queued: 4 });
-    let store = Store { history, committed: mpsc::channel(1).1, dir };
+    let Store { history, mut published, dir, _following } = open(Bounds { published: 1, queued: 4 });
+    let store = Store { history, published: mpsc::channel(1).1, dir, _following };
     store.append(draft("a", "ann", 1, text("x"))).await.unwrap();
     // The writer now waits with one batch of unknown size.
     let requested: Vec<_> = (2..30).map(|n| store.request(draft("a", "ann", n, text("x")))).collect();
-    let drain = tokio::spawn(async move { while committed.recv().await.is_some() {} });
+    let drain = tokio::spawn(async move { while published.recv().await.is_some() {} });
     let mut results = Vec::new();
     for result in requested {
         results.push(result.await);
@@ -451,7 +592,7 @@ async fn a_full_queue_is_overload(open: Open) {
     let stored = results.iter().filter(|result| result.is_ok()).count();
     assert!((4..=20).contains(&stored), "{stored}");
     assert!(results.iter().all(|result| result.is_ok() || *result == Err(AppendError::Overloaded)), "{results:?}");
-    assert_eq!(store.history.room_state(&room_id("a"), Some(&user_id("ann"))).await.unwrap().head, stored as u64 + 1);
+    assert_eq!(store.head("a").await, stored as u64 + 1);
     assert_eq!(store.append(draft("a", "ann", 90, text("x"))).await.unwrap().seq, stored as u64 + 2);
     drain.abort();
 }
@@ -466,21 +607,21 @@ async fn closing_stores_what_was_accepted_and_accepts_nothing_more(open: Open) {
         result.await.unwrap();
     }
     assert_eq!(mark.await, Ok(100));
-    assert_eq!(store.published().len(), 100);
+    assert_eq!(store.events().len(), 100);
     assert_eq!(store.append(draft("a", "ann", 200, text("x"))).await, Err(AppendError::Unavailable));
     let mark = store.history.mark_read(room_id("a"), user_id("ann"), 100);
     assert_eq!(mark.await, Err(AppendError::Unavailable));
     assert!(!*store.history.healthy().borrow());
-    assert!(store.committed.recv().await.is_none());
+    assert!(store.published.recv().await.is_none());
     if store.dir.is_some() {
-        assert_eq!(store.history.room_state(&room_id("a"), Some(&user_id("ann"))).await, Err(ReadError::Unavailable));
+        assert_eq!(store.history.room_state(RoomQuery::head(room_id("a"))).await, Err(ReadError::Unavailable));
         assert_eq!(store.reopened().await.all("a").await.len(), 100);
     }
 }
 
 async fn without_a_receiver_the_store_goes_on(open: Open) {
-    let mut store = open(Bounds { committed: 1, ..WIDE });
-    store.committed.close();
+    let mut store = open(Bounds { published: 1, ..WIDE });
+    store.published.close();
     for n in 0..10 {
         store.append(draft("a", "ann", n, text("x"))).await.unwrap();
     }

@@ -32,8 +32,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-use super::queue::{Queue, ReadMark};
-use super::{Appending, Committed, History, MAX_QUEUED, Marking, Page, ReadError, RoomHead, RoomState};
+use super::queue::{MAX_QUEUED, Queue, ReadMark};
+use super::{
+    Appending, Expected, Feed, Following, History, Marking, Page, Position, Publisher, ReadError, RoomHead, RoomQuery,
+    RoomState,
+};
 use crate::model::{Draft, Durability, Epoch, Event, RoomId, Seq, UserId};
 use open::Opened;
 pub use open::Options;
@@ -51,7 +54,7 @@ pub struct OpenError {
 /// A history on disk.
 #[derive(Debug)]
 pub struct Embedded {
-    epoch: Epoch,
+    epoch: watch::Receiver<Epoch>,
     durability: Durability,
     queue: Queue,
     readers: Arc<Readers>,
@@ -63,32 +66,33 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Opens the history in `dir`, or creates one there, and publishes to `committed` what is stored from now on. Blocks
+    /// Opens the history in `dir`, or creates one there, and publishes to `publisher` what is stored from now on. Blocks
     /// while it reads and checks the store.
     ///
     /// # Errors
     ///
     /// [`OpenError`] if the directory cannot be used, is in use, or does not hold what was stored there last.
-    pub fn open(dir: &Path, options: Options, committed: Committed) -> Result<Self, OpenError> {
-        Self::with_queue(dir, options, committed, MAX_QUEUED)
+    pub fn open(dir: &Path, options: Options, publisher: Publisher) -> Result<Self, OpenError> {
+        Self::with_queue(dir, options, publisher, MAX_QUEUED)
     }
 
     /// As [`Embedded::open`], with another bound than [`MAX_QUEUED`].
     pub(super) fn with_queue(
         dir: &Path,
         options: Options,
-        committed: Committed,
+        publisher: Publisher,
         max_queued: usize,
     ) -> Result<Self, OpenError> {
         let failed = |error| OpenError { dir: dir.to_owned(), error };
         let opened = open::open(dir, options).map_err(failed)?;
         let Opened { epoch, readers, .. } = &opened;
-        let (epoch, readers) = (*epoch, Arc::clone(readers));
+        // It only changes while the store is closed.
+        let (epoch, readers) = (watch::channel(*epoch).1, Arc::clone(readers));
         let serving = Arc::new(AtomicBool::new(true));
         let (queue, queued) = Queue::new(max_queued);
         let (health, healthy) = watch::channel(true);
         let (closing, closed) = watch::channel(());
-        let writer = Writer::new(dir, options.durability, opened, queued, committed, Arc::clone(&serving), health);
+        let writer = Writer::new(dir, options.durability, opened, queued, publisher, Arc::clone(&serving), health);
         // A thread of its own: it blocks most of the time, and may outlive the runtime.
         let run = move || {
             writer.run();
@@ -104,50 +108,40 @@ impl Embedded {
 }
 
 impl History for Embedded {
-    fn epoch(&self) -> Epoch {
-        self.epoch
+    fn epoch(&self) -> watch::Receiver<Epoch> {
+        self.epoch.clone()
     }
 
     fn durability(&self) -> Durability {
         self.durability
     }
 
-    fn append(&self, draft: Draft, expected: Option<Epoch>) -> Appending {
+    fn follow(&self, _: &RoomId) -> Following {
+        Following::everything()
+    }
+
+    fn append(&self, draft: Draft, expected: Expected) -> Appending {
         if self.serving.load(Ordering::Acquire) { self.queue.append(draft, expected) } else { Appending::unavailable() }
     }
 
-    fn room_state<'a>(
-        &'a self,
-        room: &'a RoomId,
-        user: Option<&'a UserId>,
-    ) -> BoxFuture<'a, Result<RoomState, ReadError>> {
-        let (room, user) = (room.clone(), user.cloned());
-        Box::pin(self.readers.read(move |conn| reader::room_state(conn, &room, user.as_ref())))
+    fn room_state(&self, query: RoomQuery) -> BoxFuture<'static, Result<RoomState, ReadError>> {
+        self.readers.read(move |conn| reader::room_state(conn, &query))
     }
 
-    fn read_after<'a>(
-        &'a self,
-        room: &'a RoomId,
-        after: Seq,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Vec<Event>, ReadError>> {
-        let room = room.clone();
-        Box::pin(self.readers.read(move |conn| reader::after(conn, &room, after, page)))
+    fn read_after(&self, room: RoomId, after: Seq, page: Page) -> BoxFuture<'static, Result<Vec<Event>, ReadError>> {
+        self.readers.read(move |conn| reader::after(conn, &room, after, page))
     }
 
-    fn read_before<'a>(
-        &'a self,
-        room: &'a RoomId,
-        before: Seq,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Vec<Event>, ReadError>> {
-        let room = room.clone();
-        Box::pin(self.readers.read(move |conn| reader::before(conn, &room, before, page)))
+    fn read_before(&self, room: RoomId, before: Seq, page: Page) -> BoxFuture<'static, Result<Vec<Event>, ReadError>> {
+        self.readers.read(move |conn| reader::before(conn, &room, before, page))
     }
 
-    fn rooms<'a>(&'a self, after: Option<&'a RoomId>, max: usize) -> BoxFuture<'a, Result<Vec<RoomHead>, ReadError>> {
-        let after = after.cloned();
-        Box::pin(self.readers.read(move |conn| reader::rooms(conn, after.as_ref(), max)))
+    fn since(&self, position: Position, page: Page) -> BoxFuture<'static, Result<Feed, ReadError>> {
+        self.readers.read(move |conn| reader::since(conn, position, page))
+    }
+
+    fn rooms(&self, after: Option<RoomId>, max: usize) -> BoxFuture<'static, Result<Vec<RoomHead>, ReadError>> {
+        self.readers.read(move |conn| reader::rooms(conn, after.as_ref(), max))
     }
 
     fn mark_read(&self, room: RoomId, user: UserId, seq: Seq) -> Marking {
@@ -159,7 +153,7 @@ impl History for Embedded {
         self.healthy.clone()
     }
 
-    fn close(&self) -> BoxFuture<'_, ()> {
+    fn close(&self) -> BoxFuture<'static, ()> {
         self.queue.close();
         let mut closed = self.closed.clone();
         Box::pin(async move { while closed.changed().await.is_ok() {} })

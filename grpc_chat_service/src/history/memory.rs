@@ -1,42 +1,59 @@
-//! A history in memory, for tests and for `--memory`. It is lost when the process ends.
+//! A history in memory, for tests and for `--memory`. It is lost when the last handle is dropped.
 //!
-//! One task orders everything: it takes what is queued, applies it, publishes it, then sends the results. It is a task
-//! and not a thread so that a simulated network with a paused clock runs it deterministically.
+//! Each handle has one task that writes: it takes what is queued, applies it, publishes it to all handles, then sends the
+//! results. It is a task and not a thread so that a simulated network with a paused clock runs it deterministically.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
+mod outlet;
+mod tables;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt, ready};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::queue::{Append, Queue, ReadMark, Reply, Request};
+use super::queue::{MAX_BATCH, MAX_QUEUED, Queue, ReadMark, Reply, Request};
 use super::{
-    AppendError, Appended, Appending, Committed, History, MAX_BATCH, MAX_QUEUED, Marking, Page, ReadError, RoomHead,
-    RoomState, new_epoch, now, rules,
+    Appending, Expected, Feed, Following, History, Marking, Page, Position, Publisher, ReadError, RoomHead, RoomQuery,
+    RoomState, new_epoch, now,
 };
-use crate::model::{Change, ClientMsgId, Draft, Durability, Epoch, Event, RoomId, Seq, UnixMillis, UserId};
+use crate::model::{Draft, Durability, Epoch, Event, RoomId, Seq, UnixMillis, UserId};
+use outlet::Outlet;
+use tables::Tables;
 
-/// A history in memory.
-#[derive(Debug)]
-pub struct Memory {
-    epoch: Epoch,
-    tables: Tables,
-    queue: Queue,
-    healthy: watch::Receiver<bool>,
+/// Events that may wait for the receiver of a handle, if another handle stored them.
+const MAX_BACKLOG: usize = 4_096;
+
+/// A store in memory, which any number of handles share.
+#[derive(Clone, Debug)]
+pub struct MemoryStore {
+    shared: Arc<Shared>,
 }
 
-/// Short locks, never held across an await.
-#[derive(Clone, Debug, Default)]
-struct Tables(Arc<Mutex<BTreeMap<RoomId, Room>>>);
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    epoch: watch::Sender<Epoch>,
+    /// Of what one handle stores, this share is not published to the others, who are told that they are behind.
+    skip_share: f64,
+    max_backlog: usize,
+}
 
-#[derive(Debug, Default)]
-struct Room {
-    /// The event with seq n is at index n - 1.
-    events: Vec<Event>,
-    by_client_msg_id: HashMap<(UserId, ClientMsgId), Seq>,
-    read: HashMap<UserId, Seq>,
+#[derive(Debug)]
+struct State {
+    tables: Tables,
+    outlets: Vec<Arc<Outlet>>,
+    /// Decides what is skipped.
+    random: fastrand::Rng,
+}
+
+/// A handle on a store in memory.
+#[derive(Debug)]
+pub struct Memory {
+    shared: Arc<Shared>,
+    outlet: Arc<Outlet>,
+    queue: Queue,
+    healthy: watch::Receiver<bool>,
 }
 
 /// The time of opening, continued by tokio's clock, which tests can pause.
@@ -46,89 +63,112 @@ struct Clock {
     started: Instant,
 }
 
-impl Memory {
-    /// Creates an empty history. Must be called within a tokio runtime.
+impl MemoryStore {
+    /// Creates an empty store.
     #[must_use]
-    pub fn open(committed: Committed) -> Self {
-        Self::with_queue(committed, MAX_QUEUED)
+    pub fn new() -> Self {
+        Self::with(0.0, 0, MAX_BACKLOG)
     }
 
-    /// As [`Memory::open`], with another bound than [`MAX_QUEUED`].
-    pub(super) fn with_queue(committed: Committed, max_queued: usize) -> Self {
+    /// Creates an empty store whose handles fall behind: `skip_share` of what one of them stores is published to the others
+    /// as [`Published::Ahead`](super::Published::Ahead), chosen by `seed`.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn lagging(skip_share: f64, seed: u64) -> Self {
+        Self::with(skip_share, seed, MAX_BACKLOG)
+    }
+
+    /// Creates an empty store with another bound than [`MAX_BACKLOG`].
+    #[cfg(test)]
+    pub(super) fn with_backlog(max_backlog: usize) -> Self {
+        Self::with(0.0, 0, max_backlog)
+    }
+
+    fn with(skip_share: f64, seed: u64, max_backlog: usize) -> Self {
+        let random = fastrand::Rng::with_seed(seed);
+        let state = State { tables: Tables::default(), outlets: Vec::new(), random };
+        let epoch = watch::Sender::new(new_epoch());
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), epoch, skip_share, max_backlog }) }
+    }
+
+    /// Opens a handle that publishes to `publisher`. Must be called within a tokio runtime.
+    #[must_use]
+    pub fn open(&self, publisher: Publisher) -> Memory {
+        self.with_queue(publisher, MAX_QUEUED)
+    }
+
+    /// As [`MemoryStore::open`], with another bound on the queue.
+    pub(super) fn with_queue(&self, publisher: Publisher, max_queued: usize) -> Memory {
+        let shared = Arc::clone(&self.shared);
+        let outlet = Arc::new(Outlet::new(publisher, shared.max_backlog));
+        shared.lock().outlets.push(Arc::clone(&outlet));
         let (queue, queued) = Queue::new(max_queued);
         let (health, healthy) = watch::channel(true);
-        let tables = Tables::default();
-        let epoch = new_epoch();
-        tokio::spawn(write(epoch, tables.clone(), queued, committed, health));
-        Self { epoch, tables, queue, healthy }
+        tokio::spawn(write(Arc::clone(&shared), Arc::clone(&outlet), queued, health));
+        Memory { shared, outlet, queue, healthy }
+    }
+
+    /// Removes the events of a room before `oldest`, as retention does.
+    #[doc(hidden)]
+    pub fn expire(&self, room: &RoomId, oldest: Seq) {
+        let mut state = self.shared.lock();
+        if state.tables.expire(room, oldest) {
+            for outlet in &state.outlets {
+                outlet.erased(room);
+                outlet.stored_elsewhere.notify_one();
+            }
+        }
+    }
+
+    /// Starts a new epoch, as when a store is restored beneath its handles.
+    #[doc(hidden)]
+    pub fn start_epoch(&self) {
+        self.shared.epoch.send_replace(new_epoch());
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl History for Memory {
-    fn epoch(&self) -> Epoch {
-        self.epoch
+    fn epoch(&self) -> watch::Receiver<Epoch> {
+        self.shared.epoch.subscribe()
     }
 
     fn durability(&self) -> Durability {
         Durability::Memory
     }
 
-    fn append(&self, draft: Draft, expected: Option<Epoch>) -> Appending {
+    fn follow(&self, room: &RoomId) -> Following {
+        let _state = self.shared.lock();
+        Following::new(self.outlet.follow(room))
+    }
+
+    fn append(&self, draft: Draft, expected: Expected) -> Appending {
         self.queue.append(draft, expected)
     }
 
-    fn room_state<'a>(
-        &'a self,
-        room: &'a RoomId,
-        user: Option<&'a UserId>,
-    ) -> BoxFuture<'a, Result<RoomState, ReadError>> {
-        Box::pin(async move {
-            Ok(self.tables.lock().get(room).map_or_else(RoomState::default, |room| RoomState {
-                head: room.head(),
-                oldest: room.head().min(1),
-                read: user.and_then(|user| room.read.get(user)).copied().unwrap_or(0),
-            }))
-        })
+    fn room_state(&self, query: RoomQuery) -> BoxFuture<'static, Result<RoomState, ReadError>> {
+        ready(Ok(self.shared.lock().tables.state(&query))).boxed()
     }
 
-    fn read_after<'a>(
-        &'a self,
-        room: &'a RoomId,
-        after: Seq,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Vec<Event>, ReadError>> {
-        Box::pin(async move {
-            let rooms = self.tables.lock();
-            let Some(room) = rooms.get(room) else { return Ok(Vec::new()) };
-            Ok(page.fill(room.events[index(after).min(room.events.len())..].iter()))
-        })
+    fn read_after(&self, room: RoomId, after: Seq, page: Page) -> BoxFuture<'static, Result<Vec<Event>, ReadError>> {
+        ready(self.shared.lock().tables.read_after(&room, after, page)).boxed()
     }
 
-    fn read_before<'a>(
-        &'a self,
-        room: &'a RoomId,
-        before: Seq,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Vec<Event>, ReadError>> {
-        Box::pin(async move {
-            let rooms = self.tables.lock();
-            let Some(room) = rooms.get(room) else { return Ok(Vec::new()) };
-            let mut events =
-                page.fill(room.events[..index(before.saturating_sub(1)).min(room.events.len())].iter().rev());
-            events.reverse();
-            Ok(events)
-        })
+    fn read_before(&self, room: RoomId, before: Seq, page: Page) -> BoxFuture<'static, Result<Vec<Event>, ReadError>> {
+        ready(Ok(self.shared.lock().tables.read_before(&room, before, page))).boxed()
     }
 
-    fn rooms<'a>(&'a self, after: Option<&'a RoomId>, max: usize) -> BoxFuture<'a, Result<Vec<RoomHead>, ReadError>> {
-        Box::pin(async move {
-            let rooms = self.tables.lock();
-            let from = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-            let heads = rooms.range::<RoomId, _>(from).filter_map(|(id, room)| {
-                room.events.last().map(|last| RoomHead { room: id.clone(), head: last.seq, time: last.time })
-            });
-            Ok(heads.take(max).collect())
-        })
+    fn since(&self, position: Position, page: Page) -> BoxFuture<'static, Result<Feed, ReadError>> {
+        ready(Ok(self.shared.lock().tables.since(position, page))).boxed()
+    }
+
+    fn rooms(&self, after: Option<RoomId>, max: usize) -> BoxFuture<'static, Result<Vec<RoomHead>, ReadError>> {
+        ready(Ok(self.shared.lock().tables.rooms(after.as_ref(), max))).boxed()
     }
 
     fn mark_read(&self, room: RoomId, user: UserId, seq: Seq) -> Marking {
@@ -139,7 +179,7 @@ impl History for Memory {
         self.healthy.clone()
     }
 
-    fn close(&self) -> BoxFuture<'_, ()> {
+    fn close(&self) -> BoxFuture<'static, ()> {
         self.queue.close();
         let mut healthy = self.healthy.clone();
         // The writer drops the sender when it ends.
@@ -147,107 +187,76 @@ impl History for Memory {
     }
 }
 
+/// Runs the writer of one handle until its queue is closed.
 async fn write(
-    epoch: Epoch,
-    tables: Tables,
+    shared: Arc<Shared>,
+    outlet: Arc<Outlet>,
     mut queued: mpsc::Receiver<Request>,
-    committed: Committed,
     health: watch::Sender<bool>,
 ) {
     let clock = Clock { start: now(), started: Instant::now() };
     let mut requests = Vec::new();
-    while queued.recv_many(&mut requests, MAX_BATCH).await > 0 {
-        let mut events = Vec::new();
-        let mut replies = Vec::with_capacity(requests.len());
-        {
-            let mut rooms = tables.lock();
-            let time = clock.now();
-            for request in requests.drain(..) {
-                replies.push(match request {
-                    Request::Append(draft, sender) => {
-                        Reply::Append(sender, append(&mut rooms, epoch, draft, time, &mut events))
-                    }
-                    Request::MarkRead(mark, sender) => Reply::MarkRead(sender, mark_read(&mut rooms, mark)),
-                });
+    loop {
+        tokio::select! {
+            biased;
+            taken = queued.recv_many(&mut requests, MAX_BATCH) => {
+                if taken == 0 {
+                    break;
+                }
+                let replies = shared.apply(&outlet, &mut requests, clock.now());
+                outlet.flush().await;
+                replies.into_iter().for_each(Reply::send);
             }
+            () = outlet.stored_elsewhere.notified() => outlet.flush().await,
         }
-        if !events.is_empty() {
-            // Without a receiver nothing is published; what is stored is stored.
-            committed.send(events).await.ok();
-        }
-        replies.into_iter().for_each(Reply::send);
     }
+    shared.lock().outlets.retain(|other| !Arc::ptr_eq(other, &outlet));
+    outlet.close().await;
     health.send_replace(false);
 }
 
-fn append(
-    rooms: &mut BTreeMap<RoomId, Room>,
-    epoch: Epoch,
-    Append { draft, expected }: Append,
-    time: UnixMillis,
-    stored: &mut Vec<Event>,
-) -> Result<Appended, AppendError> {
-    let id = (draft.sender.clone(), draft.client_msg_id);
-    let known = rooms.get(&draft.room);
-    if let Some(first) = known.and_then(|room| room.get(*room.by_client_msg_id.get(&id)?)) {
-        rules::check_repeat(&draft, first)?;
-        return Ok(Appended { seq: first.seq, time: first.time, duplicate: true });
-    }
-    if let Some(target) = draft.change.target() {
-        rules::check_target(&draft, expected, epoch, known.and_then(|room| room.get(target)))?;
-    }
-    let room = rooms.entry(draft.room.clone()).or_default();
-    if let Change::Delete { seq: deleted } = draft.change {
-        room.erase(deleted);
-    }
-    let prev_seq = room.head();
-    let time = room.events.last().map_or(time, |last| last.time.max(time));
-    let event = Event { seq: prev_seq + 1, prev_seq, time, draft, erased: false };
-    let appended = Appended { seq: event.seq, time, duplicate: false };
-    room.by_client_msg_id.insert(id, event.seq);
-    stored.push(event.clone());
-    room.events.push(event);
-    Ok(appended)
-}
-
-fn mark_read(rooms: &mut BTreeMap<RoomId, Room>, mark: ReadMark) -> Result<Seq, AppendError> {
-    let Some(room) = rooms.get_mut(&mark.room) else {
-        return if mark.seq == 0 { Ok(0) } else { Err(AppendError::NoSuchMessage) };
-    };
-    if mark.seq > room.head() {
-        return Err(AppendError::NoSuchMessage);
-    }
-    let read = room.read.entry(mark.user).or_default();
-    *read = mark.seq.max(*read);
-    Ok(*read)
-}
-
-fn index(seq: Seq) -> usize {
-    usize::try_from(seq).unwrap_or(usize::MAX)
-}
-
-impl Tables {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<RoomId, Room>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Room {
-    fn head(&self) -> Seq {
-        self.events.last().map_or(0, |last| last.seq)
-    }
-
-    fn get(&self, seq: Seq) -> Option<&Event> {
-        self.events.get(index(seq.checked_sub(1)?))
-    }
-
-    /// Erases the text of a message and of all its edits.
-    fn erase(&mut self, message: Seq) {
-        for event in self.events.iter_mut().skip(index(message.saturating_sub(1))) {
-            if event.seq == message || matches!(event.draft.change, Change::Edit { seq, .. } if seq == message) {
-                event.erase();
-            }
+impl Shared {
+    /// Applies requests and queues what they have changed for all handles.
+    fn apply(&self, own: &Arc<Outlet>, requests: &mut Vec<Request>, now: UnixMillis) -> Vec<Reply> {
+        let epoch = *self.epoch.borrow();
+        let mut stored = Vec::new();
+        let mut marks = Vec::new();
+        let mut replies = Vec::with_capacity(requests.len());
+        let mut state = self.lock();
+        let state = &mut *state;
+        for request in requests.drain(..) {
+            replies.push(match request {
+                Request::Append(append, sender) => {
+                    Reply::Append(sender, state.tables.append(epoch, append, now, &mut stored))
+                }
+                Request::MarkRead(mark, sender) => {
+                    let marked = state.tables.mark_read(&mark);
+                    marks.extend(marked.is_ok_and(|(_, moved)| moved).then_some(mark));
+                    Reply::MarkRead(sender, marked.map(|(seq, _)| seq))
+                }
+            });
         }
+        for outlet in &state.outlets {
+            for ReadMark { room, user, seq } in &marks {
+                outlet.read(room, user, *seq);
+            }
+            if Arc::ptr_eq(outlet, own) {
+                continue;
+            }
+            if self.skip_share > 0.0 && state.random.f64() < self.skip_share {
+                outlet.skipped(&stored);
+            } else {
+                outlet.stored(stored.clone());
+            }
+            outlet.stored_elsewhere.notify_one();
+        }
+        own.stored(stored);
+        replies
+    }
+
+    /// Short lock, never held across an await.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,8 +4,15 @@ use std::sync::{PoisonError, RwLock};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{AppendError, Appended, Appending, Marking};
-use crate::model::{Draft, Epoch, RoomId, Seq, UserId};
+use super::{AppendError, Appended, Appending, Expected, Marking};
+use crate::model::{Draft, RoomId, Seq, UserId};
+
+/// The most requests that may wait for a writer, over all rooms and sessions. Further ones are
+/// [`AppendError::Overloaded`].
+pub(super) const MAX_QUEUED: usize = 65_536;
+
+/// The most requests that a writer stores and syncs together.
+pub(super) const MAX_BATCH: usize = 4_096;
 
 /// The sending end of a writer's queue.
 #[derive(Debug)]
@@ -26,7 +33,7 @@ pub(super) enum Request {
 pub(super) struct Append {
     pub(super) draft: Draft,
     /// See [`super::History::append`].
-    pub(super) expected: Option<Epoch>,
+    pub(super) expected: Expected,
 }
 
 /// How far a user has read.
@@ -50,7 +57,7 @@ impl Queue {
         (Self { requests: RwLock::new(Some(requests)) }, queued)
     }
 
-    pub(super) fn append(&self, draft: Draft, expected: Option<Epoch>) -> Appending {
+    pub(super) fn append(&self, draft: Draft, expected: Expected) -> Appending {
         let (sender, appending) = Appending::new();
         self.push(Request::Append(Append { draft, expected }, sender));
         appending

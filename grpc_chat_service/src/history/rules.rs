@@ -1,6 +1,6 @@
 //! The rules that a draft must satisfy, given what is stored already: the same for every store.
 
-use super::AppendError;
+use super::{AppendError, Expected};
 use crate::model::{Change, Draft, Epoch, Event};
 
 /// Checks that a draft whose `client_msg_id` is already stored asks for the same change, and so is a duplicate.
@@ -8,16 +8,20 @@ pub(super) fn check_repeat(draft: &Draft, stored: &Event) -> Result<(), AppendEr
     if stored.erased || stored.draft.change == draft.change { Ok(()) } else { Err(AppendError::Conflict) }
 }
 
-/// Checks that a draft may refer to `target`, the event that [`Change::target`] names, if it exists in the `current`
-/// epoch.
+/// Checks that a draft may refer to `target`, the event that [`Change::target`] names, if it exists in the `current` epoch.
 pub(super) fn check_target(
     draft: &Draft,
-    expected: Option<Epoch>,
+    expected: Expected,
     current: Epoch,
     target: Option<&Event>,
 ) -> Result<(), AppendError> {
-    if expected.is_some_and(|expected| expected != current) {
+    if expected.epoch.is_some_and(|epoch| epoch != current) {
         return Err(AppendError::OtherEpoch);
+    }
+    if let (Some(expected), Some(target)) = (expected.target, target)
+        && expected != target.draft.client_msg_id
+    {
+        return Err(AppendError::Forked);
     }
     let message = target.filter(|event| !event.erased && matches!(event.draft.change, Change::Post { .. }));
     match (&draft.change, message) {

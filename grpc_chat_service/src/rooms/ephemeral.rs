@@ -1,11 +1,12 @@
 //! Presence, typing and read marks of a room: state that is not stored with its events.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::{Seq, UserId};
+use crate::model::{RoomId, Seq, UserId};
+use crate::peers::{NodeId, Signal};
 
 /// How long a user is shown as typing after the last Typing frame.
 const TYPING: Duration = Duration::from_secs(6);
@@ -33,17 +34,41 @@ pub(super) struct Ephemeral {
     typing: HashMap<UserId, Instant>,
     /// The version in which `typing` last changed.
     typing_version: u64,
+    own: Own,
+    /// Who is present through other nodes.
+    nodes: HashMap<NodeId, Node>,
 }
 
 #[derive(Debug, Default)]
 struct Person {
-    /// The user's sessions in the room; 0 after they have left.
+    /// The user's sessions in the room on this node.
     sessions: usize,
+    /// The other nodes through which the user is present.
+    nodes: usize,
     /// The version in which they came or left.
     changed: u64,
     read: Seq,
     /// The version in which `read` changed.
     read_version: u64,
+}
+
+/// What other nodes have been told about this one.
+#[derive(Debug, Default)]
+struct Own {
+    /// The version of the last signal about presence, 0 before the first.
+    version: u64,
+    /// Users who have come or left since.
+    changed: HashSet<UserId>,
+    /// Users who have typed since.
+    typed: HashSet<UserId>,
+}
+
+/// What another node has told about itself.
+#[derive(Debug, Default)]
+struct Node {
+    /// The version of its last signal about presence.
+    version: u64,
+    users: HashSet<UserId>,
 }
 
 /// What has changed between two versions.
@@ -66,39 +91,90 @@ impl Ephemeral {
         self.version
     }
 
+    /// Adds a session of `user` on this node.
     pub(super) fn enter(&mut self, user: &UserId) {
-        let person = self.people.entry(user.clone()).or_default();
-        person.sessions += 1;
-        if person.sessions == 1 {
-            self.version += 1;
-            person.changed = self.version;
-            self.present += 1;
+        self.change(user, |person| person.sessions += 1);
+        if self.people.get(user).is_some_and(|person| person.sessions == 1) {
+            self.own.changed.insert(user.clone());
         }
     }
 
+    /// Removes a session of `user` on this node.
     pub(super) fn exit(&mut self, user: &UserId) {
-        let Some(person) = self.people.get_mut(user).filter(|person| person.sessions > 0) else {
+        let Some(sessions) = self.people.get(user).map(|person| person.sessions).filter(|sessions| *sessions > 0)
+        else {
             return;
         };
-        person.sessions -= 1;
-        if person.sessions == 0 {
-            self.version += 1;
-            person.changed = self.version;
-            self.present -= 1;
-            if self.typing.remove(user).is_some() {
-                self.typing_version = self.version;
-            }
-            if self.people.len() - self.present > MAX_GONE + self.present {
-                self.people.retain(|_, person| person.sessions > 0);
-                self.removed_before = self.version;
-            }
+        self.change(user, |person| person.sessions = sessions - 1);
+        if sessions == 1 {
+            self.own.changed.insert(user.clone());
         }
     }
 
+    /// Shows a user of this node as typing.
     pub(super) fn typing(&mut self, user: &UserId, now: Instant) {
-        if self.typing.insert(user.clone(), now + TYPING).is_none() {
-            self.version += 1;
-            self.typing_version = self.version;
+        self.own.typed.insert(user.clone());
+        self.show_typing(user, now);
+    }
+
+    /// Returns what to tell the other nodes: what has changed on this one since the last call.
+    pub(super) fn signals(&mut self, room: &RoomId) -> Vec<Signal> {
+        let mut signals = Vec::new();
+        let changed = std::mem::take(&mut self.own.changed);
+        if !changed.is_empty() {
+            self.own.version += 1;
+            let (version, room) = (self.own.version, room.clone());
+            let is_here = |user: &UserId| self.people.get(user).is_some_and(|person| person.sessions > 0);
+            // The first signal is complete, so that later ones have something to refer to.
+            signals.push(if version == 1 {
+                self.whole(&room)
+            } else {
+                let (came, left) = changed.into_iter().partition(is_here);
+                Signal::Changed { room, version, came, left }
+            });
+        }
+        let typed = std::mem::take(&mut self.own.typed);
+        signals.extend(typed.into_iter().map(|user| Signal::Typing { room: room.clone(), user }));
+        signals
+    }
+
+    /// Returns all that other nodes can know of who is present through this one.
+    pub(super) fn whole(&self, room: &RoomId) -> Signal {
+        let here = self.people.iter().filter(|(_, person)| person.sessions > 0);
+        let users = here.map(|(user, _)| user.clone()).collect();
+        Signal::Present { room: room.clone(), version: self.own.version, users }
+    }
+
+    /// Applies a signal about presence or typing from another node. Returns `false` if an earlier one is missing.
+    pub(super) fn apply(&mut self, node: NodeId, signal: Signal, now: Instant) -> bool {
+        match signal {
+            Signal::Present { version, users, .. } => {
+                let known = self.nodes.remove(&node).unwrap_or_default();
+                let users: HashSet<_> = users.into_iter().collect();
+                users.difference(&known.users).for_each(|user| self.change(user, |person| person.nodes += 1));
+                known.users.difference(&users).for_each(|user| self.left_node(user));
+                self.nodes.insert(node, Node { version, users });
+            }
+            Signal::Changed { version, came, left, .. } => {
+                let Some(known) = self.nodes.get_mut(&node).filter(|known| known.version + 1 == version) else {
+                    return false;
+                };
+                known.version = version;
+                let came: Vec<_> = came.into_iter().filter(|user| known.users.insert(user.clone())).collect();
+                let left: Vec<_> = left.into_iter().filter(|user| known.users.remove(user)).collect();
+                came.iter().for_each(|user| self.change(user, |person| person.nodes += 1));
+                left.iter().for_each(|user| self.left_node(user));
+            }
+            Signal::Typing { user, .. } => self.show_typing(&user, now),
+            Signal::Alive | Signal::Ask { .. } => {}
+        }
+        true
+    }
+
+    /// Removes those who are present through a node that has stopped.
+    pub(super) fn node_stopped(&mut self, node: NodeId) {
+        for user in self.nodes.remove(&node).unwrap_or_default().users {
+            self.left_node(&user);
         }
     }
 
@@ -117,6 +193,41 @@ impl Ephemeral {
             self.version += 1;
             person.read = seq;
             person.read_version = self.version;
+        }
+    }
+
+    fn left_node(&mut self, user: &UserId) {
+        self.change(user, |person| person.nodes = person.nodes.saturating_sub(1));
+    }
+
+    /// Changes where a user is present.
+    fn change(&mut self, user: &UserId, change: impl FnOnce(&mut Person)) {
+        let person = self.people.entry(user.clone()).or_default();
+        let before = person.is_present();
+        change(person);
+        if person.is_present() == before {
+            return;
+        }
+        self.version += 1;
+        person.changed = self.version;
+        if !before {
+            self.present += 1;
+            return;
+        }
+        self.present -= 1;
+        if self.typing.remove(user).is_some() {
+            self.typing_version = self.version;
+        }
+        if self.people.len() - self.present > MAX_GONE + self.present {
+            self.people.retain(|_, person| person.is_present());
+            self.removed_before = self.version;
+        }
+    }
+
+    fn show_typing(&mut self, user: &UserId, now: Instant) {
+        if self.typing.insert(user.clone(), now + TYPING).is_none() {
+            self.version += 1;
+            self.typing_version = self.version;
         }
     }
 
@@ -139,7 +250,7 @@ impl Ephemeral {
     /// Returns the users present, by id and at most 256, and how many there are in total.
     pub(super) fn present(&self) -> (Vec<UserId>, usize) {
         let mut present: Vec<_> =
-            self.people.iter().filter(|(_, person)| person.sessions > 0).map(|(user, _)| user.clone()).collect();
+            self.people.iter().filter(|(_, person)| person.is_present()).map(|(user, _)| user.clone()).collect();
         present.sort_unstable();
         present.truncate(MAX_LISTED);
         (present, self.present)
@@ -153,7 +264,7 @@ impl Ephemeral {
             delta.came = self.present().0;
         } else {
             for (user, person) in self.people.iter().filter(|(_, person)| person.changed > seen) {
-                if person.sessions > 0 {
+                if person.is_present() {
                     delta.came.push(user.clone());
                 } else {
                     delta.left.push(user.clone());
@@ -178,96 +289,11 @@ impl Ephemeral {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn user(name: &str) -> UserId {
-        UserId::new(name).unwrap()
-    }
-
-    fn names(users: &[UserId]) -> Vec<&str> {
-        users.iter().map(UserId::as_str).collect()
-    }
-
-    #[test]
-    fn a_user_is_present_from_the_first_session_to_the_last() {
-        let mut ephemeral = Ephemeral::default();
-        ephemeral.enter(&user("ann"));
-        let seen = ephemeral.version();
-        ephemeral.enter(&user("ann"));
-        assert_eq!(ephemeral.version(), seen, "a second session changes nothing");
-        ephemeral.exit(&user("ann"));
-        assert_eq!(ephemeral.version(), seen);
-        ephemeral.exit(&user("ann"));
-        let delta = ephemeral.since(seen, &user("bob"));
-        assert_eq!((names(&delta.left), delta.count), (vec!["ann"], 0));
-        ephemeral.exit(&user("ann"));
-        assert_eq!(ephemeral.present().1, 0);
-    }
-
-    #[test]
-    fn only_the_final_state_of_several_changes_is_in_the_delta() {
-        let mut ephemeral = Ephemeral::default();
-        ephemeral.enter(&user("ann"));
-        ephemeral.exit(&user("ann"));
-        ephemeral.enter(&user("ann"));
-        assert_eq!(names(&ephemeral.since(0, &user("bob")).came), ["ann"]);
-        ephemeral.exit(&user("ann"));
-        assert_eq!(names(&ephemeral.since(0, &user("bob")).left), ["ann"]);
-    }
-
-    #[test]
-    fn a_reader_older_than_what_is_kept_gets_a_snapshot() {
-        let mut ephemeral = Ephemeral::default();
-        ephemeral.enter(&user("ann"));
-        for n in 0..2 * MAX_GONE {
-            let passing = user(&format!("u{n}"));
-            ephemeral.enter(&passing);
-            ephemeral.exit(&passing);
-        }
-        let delta = ephemeral.since(0, &user("bob"));
-        assert!(delta.snapshot);
-        assert_eq!((names(&delta.came), delta.count), (vec!["ann"], 1));
-        assert!(ephemeral.people.len() <= MAX_GONE + 3, "{}", ephemeral.people.len());
-    }
-
-    #[test]
-    fn typing_ends_with_the_message_with_time_and_with_leaving() {
-        let now = Instant::now();
-        let mut ephemeral = Ephemeral::default();
-        ephemeral.enter(&user("ann"));
-        let typing = |ephemeral: &Ephemeral, seen| ephemeral.since(seen, &user("bob")).typing;
-        ephemeral.typing(&user("ann"), now);
-        assert_eq!(typing(&ephemeral, 0), Some(vec![user("ann")]));
-        assert_eq!(ephemeral.since(0, &user("ann")).typing, Some(vec![]), "a user does not see themselves");
-        let seen = ephemeral.version();
-        ephemeral.typing(&user("ann"), now);
-        assert_eq!(ephemeral.version(), seen, "still typing changes nothing");
-        ephemeral.stop_typing(&user("ann"));
-        assert_eq!(typing(&ephemeral, seen), Some(vec![]));
-
-        ephemeral.typing(&user("ann"), now);
-        assert!(ephemeral.expire(now + TYPING / 2));
-        assert!(!ephemeral.expire(now + TYPING));
-        let seen = ephemeral.version();
-        assert_eq!(typing(&ephemeral, seen - 1), Some(vec![]));
-        assert_eq!(typing(&ephemeral, seen), None);
-
-        ephemeral.typing(&user("ann"), now);
-        ephemeral.exit(&user("ann"));
-        assert_eq!(typing(&ephemeral, seen), Some(vec![]));
-    }
-
-    #[test]
-    fn a_read_mark_only_moves_forward_and_is_seen_by_its_own_user() {
-        let mut ephemeral = Ephemeral::default();
-        ephemeral.enter(&user("ann"));
-        let seen = ephemeral.version();
-        ephemeral.read(&user("ann"), 5);
-        ephemeral.read(&user("ann"), 3);
-        ephemeral.read(&user("nobody"), 3);
-        assert_eq!(ephemeral.since(seen, &user("ann")).read, Some(5));
-        assert_eq!(ephemeral.since(seen, &user("bob")).read, None);
+impl Person {
+    fn is_present(&self) -> bool {
+        self.sessions + self.nodes > 0
     }
 }
+
+#[cfg(test)]
+mod tests;

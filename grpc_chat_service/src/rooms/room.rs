@@ -10,7 +10,9 @@ use tokio::time::Instant;
 use super::ephemeral::{Delta, Ephemeral};
 use super::seat::{Seat, Subscriber};
 use super::tail::{Tail, Taken};
+use crate::history::Following;
 use crate::model::{Change, Event, RoomId, Seq, UserId};
+use crate::peers::{NodeId, Signal};
 
 /// The rooms whose ephemeral state has changed since it was last announced, or that have been closed. Shared by all rooms.
 #[derive(Clone, Debug, Default)]
@@ -38,10 +40,12 @@ pub(crate) struct Room {
     /// The version of `ephemeral` that readers may see: changes are announced together, a few times a second.
     announced: AtomicU64,
     seats: Mutex<Vec<Arc<Seat>>>,
+    /// The history publishes what is stored in the room for as long as this is held.
+    _following: Following,
 }
 
 impl Room {
-    pub(super) fn new(id: RoomId, changed: Changed, tail_bytes: usize) -> Self {
+    pub(super) fn new(id: RoomId, changed: Changed, tail_bytes: usize, following: Following) -> Self {
         Self {
             id,
             changed,
@@ -49,6 +53,7 @@ impl Room {
             ephemeral: Mutex::default(),
             announced: AtomicU64::new(0),
             seats: Mutex::default(),
+            _following: following,
         }
     }
 
@@ -68,6 +73,17 @@ impl Room {
         }
         lock(&self.tail).extend(events, encode);
         self.notify();
+    }
+
+    /// Notes that the newest event of the room is `head`: readers get what the tail does not have from the history.
+    pub(super) fn ahead(&self, head: Seq) {
+        lock(&self.tail).skip_to(head);
+        self.notify();
+    }
+
+    /// Forgets the events in the tail, since some of them may have been erased.
+    pub(super) fn erased(&self) {
+        lock(&self.tail).clear();
     }
 
     /// See [`Tail::take`].
@@ -108,7 +124,7 @@ impl Room {
         self.changed.insert(&self.id);
     }
 
-    pub(crate) fn read(&self, user: &UserId, seq: Seq) {
+    pub(super) fn read(&self, user: &UserId, seq: Seq) {
         lock(&self.ephemeral).read(user, seq);
         self.changed.insert(&self.id);
     }
@@ -132,17 +148,36 @@ impl Room {
         Some((ephemeral.since(seen, reader), ephemeral.version()))
     }
 
-    /// Announces the ephemeral state to readers. Returns whether this has to be repeated soon, since something in it
-    /// expires.
-    pub(super) fn announce(&self) -> bool {
-        let (expires, version) = {
+    /// Announces the ephemeral state to readers. Returns what to tell other nodes, and whether this has to be repeated soon,
+    /// since something in the state expires.
+    pub(super) fn announce(&self) -> (Vec<Signal>, bool) {
+        let (signals, expires, version) = {
             let mut ephemeral = lock(&self.ephemeral);
-            (ephemeral.expire(Instant::now()), ephemeral.version())
+            let expires = ephemeral.expire(Instant::now());
+            (ephemeral.signals(&self.id), expires, ephemeral.version())
         };
         if self.announced.swap(version, Ordering::SeqCst) < version {
             self.notify();
         }
-        expires
+        (signals, expires)
+    }
+
+    /// See [`Ephemeral::whole`].
+    pub(super) fn whole(&self) -> Signal {
+        lock(&self.ephemeral).whole(&self.id)
+    }
+
+    /// See [`Ephemeral::apply`].
+    pub(super) fn apply(&self, node: NodeId, signal: Signal) -> bool {
+        let applied = lock(&self.ephemeral).apply(node, signal, Instant::now());
+        self.changed.insert(&self.id);
+        applied
+    }
+
+    /// See [`Ephemeral::node_stopped`].
+    pub(super) fn node_stopped(&self, node: NodeId) {
+        lock(&self.ephemeral).node_stopped(node);
+        self.changed.insert(&self.id);
     }
 
     fn notify(&self) {

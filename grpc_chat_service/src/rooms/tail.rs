@@ -53,14 +53,17 @@ impl Tail {
     /// Adds stored events, in order. Events that a delete among them erases lose their text, and nothing from before a
     /// delete is kept: a reader who still needs it gets it from the history, erased.
     pub(super) fn extend(&mut self, mut events: Vec<Event>, encode: fn(&Event, &mut BytesMut)) {
+        if self.head > 0 {
+            // What is known to be stored already was added before, or is left to the history.
+            events.retain(|event| event.seq > self.head);
+        }
         let Some(first) = events.first().map(|event| event.prev_seq) else {
             return;
         };
         let deleted = erase_deleted(&mut events);
         if deleted || first != self.head {
             // The tail restarts with these events; otherwise it would have a gap.
-            self.batches.clear();
-            self.bytes = 0;
+            self.clear();
         }
         if self.batches.is_empty() {
             self.start = first;
@@ -83,6 +86,19 @@ impl Tail {
         while self.bytes > self.max_bytes && self.batches.len() > 1 {
             self.drop_oldest();
         }
+    }
+
+    /// Empties the tail: readers get what was in it from the history.
+    pub(super) fn clear(&mut self) {
+        self.batches.clear();
+        self.bytes = 0;
+        self.start = self.head;
+    }
+
+    /// Empties the tail and continues after `head`, which is stored and has not been added.
+    pub(super) fn skip_to(&mut self, head: Seq) {
+        self.head = self.head.max(head);
+        self.clear();
     }
 
     /// Appends what follows `after` to `into`: about `max_bytes`, and at least one event.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
-use crate::history::Appended;
+use crate::history::{Appended, Expected};
 use crate::limits::SessionLimits;
 use crate::model::{Change, ClientMsgId, DeviceId, Durability, Epoch, Event, RoomId, Seq, UnixMillis, UserId};
 use crate::refusal::Refusal;
@@ -22,32 +22,26 @@ pub(crate) struct Inbound {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     Hello(Hello),
-    Join {
-        room: RoomId,
-        start: Start,
-    },
-    Leave {
-        room: RoomId,
-    },
-    Change {
-        room: RoomId,
-        client_msg_id: ClientMsgId,
-        change: Change,
-        /// The epoch that the sequence numbers in the change belong to, if the client named it.
-        expected: Option<Epoch>,
-        /// Another user to send it as. No frame of the chat sets this; callers of the example may use any name.
-        sender: Option<UserId>,
-    },
-    MarkRead {
-        room: RoomId,
-        seq: Seq,
-    },
-    Typing {
-        room: RoomId,
-    },
+    Join { room: RoomId, start: Start },
+    Leave { room: RoomId },
+    Change(ChangeRequest),
+    MarkRead { room: RoomId, seq: Seq },
+    Typing { room: RoomId },
     Ping,
     Pong,
     RefreshToken,
+}
+
+/// A change to a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ChangeRequest {
+    pub(crate) room: RoomId,
+    pub(crate) client_msg_id: ClientMsgId,
+    pub(crate) change: Change,
+    /// The history that the sequence number in the change refers to, as far as the client named it.
+    pub(crate) expected: Expected,
+    /// Another user to send it as. No frame of the chat sets this; callers of the example may use any name.
+    pub(crate) sender: Option<UserId>,
 }
 
 /// Who is calling.
@@ -56,6 +50,8 @@ pub(crate) struct Hello {
     /// The user that the caller claims to be; `None` if it only has a token.
     pub(crate) user: Option<UserId>,
     pub(crate) device: Option<DeviceId>,
+    /// Whether a silent client is pinged, and considered gone if it stays silent.
+    pub(crate) heartbeats: bool,
     /// The client program and its version, for the log.
     pub(crate) client: String,
 }
@@ -67,8 +63,8 @@ pub(crate) enum Start {
     Last(u32),
     /// At the beginning of the history.
     Beginning,
-    /// After an event seen before.
-    After { epoch: Epoch, seq: Seq },
+    /// After an event seen before, which the client may name by its `client_msg_id`, too.
+    After { epoch: Epoch, seq: Seq, client_msg_id: Option<ClientMsgId> },
 }
 
 /// One frame to the client.
@@ -126,6 +122,8 @@ pub(crate) enum Verdict {
     ResetAhead,
     /// Events after the cursor are no longer kept.
     ResetExpired,
+    /// The event at the cursor is another one: the history was restored from a copy and has gone on differently.
+    ResetForked,
 }
 
 /// Why a session drains.
@@ -135,6 +133,8 @@ pub(crate) enum DrainReason {
     Shutdown,
     /// The session has reached its maximum age.
     Age,
+    /// The history has started a new epoch.
+    Epoch,
 }
 
 /// How a session ends.
@@ -152,6 +152,8 @@ pub(crate) enum End {
     RepliesUnread,
     /// In order, after Draining.
     Drained,
+    /// Events that a reader has still to be sent are no longer kept.
+    Expired { room: RoomId },
     /// A frame is longer than the limit.
     FrameTooLarge,
     /// The bytes received are not a stream of frames.
@@ -170,6 +172,7 @@ impl End {
             Self::Unresponsive => "unresponsive",
             Self::RepliesUnread => "replies unread",
             Self::Drained => "drained",
+            Self::Expired { .. } => "events expired",
             Self::FrameTooLarge => "frame too large",
             Self::NotFrames => "not a stream of frames",
             Self::Disconnected => "disconnected",

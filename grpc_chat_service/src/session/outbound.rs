@@ -94,7 +94,7 @@ impl Outbound {
             }
             drop(state);
             if let Some((reader, permit, after)) = next {
-                self.page = Some(Paging { reader, events: self.history.read_after(permit, after, PAGE) });
+                self.page = Some(Paging { reader, events: self.history.read_after(&permit, after, PAGE) });
             }
             if was_backlogged {
                 self.outbox.relieved.notify_one();
@@ -197,6 +197,10 @@ impl State {
                     self.due.push_back(id);
                 }
             }
+            Err(ReadError::Expired { .. }) => {
+                // Joining again, the client is told that its cursor has expired.
+                self.end.get_or_insert(End::Expired { room: reader.room.id().clone() });
+            }
             Err(error) => {
                 let refusal = Refusal::from_read(error, reader.room.id());
                 self.end.get_or_insert(End::Refused(refusal));
@@ -234,10 +238,14 @@ fn merge_small(parts: Vec<Bytes>, ready: &mut VecDeque<Bytes>) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+
     use super::*;
     use crate::access::{Caller, Policy};
+    use crate::history::memory::MemoryStore;
     use crate::limits::RoomLimits;
     use crate::model::{Change, ClientMsgId, Draft, RoomId, UserId};
+    use crate::peers::local::LocalNetwork;
     use crate::rooms::Rooms;
     use crate::session::frame::Body;
     use crate::session::reader::ReaderStart;
@@ -263,9 +271,12 @@ mod tests {
         Event { seq, prev_seq: seq - 1, time: 0, draft, erased: false }
     }
 
-    #[test]
-    fn events_published_while_a_page_with_them_is_read_are_delivered_once() {
-        let rooms = Rooms::new(ENCODE.event, RoomLimits { tail_bytes: 1024 });
+    #[tokio::test]
+    async fn events_published_while_a_page_with_them_is_read_are_delivered_once() {
+        let history = MemoryStore::new().open(mpsc::channel(1).0);
+        let peers = Arc::new(LocalNetwork::default().join());
+        let history = PermittedHistory::new(Arc::new(history));
+        let rooms = Rooms::new(history, peers, ENCODE.event, RoomLimits { tail_bytes: 1024 });
         let caller = Caller { peer: ([127, 0, 0, 1], 1).into() };
         let permit = Policy.read(&caller, RoomId::new("r").unwrap()).unwrap();
         let room = rooms.open(&permit);

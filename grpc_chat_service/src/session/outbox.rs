@@ -109,7 +109,9 @@ impl Outbox {
     pub(super) fn marked(&self, room: &RoomId, seq: Seq) {
         let mut state = self.lock();
         let state = &mut *state;
-        if let Some(reader) = state.by_room.get(room).and_then(|id| state.readers.get_mut(id)) {
+        if let Some(reader) = state.by_room.get(room).and_then(|id| state.readers.get_mut(id))
+            && seq <= reader.cursor.max(reader.known)
+        {
             reader.read = reader.read.max(seq);
         }
     }

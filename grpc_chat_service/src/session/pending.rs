@@ -8,9 +8,8 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::future::BoxFuture;
 
-use crate::access::ReadPermit;
 use crate::history::{AppendError, Appended, Appending, Marking, ReadError, RoomState};
-use crate::model::{ClientMsgId, RoomId, Seq, UserId};
+use crate::model::{ClientMsgId, RoomId, Seq};
 use crate::refusal::Refusal;
 use crate::rooms::Room;
 
@@ -28,7 +27,7 @@ pub(super) enum Lookup {
     /// The state of a room that is to be joined. Keeps the room open.
     State { id: u64, room: Arc<Room>, result: BoxFuture<'static, Result<RoomState, ReadError>> },
     /// A read mark.
-    Mark { id: u64, permit: ReadPermit, user: UserId, result: Marking },
+    Mark { id: u64, room: RoomId, result: Marking },
     /// The heads of all rooms, up to which they are delivered before the session ends.
     Heads { result: BoxFuture<'static, Result<HashMap<RoomId, Seq>, Refusal>> },
 }
@@ -37,7 +36,7 @@ pub(super) enum Lookup {
 pub(super) enum Completion {
     Append { id: u64, room: RoomId, client_msg_id: ClientMsgId, result: Result<Appended, AppendError> },
     State { id: u64, room: Arc<Room>, result: Result<RoomState, ReadError> },
-    Mark { id: u64, permit: ReadPermit, user: UserId, result: Result<Seq, AppendError> },
+    Mark { id: u64, room: RoomId, result: Result<Seq, AppendError> },
     Heads { result: Result<HashMap<RoomId, Seq>, Refusal> },
 }
 
@@ -62,12 +61,9 @@ impl Future for Lookup {
                 result.as_mut().poll(cx).map(|result| Completion::State { id: *id, room: Arc::clone(room), result })
             }
             Self::Heads { result } => result.as_mut().poll(cx).map(|result| Completion::Heads { result }),
-            Self::Mark { id, permit, user, result } => Pin::new(result).poll(cx).map(|result| Completion::Mark {
-                id: *id,
-                permit: permit.clone(),
-                user: user.clone(),
-                result,
-            }),
+            Self::Mark { id, room, result } => {
+                Pin::new(result).poll(cx).map(|result| Completion::Mark { id: *id, room: room.clone(), result })
+            }
         }
     }
 }

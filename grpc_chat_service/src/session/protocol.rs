@@ -6,11 +6,11 @@ use std::collections::{HashMap, VecDeque};
 use tokio::time::Instant;
 
 use crate::access::{Caller, Policy, ReadPermit, WritePermit};
-use crate::history::{AppendError, Appended, ReadError, RoomState};
+use crate::history::{AppendError, Appended, Expected, ReadError, RoomState};
 use crate::limits::SessionLimits;
 use crate::model::{ClientMsgId, DeviceId, Draft, Durability, Epoch, RoomId, Seq, UserId};
 use crate::refusal::Refusal;
-use crate::session::frame::{Body, DrainReason, End, Hello, Inbound, Joined, Request, Start, Verdict};
+use crate::session::frame::{Body, ChangeRequest, DrainReason, End, Hello, Inbound, Joined, Request, Start, Verdict};
 
 /// What the session has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,9 +20,9 @@ pub(crate) enum Action {
     /// Send a frame. With `reply_to` 0 it is not a reply.
     Send { reply_to: u64, body: Body },
     /// Append the draft, then call [`Protocol::appended`].
-    Append { id: u64, permit: WritePermit, draft: Draft, expected: Option<Epoch> },
+    Append { id: u64, permit: WritePermit, draft: Draft, expected: Expected },
     /// Read the state of the room, then call [`Protocol::state_read`].
-    ReadState { id: u64, permit: ReadPermit, user: UserId },
+    ReadState { id: u64, permit: ReadPermit, user: UserId, start: Start },
     /// Send `joined`, then deliver the room from `joined.start`, replacing an earlier reader of it.
     Seat { reply_to: u64, permit: ReadPermit, user: UserId, joined: Joined },
     /// Stop delivering the room.
@@ -45,8 +45,6 @@ pub(crate) struct Settings {
     pub(crate) caller: Caller,
     pub(crate) policy: Policy,
     pub(crate) limits: SessionLimits,
-    /// Whether a silent client is pinged, and considered gone if it stays silent.
-    pub(crate) heartbeats: bool,
     pub(crate) epoch: Epoch,
     pub(crate) durability: Durability,
 }
@@ -55,6 +53,8 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 pub(crate) struct Protocol {
     settings: Settings,
+    /// See [`Hello::heartbeats`].
+    heartbeats: bool,
     phase: Phase,
     actions: VecDeque<Action>,
     /// The highest frame id so far.
@@ -99,6 +99,7 @@ impl Protocol {
     pub(crate) fn new(settings: Settings, now: Instant) -> Self {
         Self {
             phase: Phase::AwaitingHello { until: now + settings.limits.hello },
+            heartbeats: true,
             actions: VecDeque::new(),
             last_id: 0,
             in_flight: 0,
@@ -121,7 +122,7 @@ impl Protocol {
         match self.phase {
             Phase::AwaitingHello { until } => Some(until),
             Phase::Open { .. } if self.half_closed => None,
-            Phase::Open { .. } if !self.settings.heartbeats => Some(self.expires),
+            Phase::Open { .. } if !self.heartbeats => Some(self.expires),
             Phase::Open { .. } => {
                 let heartbeat = match self.pinged {
                     None => self.last_received + self.settings.limits.heartbeat,
@@ -145,7 +146,7 @@ impl Protocol {
             Phase::AwaitingHello { until } if now >= until => self.end(End::HelloTimeout),
             Phase::Open { .. } if self.half_closed => {}
             Phase::Open { .. } if now >= self.expires => self.start_draining(DrainReason::Age),
-            Phase::Open { .. } if !self.settings.heartbeats => {}
+            Phase::Open { .. } if !self.heartbeats => {}
             Phase::Open { .. } if blocked => {
                 self.last_received = now;
                 self.pinged = None;
@@ -199,7 +200,7 @@ impl Protocol {
             Ok(appended) => Body::Ack { room, client_msg_id, appended, durability: self.settings.durability },
             Err(error) => Body::Error(Refusal::from_append(error, &room)),
         };
-        self.complete(Action::Send { reply_to: id, body });
+        self.complete(Some(Action::Send { reply_to: id, body }));
     }
 
     /// Handles the state of a room that was read for a Join.
@@ -231,16 +232,25 @@ impl Protocol {
             // The room was left, or joined again, in the meantime.
             _ => error(id, Refusal::JoinSuperseded { room: room.clone() }),
         };
-        self.complete(action);
+        self.complete(Some(action));
     }
 
     /// Handles the result of storing a read mark.
     pub(crate) fn marked(&mut self, id: u64, room: &RoomId, result: Result<Seq, AppendError>) {
-        let body = match result {
-            Ok(_) => Body::Done,
-            Err(error) => Body::Error(Refusal::from_append(error, room)),
+        let reply = match result {
+            Ok(_) if id == 0 => None,
+            Ok(_) => Some(Action::Send { reply_to: id, body: Body::Done }),
+            Err(why) => Some(error(id, Refusal::from_append(why, room))),
         };
-        self.complete(Action::Send { reply_to: id, body });
+        self.complete(reply);
+    }
+
+    /// Handles the start of a new epoch of the history.
+    pub(crate) fn epoch_ended(&mut self) {
+        match self.phase {
+            Phase::AwaitingHello { .. } => self.end(End::Drained),
+            _ => self.start_draining(DrainReason::Epoch),
+        }
     }
 
     /// Handles the shutdown of the server.
@@ -261,7 +271,10 @@ impl Protocol {
 
     fn hello(&mut self, id: u64, request: Result<Request, Refusal>) {
         let opened = match self.check_id(id, request) {
-            Ok(Request::Hello(Hello { user: Some(user), device, client })) => Ok((user, device, client)),
+            Ok(Request::Hello(Hello { user: Some(user), device, heartbeats, client })) => {
+                self.heartbeats = heartbeats;
+                Ok((user, device, client))
+            }
             Ok(Request::Hello(Hello { user: None, .. })) => Err(Refusal::NoTokens),
             Ok(_) => Err(Refusal::HelloExpected),
             Err(refusal) => Err(refusal),
@@ -275,13 +288,12 @@ impl Protocol {
         }
     }
 
-    /// Checks that ids rise, and are 0 only where no reply is wanted.
+    /// Checks that ids rise, except for 0, which stands for none.
     fn check_id(&mut self, id: u64, request: Result<Request, Refusal>) -> Result<Request, Refusal> {
-        match &request {
-            _ if id > self.last_id => self.last_id = id,
-            // What else is wrong with a frame says more than that its id is 0.
-            Ok(Request::Typing { .. } | Request::Ping | Request::Pong) | Err(_) if id == 0 => {}
-            _ => return Err(Refusal::IdNotRising),
+        if id > self.last_id {
+            self.last_id = id;
+        } else if id > 0 {
+            return Err(Refusal::IdNotRising);
         }
         request
     }
@@ -293,9 +305,9 @@ impl Protocol {
             Request::Leave { room } => {
                 self.rooms.remove(&room).ok_or_else(|| Refusal::NotJoined { room: room.clone() })?;
                 self.actions.push_back(Action::Leave { room });
-                self.send(id, Body::Done);
+                self.done(id);
             }
-            Request::Change { room, client_msg_id, change, expected, sender } => {
+            Request::Change(ChangeRequest { room, client_msg_id, change, expected, sender }) => {
                 let (user, device) = self.user()?;
                 let (sender, device) = (sender.unwrap_or(user), device.cloned());
                 self.check_in_flight()?;
@@ -312,14 +324,12 @@ impl Protocol {
                 self.actions.push_back(Action::MarkRead { id, permit, user, seq });
             }
             Request::Typing { room } => match self.typing(room) {
-                Ok(()) if id > 0 => self.send(id, Body::Done),
                 // Nobody waits for the outcome of a hint without an id.
                 Err(refusal) if id > 0 => return Err(refusal),
-                Ok(()) | Err(_) => {}
+                Ok(()) | Err(_) => self.done(id),
             },
             Request::Ping => self.send(id, Body::Pong),
-            Request::Pong if id > 0 => self.send(id, Body::Done),
-            Request::Pong => {}
+            Request::Pong => self.done(id),
             Request::RefreshToken => return Err(Refusal::NoTokens),
         }
         Ok(())
@@ -336,7 +346,7 @@ impl Protocol {
         let permit = self.settings.policy.read(&self.settings.caller, room.clone())?;
         self.rooms.insert(room, Join { id, permit: permit.clone(), start, seated });
         self.in_flight += 1;
-        self.actions.push_back(Action::ReadState { id, permit, user });
+        self.actions.push_back(Action::ReadState { id, permit, user, start });
         Ok(())
     }
 
@@ -362,6 +372,13 @@ impl Protocol {
         if self.is_full() { Err(Refusal::TooManyInFlight) } else { Ok(()) }
     }
 
+    /// Replies to a frame that has no other result, if its client wants a reply.
+    fn done(&mut self, id: u64) {
+        if id > 0 {
+            self.send(id, Body::Done);
+        }
+    }
+
     fn send(&mut self, reply_to: u64, body: Body) {
         self.actions.push_back(Action::Send { reply_to, body });
     }
@@ -375,10 +392,10 @@ impl Protocol {
     }
 
     /// Answers a request that was in flight, unless the session has ended.
-    fn complete(&mut self, reply: Action) {
+    fn complete(&mut self, reply: Option<Action>) {
         self.in_flight = self.in_flight.saturating_sub(1);
         if !matches!(self.phase, Phase::Ended) {
-            self.actions.push_back(reply);
+            self.actions.extend(reply);
             self.end_if_idle();
         }
     }
@@ -414,12 +431,16 @@ fn verdict(start: Start, epoch: Epoch, state: RoomState) -> (Verdict, Seq) {
     // Every event that is kept comes after this one.
     let beginning = state.oldest.saturating_sub(1);
     match start {
-        Start::Last(count) => (Verdict::Live, state.head.saturating_sub(count.into()).max(beginning.min(state.head))),
+        Start::Last(_) => (Verdict::Live, state.before_last),
         Start::Beginning if beginning == 0 => (Verdict::Recovered, 0),
         Start::Beginning => (Verdict::ResetExpired, state.head),
         Start::After { epoch: theirs, .. } if theirs != epoch => (Verdict::ResetEpoch, state.head),
         Start::After { seq, .. } if seq > state.head => (Verdict::ResetAhead, state.head),
         Start::After { seq, .. } if seq < beginning => (Verdict::ResetExpired, state.head),
+        // An event that has expired itself cannot be compared any more; everything after it is kept.
+        Start::After { client_msg_id: Some(theirs), .. } if state.id_at.is_some_and(|id| id != theirs) => {
+            (Verdict::ResetForked, state.head)
+        }
         Start::After { seq, .. } => (Verdict::Recovered, seq),
     }
 }

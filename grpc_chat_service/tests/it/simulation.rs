@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use grpc_chat_service::config::Config;
-use grpc_chat_service::server;
+use grpc_chat_service::history::memory::MemoryStore;
+use grpc_chat_service::server::SimulatedCluster;
 use hyper_util::rt::TokioIo;
 use stubs::chat::v1::chat_service_client::ChatServiceClient;
 use tokio::sync::mpsc;
@@ -84,7 +85,7 @@ fn run(seed: u64) -> usize {
         // Small, so that a reader that reconnects finds its cursor before the beginning of the tail.
         config.limits.room.tail_bytes = 600;
         let listener = turmoil::net::TcpListener::bind((IpAddr::from(Ipv4Addr::UNSPECIFIED), PORT)).await?;
-        server::simulate(config, async || listener.accept().await.unwrap()).await;
+        SimulatedCluster::new(MemoryStore::new()).serve(config, async || listener.accept().await.unwrap()).await;
         Ok(())
     });
     let mut clients = Vec::new();

@@ -3,7 +3,7 @@
 /// A frame from the client.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ClientFrame {
-    /// Chosen by the client, strictly increasing in a stream. 0 (no reply wanted) only with typing, ping and pong.
+    /// Chosen by the client, strictly increasing in a stream. 0: none, and replies cannot be told apart by it.
     #[prost(uint64, tag = "1")]
     pub id: u64,
     /// The request. The reply to a body that the server does not know is an Error with UNIMPLEMENTED.
@@ -42,7 +42,7 @@ pub mod client_frame {
         /// Stores how far the user has read. The reply is Done.
         #[prost(message, tag = "9")]
         MarkRead(super::MarkRead),
-        /// Shows the user as typing. Never stored. The reply, if the frame has an id, is Done.
+        /// Shows the user as typing. Never stored. The reply is Done; without an id there is none, not even an Error.
         #[prost(message, tag = "10")]
         Typing(super::Typing),
         /// Asks for a sign of life. The reply is Pong.
@@ -133,6 +133,10 @@ pub struct Hello {
     /// Distinguishes the devices of one user; readers see it in Event. Empty, or an id in the form of a user's.
     #[prost(string, tag = "5")]
     pub device: ::prost::alloc::string::String,
+    /// The client does not answer pings, so the server sends none. The price: if the client's machine disappears, the server
+    /// notices only by HTTP/2 PINGs, which do not cross proxies, and the user may stay present until then.
+    #[prost(bool, tag = "6")]
+    pub no_heartbeat: bool,
 }
 /// The session is open.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -176,7 +180,7 @@ pub struct Limits {
     pub max_frame_bytes: u32,
 }
 /// A position in a room's history.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Cursor {
     /// The epoch that `seq` belongs to, from Joined. 0 only together with seq 0: the beginning of the history.
     #[prost(uint64, tag = "1")]
@@ -184,6 +188,10 @@ pub struct Cursor {
     /// The sequence number of the last event seen, 0 for none.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
+    /// The client_msg_id of that event. If the history has another event at `seq`, because it was restored from a copy and has
+    /// gone on differently, the verdict is RESET with FORKED. Empty: not checked.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub client_msg_id: ::prost::bytes::Bytes,
 }
 /// Starts receiving a room. The room need not exist: its first message creates it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -198,7 +206,7 @@ pub struct Join {
 /// Nested message and enum types in `Join`.
 pub mod join {
     /// Where to start. Not set: only new events.
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Start {
         /// With the first event after this position.
         #[prost(message, tag = "2")]
@@ -268,8 +276,9 @@ pub struct Send {
     /// The message. Not empty, and without control characters other than newline and tab.
     #[prost(string, tag = "2")]
     pub text: ::prost::alloc::string::String,
-    /// The idempotency key: 16 bytes, a UUIDv7, made once for this message and reused for every attempt to send it. It is
-    /// stored with the message: the reply to a repeat, however late, is the first Ack with `duplicate` set.
+    /// The idempotency key: 16 bytes, a UUID, best a UUIDv7, made once for this message and reused for every attempt to send it.
+    /// It is stored with the message: the reply to a repeat, however late, is the first Ack with `duplicate` set. Empty: the
+    /// server makes one and returns it in the Ack; such a frame cannot be repeated.
     #[prost(bytes = "bytes", tag = "3")]
     pub client_msg_id: ::prost::bytes::Bytes,
     /// The sequence number of the message that this replies to, or 0.
@@ -279,6 +288,10 @@ pub struct Send {
     /// the frame is refused there, unless it is a repeat. 0: not checked.
     #[prost(uint64, tag = "5")]
     pub epoch: u64,
+    /// The client_msg_id of the message at `reply_to_seq`. If another message is there, because the history was restored from a
+    /// copy and has gone on differently, the frame is refused with FORKED, unless it is a repeat. Empty: not checked.
+    #[prost(bytes = "bytes", tag = "6")]
+    pub target_client_msg_id: ::prost::bytes::Bytes,
 }
 /// Replaces the text of one of the user's own messages.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -298,6 +311,9 @@ pub struct Edit {
     /// The epoch that `seq` belongs to, as in Send.
     #[prost(uint64, tag = "5")]
     pub epoch: u64,
+    /// The client_msg_id of the message at `seq`, as in Send.
+    #[prost(bytes = "bytes", tag = "6")]
+    pub target_client_msg_id: ::prost::bytes::Bytes,
 }
 /// Erases one of the user's own messages: its text, and every edit of it, are erased from the store.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -314,6 +330,9 @@ pub struct Delete {
     /// The epoch that `seq` belongs to, as in Send.
     #[prost(uint64, tag = "4")]
     pub epoch: u64,
+    /// The client_msg_id of the message at `seq`, as in Send.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub target_client_msg_id: ::prost::bytes::Bytes,
 }
 /// Adds a reaction to a message, or removes it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -336,6 +355,9 @@ pub struct React {
     /// The epoch that `seq` belongs to, as in Send.
     #[prost(uint64, tag = "6")]
     pub epoch: u64,
+    /// The client_msg_id of the message at `seq`, as in Send.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub target_client_msg_id: ::prost::bytes::Bytes,
 }
 /// Stores how far the user has read a room. A mark only moves forward: a lower one changes nothing, and the reply is Done.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -597,6 +619,56 @@ pub struct ListRoomsResponse {
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
+/// A message to post.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SendMessageRequest {
+    /// The user's id, if the server does not authenticate.
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+    /// The room's id.
+    #[prost(string, tag = "2")]
+    pub room: ::prost::alloc::string::String,
+    /// The message, as in Send.
+    #[prost(string, tag = "3")]
+    pub text: ::prost::alloc::string::String,
+    /// The idempotency key, as in Send. Empty: the call cannot be repeated.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub client_msg_id: ::prost::bytes::Bytes,
+    /// The sequence number of the message that this replies to, or 0.
+    #[prost(uint64, tag = "5")]
+    pub reply_to_seq: u64,
+    /// As in Send.
+    #[prost(uint64, tag = "6")]
+    pub epoch: u64,
+    /// As in Send.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub target_client_msg_id: ::prost::bytes::Bytes,
+    /// As in Hello.
+    #[prost(string, tag = "8")]
+    pub device: ::prost::alloc::string::String,
+}
+/// The message is stored.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SendMessageResponse {
+    /// The sequence number of the event.
+    #[prost(uint64, tag = "1")]
+    pub seq: u64,
+    /// When it was stored.
+    #[prost(message, optional, tag = "2")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
+    /// The client_msg_id of the message.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub client_msg_id: ::prost::bytes::Bytes,
+    /// It had been stored by an earlier call; seq and time are that one's.
+    #[prost(bool, tag = "4")]
+    pub duplicate: bool,
+    /// How safe the event is.
+    #[prost(enumeration = "Durability", tag = "5")]
+    pub durability: i32,
+    /// The epoch of the history; together with the sequence number it makes a cursor.
+    #[prost(uint64, tag = "6")]
+    pub epoch: u64,
+}
 /// A room that has a history.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Room {
@@ -622,6 +694,8 @@ pub enum Durability {
     Written = 2,
     /// Synced to disk: survives a power cut.
     Synced = 3,
+    /// Synced to the disks of more than one machine: survives the loss of any one of them.
+    Replicated = 4,
 }
 impl Durability {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -634,6 +708,7 @@ impl Durability {
             Self::Memory => "DURABILITY_MEMORY",
             Self::Written => "DURABILITY_WRITTEN",
             Self::Synced => "DURABILITY_SYNCED",
+            Self::Replicated => "DURABILITY_REPLICATED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -643,6 +718,7 @@ impl Durability {
             "DURABILITY_MEMORY" => Some(Self::Memory),
             "DURABILITY_WRITTEN" => Some(Self::Written),
             "DURABILITY_SYNCED" => Some(Self::Synced),
+            "DURABILITY_REPLICATED" => Some(Self::Replicated),
             _ => None,
         }
     }
@@ -697,6 +773,9 @@ pub enum ResetReason {
     Ahead = 2,
     /// Events after the cursor are no longer kept.
     Expired = 3,
+    /// The event at the cursor is another one than the client has seen: the history was restored from a copy, and has gone on
+    /// differently.
+    Forked = 4,
 }
 impl ResetReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -709,6 +788,7 @@ impl ResetReason {
             Self::Epoch => "RESET_REASON_EPOCH",
             Self::Ahead => "RESET_REASON_AHEAD",
             Self::Expired => "RESET_REASON_EXPIRED",
+            Self::Forked => "RESET_REASON_FORKED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -718,6 +798,7 @@ impl ResetReason {
             "RESET_REASON_EPOCH" => Some(Self::Epoch),
             "RESET_REASON_AHEAD" => Some(Self::Ahead),
             "RESET_REASON_EXPIRED" => Some(Self::Expired),
+            "RESET_REASON_FORKED" => Some(Self::Forked),
             _ => None,
         }
     }
@@ -732,6 +813,8 @@ pub enum DrainReason {
     Shutdown = 1,
     /// The session has reached its maximum age; reconnect at once.
     Age = 2,
+    /// The history has started a new epoch; every cursor will be RESET.
+    Epoch = 3,
 }
 impl DrainReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -743,6 +826,7 @@ impl DrainReason {
             Self::Unspecified => "DRAIN_REASON_UNSPECIFIED",
             Self::Shutdown => "DRAIN_REASON_SHUTDOWN",
             Self::Age => "DRAIN_REASON_AGE",
+            Self::Epoch => "DRAIN_REASON_EPOCH",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -751,6 +835,7 @@ impl DrainReason {
             "DRAIN_REASON_UNSPECIFIED" => Some(Self::Unspecified),
             "DRAIN_REASON_SHUTDOWN" => Some(Self::Shutdown),
             "DRAIN_REASON_AGE" => Some(Self::Age),
+            "DRAIN_REASON_EPOCH" => Some(Self::Epoch),
             _ => None,
         }
     }
@@ -814,6 +899,11 @@ pub enum Reason {
     HelloTimeout = 25,
     /// DEADLINE_EXCEEDED, in the trailers: nothing was received for two and a half heartbeats.
     Unresponsive = 26,
+    /// FAILED_PRECONDITION: the frame refers to a message that is another one in this history.
+    Forked = 27,
+    /// OUT_OF_RANGE: events that were asked for are no longer kept; the metadata has the room and `oldest_seq`. UNAVAILABLE, in
+    /// the trailers: events that were still to be sent to the client are no longer kept.
+    Expired = 28,
 }
 impl Reason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -849,6 +939,8 @@ impl Reason {
             Self::HistoryDamaged => "HISTORY_DAMAGED",
             Self::HelloTimeout => "HELLO_TIMEOUT",
             Self::Unresponsive => "UNRESPONSIVE",
+            Self::Forked => "FORKED",
+            Self::Expired => "EXPIRED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -881,6 +973,8 @@ impl Reason {
             "HISTORY_DAMAGED" => Some(Self::HistoryDamaged),
             "HELLO_TIMEOUT" => Some(Self::HelloTimeout),
             "UNRESPONSIVE" => Some(Self::Unresponsive),
+            "FORKED" => Some(Self::Forked),
+            "EXPIRED" => Some(Self::Expired),
             _ => None,
         }
     }
@@ -1005,7 +1099,7 @@ pub mod chat_service_client {
             self.inner.streaming(req, path, codec).await
         }
         /// Returns a page of a room's history, oldest first. The history of an unknown room is empty.
-        /// Errors: INVALID_ARGUMENT, UNAVAILABLE, DATA_LOSS.
+        /// Errors: INVALID_ARGUMENT, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS.
         pub async fn list_messages(
             &mut self,
             request: impl tonic::IntoRequest<super::ListMessagesRequest>,
@@ -1056,6 +1150,33 @@ pub mod chat_service_client {
                 .insert(GrpcMethod::new("chat.v1.ChatService", "ListRooms"));
             self.inner.unary(req, path, codec).await
         }
+        /// Posts a message without a session, for bots and scripts. A call that is repeated with the same client_msg_id stores the
+        /// message once.
+        /// Errors: those of a Send frame.
+        pub async fn send_message(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SendMessageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SendMessageResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/chat.v1.ChatService/SendMessage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("chat.v1.ChatService", "SendMessage"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1084,7 +1205,7 @@ pub mod chat_service_server {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
         /// Returns a page of a room's history, oldest first. The history of an unknown room is empty.
-        /// Errors: INVALID_ARGUMENT, UNAVAILABLE, DATA_LOSS.
+        /// Errors: INVALID_ARGUMENT, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS.
         async fn list_messages(
             &self,
             request: tonic::Request<super::ListMessagesRequest>,
@@ -1101,6 +1222,18 @@ pub mod chat_service_server {
             request: tonic::Request<super::ListRoomsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListRoomsResponse>,
+            tonic::Status,
+        > {
+            Err(tonic::Status::unimplemented("Not yet implemented"))
+        }
+        /// Posts a message without a session, for bots and scripts. A call that is repeated with the same client_msg_id stores the
+        /// message once.
+        /// Errors: those of a Send frame.
+        async fn send_message(
+            &self,
+            request: tonic::Request<super::SendMessageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SendMessageResponse>,
             tonic::Status,
         > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
@@ -1304,6 +1437,51 @@ pub mod chat_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListRoomsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/chat.v1.ChatService/SendMessage" => {
+                    #[allow(non_camel_case_types)]
+                    struct SendMessageSvc<T: ChatService>(pub Arc<T>);
+                    impl<
+                        T: ChatService,
+                    > tonic::server::UnaryService<super::SendMessageRequest>
+                    for SendMessageSvc<T> {
+                        type Response = super::SendMessageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SendMessageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ChatService>::send_message(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SendMessageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -18,11 +18,11 @@ const LAYERS: [&[&str]; 9] = [
     &["server"],
     &["config"],
     &["grpc"],
-    &["listener", "connection", "session", "pages"],
+    &["listener", "connection", "session", "pages", "posting"],
     &["rooms"],
     &["access"],
     &["refusal"],
-    &["history"],
+    &["history", "peers"],
     &["drain", "limits", "model"],
 ];
 

@@ -152,8 +152,7 @@ async fn resend_all(site: &Site) -> Result<Observed, Box<dyn Error>> {
                     room: ROOM.to_owned(),
                     text: posted.text.clone(),
                     client_msg_id: event.client_msg_id.clone(),
-                    reply_to_seq: 0,
-                    epoch: 0,
+                    ..pb::Send::default()
                 };
                 in_flight.insert(session.send(client_frame::Body::Send(send)).await, event.seq);
             }

@@ -91,7 +91,7 @@ fn drafts_and_cursors_of_an_earlier_run_are_used() {
             }
         })
         .collect();
-    let after = pb::join::Start::After(pb::Cursor { epoch: EPOCH, seq: 5 });
+    let after = pb::join::Start::After(pb::Cursor { epoch: EPOCH, seq: 5, ..pb::Cursor::default() });
     assert_eq!(starts, [Some(after), Some(pb::join::Start::Last(10)), None]);
 
     let mut engine = Engine::new(SETTINGS, saved("ann"), 1);

@@ -16,7 +16,7 @@ fn a_room_that_a_slow_application_waits_for_is_joined_at_once_and_resumed_later(
     engine.frame_received(event(6, 5), now);
     assert!(engine.actions.is_empty(), "it comes again when the room is resumed");
     engine.resume();
-    let after = pb::join::Start::After(pb::Cursor { epoch: EPOCH, seq: 5 });
+    let after = pb::join::Start::After(pb::Cursor { epoch: EPOCH, seq: 5, ..pb::Cursor::default() });
     let frames = sent(&mut engine);
     assert!(matches!(&frames[..], [(_, client_frame::Body::Join(join))] if join.start == Some(after)), "{frames:?}");
 
@@ -106,7 +106,7 @@ fn a_gap_between_events_is_not_delivered() {
     engine.tick(later);
     engine.session_opened(&welcome(), later);
     let frames = sent(&mut engine);
-    let after = pb::join::Start::After(pb::Cursor { epoch: EPOCH, seq: 4 });
+    let after = pb::join::Start::After(pb::Cursor { epoch: EPOCH, seq: 4, ..pb::Cursor::default() });
     assert!(matches!(&frames[..], [(_, client_frame::Body::Join(join))] if join.start == Some(after)), "{frames:?}");
 }
 
@@ -151,9 +151,9 @@ fn a_room_is_resumed_after_it_was_refused_or_joined_again() {
     let _joined = join(&mut engine, "north", Start::Last(10));
     let [id] = ids(&mut engine);
     engine.frame_received(join_reply(id, EPOCH, 5, pb::Verdict::Live), now);
-    let after = Some(pb::join::Start::After(pb::Cursor { epoch: EPOCH, seq: 5 }));
+    let after = Some(pb::join::Start::After(pb::Cursor { epoch: EPOCH, seq: 5, ..pb::Cursor::default() }));
     let start = |engine: &mut Engine| match &sent(engine)[..] {
-        [(id, client_frame::Body::Join(join))] => (*id, join.start),
+        [(id, client_frame::Body::Join(join))] => (*id, join.start.clone()),
         frames => panic!("{frames:?}"),
     };
     let _again = join(&mut engine, "north", Start::Resume { or_last: 10 });
@@ -176,7 +176,7 @@ fn a_room_that_was_left_resumes_after_the_last_event() {
     let [_] = ids(&mut engine);
     let _joined = join(&mut engine, "north", Start::Resume { or_last: 10 });
     let frames = sent(&mut engine);
-    let after = pb::join::Start::After(pb::Cursor { epoch: EPOCH, seq: 6 });
+    let after = pb::join::Start::After(pb::Cursor { epoch: EPOCH, seq: 6, ..pb::Cursor::default() });
     assert!(matches!(&frames[..], [(_, client_frame::Body::Join(join))] if join.start == Some(after)), "{frames:?}");
 }
 

@@ -68,7 +68,7 @@ impl Service {
                 let (verdict, start) = match start {
                     None => (pb::Verdict::Live, head),
                     Some(pb_join::Start::Last(_)) => (pb::Verdict::Live, 0),
-                    Some(pb_join::Start::After(pb::Cursor { epoch, seq })) => {
+                    Some(pb_join::Start::After(pb::Cursor { epoch, seq, .. })) => {
                         assert!(epoch == EPOCH || seq == 0, "a cursor is used in its own epoch");
                         assert!(seq <= head);
                         (pb::Verdict::Recovered, seq)

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::{Bounds, Open, Store, device_id, embedded, memory, room_id, user_id};
-use crate::history::{AppendError, Page, RoomState};
+use super::{Bounds, Store, device_id, embedded, memory, memory_of, room_id, user_id};
+use crate::history::memory::MemoryStore;
+use crate::history::{AppendError, Page, Published, RoomQuery, RoomState};
 use crate::model::{Change, ClientMsgId, Draft, Event, Seq};
 
 const ROOMS: [&str; 2] = ["a", "a/b"];
 const USERS: [&str; 2] = ["ann", "bob"];
-const BOUNDS: Bounds = Bounds { queued: 256, committed: 256 };
+const BOUNDS: Bounds = Bounds { queued: 256, published: 256 };
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -123,15 +124,16 @@ fn untimed(mut events: Vec<Event>) -> Vec<Event> {
     events
 }
 
-async fn check(open: Open, steps: &[Step], page: Page) {
-    let mut store = open(BOUNDS);
+/// Applies the steps to the handles in turn.
+async fn check(mut handles: Vec<Store>, steps: &[Step], page: Page) {
     let mut model = Model::default();
-    let mut published: Vec<Event> = Vec::new();
+    let mut published: Vec<Vec<Event>> = vec![Vec::new(); handles.len()];
     let mut accepted: Vec<Draft> = Vec::new();
-    for step in steps {
+    for (n, step) in steps.iter().enumerate() {
+        let store = n % handles.len();
         match step {
             Step::Append(drafts) => {
-                let requested: Vec<_> = drafts.iter().map(|draft| store.request(draft.clone())).collect();
+                let requested: Vec<_> = drafts.iter().map(|draft| handles[store].request(draft.clone())).collect();
                 for (draft, requested) in drafts.iter().zip(requested) {
                     let expected = model.append(draft);
                     let result = requested.await;
@@ -140,17 +142,27 @@ async fn check(open: Open, steps: &[Step], page: Page) {
                         accepted.push(draft.clone());
                     }
                 }
-                published.extend(store.published());
             }
             Step::Mark { room, user, seq } => {
-                let marked = store.history.mark_read(room_id(ROOMS[*room]), user_id(USERS[*user]), *seq).await;
+                let marked = handles[store].mark_read(ROOMS[*room], USERS[*user], *seq).await;
                 assert_eq!(marked, model.mark(ROOMS[*room], USERS[*user], *seq));
             }
-            Step::Reopen => store = store.reopened().await,
+            Step::Reopen => {
+                let closing = handles.remove(store);
+                let (reopened, events) = reopen(closing).await;
+                published[store].extend(events);
+                handles.insert(store, reopened);
+            }
         }
     }
-    assert_eq!(published.into_iter().map(|event| event.draft).collect::<Vec<_>>(), accepted);
-    store = store.reopened().await;
+    for (store, mut events) in handles.iter_mut().zip(published) {
+        while events.len() < accepted.len() {
+            events.extend(store.next_stored().await);
+        }
+        assert!(store.events().is_empty(), "published twice");
+        assert_eq!(events.into_iter().map(|event| event.draft).collect::<Vec<_>>(), accepted);
+    }
+    let (store, _) = reopen(handles.remove(0)).await;
     for room in ROOMS {
         let expected = model.rooms.remove(room).unwrap_or_default();
         assert_eq!(untimed(store.all(room).await), expected);
@@ -159,11 +171,30 @@ async fn check(open: Open, steps: &[Step], page: Page) {
         let head = expected.len() as Seq;
         for user in USERS {
             let read = model.read.get(&(room, user)).copied().unwrap_or(0);
-            let state = store.history.room_state(&room_id(room), Some(&user_id(user))).await.unwrap();
-            assert_eq!(state, RoomState { head, oldest: head.min(1), read });
+            let query = RoomQuery { user: Some(user_id(user)), ..RoomQuery::head(room_id(room)) };
+            let state = store.history.room_state(query).await.unwrap();
+            let expected = RoomState { head, oldest: head.min(1), read, before_last: head, id_at: None };
+            assert_eq!(state, expected);
         }
     }
     store.history.close().await;
+}
+
+impl Store {
+    /// The events of the next thing that is published, if it is events.
+    async fn next_stored(&mut self) -> Vec<Event> {
+        match self.next().await {
+            Published::Stored(events) => events,
+            Published::Read { .. } => Vec::new(),
+            other => panic!("unexpected: {other:?}"),
+        }
+    }
+}
+
+/// Reopens a store, and returns the events that were published before.
+async fn reopen(mut store: Store) -> (Store, Vec<Event>) {
+    let events = store.events();
+    (store.reopened().await, events)
 }
 
 /// Reads a room page by page, from one end to the other.
@@ -172,9 +203,9 @@ async fn paged(store: &Store, room: &str, page: Page, forward: bool) -> Vec<Even
     let (mut events, mut at) = (Vec::new(), if forward { 0 } else { Seq::MAX });
     loop {
         let read = if forward {
-            store.history.read_after(&room, at, page).await.unwrap()
+            store.history.read_after(room.clone(), at, page).await.unwrap()
         } else {
-            store.history.read_before(&room, at, page).await.unwrap()
+            store.history.read_before(room.clone(), at, page).await.unwrap()
         };
         assert!(read.len() <= page.events);
         let Some(edge) = (if forward { read.last() } else { read.first() }) else { return untimed(events) };
@@ -198,8 +229,11 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(async {
-            check(memory, &steps, Page { events, bytes }).await;
-            check(embedded, &steps, Page { events, bytes }).await;
+            let page = Page { events, bytes };
+            check(vec![memory(BOUNDS)], &steps, page).await;
+            check(vec![embedded(BOUNDS)], &steps, page).await;
+            let shared = MemoryStore::new();
+            check(vec![memory_of(&shared, BOUNDS), memory_of(&shared, BOUNDS)], &steps, page).await;
         });
     }
 }

@@ -32,6 +32,16 @@ pub(super) struct Batch<'a> {
     marks_before: u64,
     now: UnixMillis,
     events: Vec<Event>,
+    moved: Vec<ReadMark>,
+}
+
+/// What a transaction has changed.
+pub(super) struct Changes {
+    pub(super) events: Vec<Event>,
+    /// Read marks that have moved.
+    pub(super) marks: Vec<ReadMark>,
+    /// The high-water mark that holds once the transaction is committed.
+    pub(super) stored: HighWaterMark,
 }
 
 impl<'a> Batch<'a> {
@@ -48,15 +58,15 @@ impl<'a> Batch<'a> {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11)
              ON CONFLICT (room, sender, client_msg_id) DO NOTHING",
         )?;
-        Ok(Self { conn, insert, heads, stored, marks_before: stored.marks, now, events: Vec::new() })
+        Ok(Self { conn, insert, heads, stored, marks_before: stored.marks, now, events: Vec::new(), moved: Vec::new() })
     }
 
-    /// Returns the new events, and the high-water mark that holds once the transaction is committed.
-    pub(super) fn finish(self) -> rusqlite::Result<(Vec<Event>, HighWaterMark)> {
+    /// Returns what has changed.
+    pub(super) fn finish(self) -> rusqlite::Result<Changes> {
         if self.stored.marks != self.marks_before {
             schema::set_meta(self.conn, "marks", self.stored.marks)?;
         }
-        Ok((self.events, self.stored))
+        Ok(Changes { events: self.events, marks: self.moved, stored: self.stored })
     }
 
     /// Applies a request and adds its reply: done, done before, or refused. Fails only if the transaction cannot continue;
@@ -65,7 +75,7 @@ impl<'a> Batch<'a> {
         let mut failed = Ok(());
         replies.push(match request {
             Request::Append(append, sender) => Reply::Append(sender, reply(self.append(append), &mut failed)),
-            Request::MarkRead(mark, sender) => Reply::MarkRead(sender, reply(self.mark_read(&mark), &mut failed)),
+            Request::MarkRead(mark, sender) => Reply::MarkRead(sender, reply(self.mark_read(mark), &mut failed)),
         });
         failed
     }
@@ -122,7 +132,7 @@ impl<'a> Batch<'a> {
         Ok(appended)
     }
 
-    fn mark_read(&mut self, mark: &ReadMark) -> Result<Seq, RecordError> {
+    fn mark_read(&mut self, mark: ReadMark) -> Result<Seq, RecordError> {
         let Some(head) = self.head(&mark.room)?.filter(|head| mark.seq <= head.seq) else {
             return if mark.seq == 0 { Ok(0) } else { Err(AppendError::NoSuchMessage.into()) };
         };
@@ -147,7 +157,9 @@ impl<'a> Batch<'a> {
                 mark_checksum(&mark.room, &mark.user, mark.seq),
             ))?;
         self.stored.marks += 1;
-        Ok(mark.seq)
+        let seq = mark.seq;
+        self.moved.push(mark);
+        Ok(seq)
     }
 
     /// Returns the head of a room, if it has a history.

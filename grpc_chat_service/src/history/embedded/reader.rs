@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::BoxFuture;
 use rusqlite::{Connection, OptionalExtension, Params};
 use tokio::sync::Semaphore;
 
 use super::record::{self, RecordError, columns, to_sql};
 use super::schema;
-use crate::history::{Filling, Page, ReadError, RoomHead, RoomState};
-use crate::model::{Event, RoomId, Seq, UserId};
+use crate::history::page::{Filling, Page};
+use crate::history::{Feed, Position, ReadError, RoomHead, RoomQuery, RoomState};
+use crate::model::{ClientMsgId, Event, RoomId, Seq, UserId};
 
 /// The most reads at a time. Further ones wait.
 const MAX_READERS: usize = 2;
@@ -37,19 +39,21 @@ impl Readers {
     }
 
     /// Runs `read` on a thread that may block.
-    pub(super) async fn read<T: Send + 'static>(
+    pub(super) fn read<T: Send + 'static>(
         self: &Arc<Self>,
         read: impl FnOnce(&Connection) -> Result<T, RecordError> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| ReadError::Unavailable)?;
+    ) -> BoxFuture<'static, Result<T, ReadError>> {
         let readers = Arc::clone(self);
-        // The read runs to completion even if its caller stops waiting.
-        let reading = tokio::task::spawn_blocking(move || {
-            let result = readers.read_now(read);
-            drop(permit);
-            result
-        });
-        reading.await.unwrap_or(Err(ReadError::Unavailable))
+        Box::pin(async move {
+            let permit = Arc::clone(&readers.permits).acquire_owned().await.map_err(|_| ReadError::Unavailable)?;
+            // The read runs to completion even if its caller stops waiting.
+            let reading = tokio::task::spawn_blocking(move || {
+                let result = readers.read_now(read);
+                drop(permit);
+                result
+            });
+            reading.await.unwrap_or(Err(ReadError::Unavailable))
+        })
     }
 
     pub(super) fn allow_opening(&self, allow: bool) {
@@ -101,15 +105,24 @@ impl Readers {
 }
 
 /// See [`crate::history::History::room_state`].
-pub(super) fn room_state(conn: &Connection, room: &RoomId, user: Option<&UserId>) -> Result<RoomState, RecordError> {
+pub(super) fn room_state(conn: &Connection, query: &RoomQuery) -> Result<RoomState, RecordError> {
+    let RoomQuery { room, user, last, at } = query;
     let snapshot = conn.unchecked_transaction()?;
-    let last = before(&snapshot, room, Seq::MAX, Page { events: 1, bytes: 0 })?;
-    let head = last.last().map_or(0, |last| last.seq);
+    let newest = before(&snapshot, room, Seq::MAX, Page { events: 1, bytes: 0 })?;
+    let head = newest.last().map_or(0, |newest| newest.seq);
     let read = match user {
         None => 0,
         Some(user) => read_mark(&snapshot, room, user, head)?,
     };
-    Ok(RoomState { head, oldest: head.min(1), read })
+    let id_at = if (1..=head).contains(at) { client_msg_id(&snapshot, room, *at)? } else { None };
+    // Nothing expires here.
+    Ok(RoomState { head, oldest: head.min(1), read, before_last: head.saturating_sub((*last).into()), id_at })
+}
+
+/// Returns the `client_msg_id` of an event.
+fn client_msg_id(conn: &Connection, room: &RoomId, seq: Seq) -> Result<Option<ClientMsgId>, RecordError> {
+    let page = after(conn, room, seq.saturating_sub(1), Page { events: 1, bytes: 0 })?;
+    Ok(page.first().filter(|event| event.seq == seq).map(|event| event.draft.client_msg_id))
 }
 
 fn read_mark(conn: &Connection, room: &RoomId, user: &UserId, head: Seq) -> Result<Seq, RecordError> {
@@ -162,6 +175,26 @@ pub(super) fn before(conn: &Connection, room: &RoomId, before: Seq, page: Page) 
     Ok(events)
 }
 
+/// See [`crate::history::History::since`]. A position is the id of an event.
+pub(super) fn since(conn: &Connection, Position(position): Position, page: Page) -> Result<Feed, RecordError> {
+    let mut find = conn.prepare_cached(concat!(
+        "SELECT ",
+        columns!(),
+        ", r.name FROM events e LEFT JOIN rooms r ON r.id = e.room WHERE e.id > ?1 ORDER BY e.id LIMIT ?2"
+    ))?;
+    let mut rows = find.query((to_sql(position), limit(page)))?;
+    let mut filling = Filling::new(page);
+    let mut feed = Feed { events: Vec::new(), position: Position(position) };
+    while !filling.is_full() {
+        let Some(row) = rows.next().map_err(|error| RecordError::at(error, 0))? else { break };
+        let record = record::read_with_room(row)?;
+        feed.position = Position(record.id.cast_unsigned());
+        filling.add(&record.event);
+        feed.events.push(record.event);
+    }
+    Ok(feed)
+}
+
 /// See [`crate::history::History::rooms`].
 pub(super) fn rooms(conn: &Connection, after: Option<&RoomId>, max: usize) -> Result<Vec<RoomHead>, RecordError> {
     let sql = concat!(
@@ -175,10 +208,8 @@ pub(super) fn rooms(conn: &Connection, after: Option<&RoomId>, max: usize) -> Re
     let mut rows = find.query((after.map_or("", RoomId::as_str), i64::try_from(max).unwrap_or(i64::MAX)))?;
     let mut heads = Vec::new();
     while let Some(row) = rows.next().map_err(|error| RecordError::at(error, 0))? {
-        let name: String = row.get(11).map_err(|error| RecordError::at(error, 0))?;
-        let room = RoomId::new(&name).map_err(|_| RecordError::Damaged(0))?;
-        let head = record::read(row, &room, 0)?.event;
-        heads.push(RoomHead { room, head: head.seq, time: head.time });
+        let head = record::read_with_room(row)?.event;
+        heads.push(RoomHead { room: head.draft.room, head: head.seq, time: head.time });
     }
     Ok(heads)
 }

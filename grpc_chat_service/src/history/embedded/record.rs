@@ -108,6 +108,13 @@ pub(super) fn read(row: &Row<'_>, room: &RoomId, expected: Seq) -> Result<Record
     if Columns::of(&record.event).checksum == record.checksum { Ok(record) } else { Err(RecordError::Damaged(seq)) }
 }
 
+/// Reads the [`columns`] of a row, followed by the name of its room, and checks them.
+pub(super) fn read_with_room(row: &Row<'_>) -> Result<Record, RecordError> {
+    let name: String = row.get(11).map_err(|error| RecordError::at(error, 0))?;
+    let room = RoomId::new(&name).map_err(|_| RecordError::Damaged(0))?;
+    read(row, &room, 0)
+}
+
 impl Record {
     /// Erases the text and returns what to overwrite it with in the row: as many bytes, so that SQLite overwrites the row
     /// in place and leaves no copy behind.

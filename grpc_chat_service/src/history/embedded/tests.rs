@@ -9,21 +9,25 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::{Embedded, OpenError, Options, record, schema};
-use crate::history::{AppendError, History, Page, ReadError};
-use crate::model::{Change, ClientMsgId, DeviceId, Draft, Durability, Event, RoomId, Seq, UserId};
+use crate::history::{AppendError, Expected, History, Page, Published, ReadError, RoomQuery};
+use crate::model::{Change, ClientMsgId, DeviceId, Draft, Durability, Epoch, Event, RoomId, Seq, UserId};
 
 /// Not synced, for speed: these tests do not cut the power.
 const STRICT: Options = Options { durability: Durability::Written, accept_loss: false };
 const ACCEPTING: Options = Options { accept_loss: true, ..STRICT };
 const WHOLE: Page = Page { events: usize::MAX, bytes: usize::MAX };
 
-fn open_with(dir: &Path, options: Options) -> Result<(Embedded, mpsc::Receiver<Vec<Event>>), OpenError> {
+fn open_with(dir: &Path, options: Options) -> Result<(Embedded, mpsc::Receiver<Published>), OpenError> {
     let (publisher, committed) = mpsc::channel(4_096);
     Embedded::open(dir, options, publisher).map(|history| (history, committed))
 }
 
 fn open(dir: &Path) -> Embedded {
     open_with(dir, STRICT).unwrap().0
+}
+
+fn epoch_of(history: &Embedded) -> Epoch {
+    *history.epoch().borrow()
 }
 
 /// The error for a directory that is refused, without the directory.
@@ -34,6 +38,10 @@ fn refused(dir: &Path) -> String {
 
 fn room() -> RoomId {
     RoomId::new("team/a").unwrap()
+}
+
+fn marks_of_ann() -> RoomQuery {
+    RoomQuery { user: Some(ann()), ..RoomQuery::head(room()) }
 }
 
 fn ann() -> UserId {
@@ -50,12 +58,12 @@ fn post(n: u64, text: &str) -> Draft {
 /// Posts messages one by one, so that each is a commit.
 async fn append_each(history: &Embedded, numbers: impl IntoIterator<Item = u64>) {
     for n in numbers {
-        history.append(post(n, &format!("message number {n:04}")), None).await.unwrap();
+        history.append(post(n, &format!("message number {n:04}")), Expected::default()).await.unwrap();
     }
 }
 
 async fn read(history: &Embedded) -> Result<Vec<Seq>, ReadError> {
-    let events = history.read_after(&room(), 0, WHOLE).await?;
+    let events = history.read_after(room(), 0, WHOLE).await?;
     Ok(events.into_iter().map(|event| event.seq).collect())
 }
 
@@ -111,7 +119,7 @@ async fn a_crash_loses_nothing() {
     let image = crashed_with(50).await;
     let history = open(image.path());
     assert_eq!(read(&history).await, Ok((1..=50).collect()));
-    assert!(history.append(post(50, "message number 0050"), None).await.unwrap().duplicate);
+    assert!(history.append(post(50, "message number 0050"), Expected::default()).await.unwrap().duplicate);
     history.close().await;
 }
 
@@ -119,7 +127,7 @@ async fn a_crash_loses_nothing() {
 async fn dropping_without_closing_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let history = open(dir.path());
-    let requested = (1..=50).map(|n| history.append(post(n, "x"), None)).collect::<Vec<_>>();
+    let requested = (1..=50).map(|n| history.append(post(n, "x"), Expected::default())).collect::<Vec<_>>();
     drop(history);
     for result in requested {
         result.await.unwrap();
@@ -145,12 +153,15 @@ async fn an_old_flipped_bit_is_found_when_it_is_read() {
     });
     let history = open(dir.path());
     assert_eq!(read(&history).await, Err(ReadError::Corrupt { seq: 7 }));
-    let after = history.read_after(&room(), 7, Page { events: 2, bytes: 1_000 }).await.unwrap();
+    let after = history.read_after(room(), 7, Page { events: 2, bytes: 1_000 }).await.unwrap();
     assert_eq!(after[0].seq, 8);
     // Requests that need the damaged record fail; all others succeed.
     let edit = Change::Edit { seq: 7, text: "x".to_owned() };
-    assert_eq!(history.append(Draft { change: edit, ..post(2_000, "") }, None).await, Err(AppendError::Unavailable));
-    assert_eq!(history.append(post(2_001, "x"), None).await.unwrap().seq, 1_101);
+    assert_eq!(
+        history.append(Draft { change: edit, ..post(2_000, "") }, Expected::default()).await,
+        Err(AppendError::Unavailable)
+    );
+    assert_eq!(history.append(post(2_001, "x"), Expected::default()).await.unwrap().seq, 1_101);
     history.close().await;
 }
 
@@ -172,7 +183,7 @@ async fn a_flipped_bit_in_a_read_mark_is_found() {
     history.close().await;
     sql(dir.path(), "UPDATE reads SET seq = 10");
     let history = open(dir.path());
-    assert_eq!(history.room_state(&room(), Some(&ann())).await, Err(ReadError::Corrupt { seq: 10 }));
+    assert_eq!(history.room_state(marks_of_ann()).await, Err(ReadError::Corrupt { seq: 10 }));
 }
 
 #[tokio::test]
@@ -200,12 +211,12 @@ async fn a_zeroed_block_in_the_wal_is_noticed() {
     assert_eq!(refused(image.path()), sentence);
     let (history, _committed) = open_with(image.path(), ACCEPTING).unwrap();
     assert_eq!(read(&history).await, Ok((1..=50 - lost).collect()));
-    let epoch = history.epoch();
-    assert_eq!(history.append(post(900, "x"), None).await.unwrap().seq, 51 - lost);
+    let epoch = epoch_of(&history);
+    assert_eq!(history.append(post(900, "x"), Expected::default()).await.unwrap().seq, 51 - lost);
     history.close().await;
 
     // The loss has been accepted, so the next start is an ordinary one in the same epoch.
-    assert_eq!(open(image.path()).epoch(), epoch);
+    assert_eq!(epoch_of(&open(image.path())), epoch);
 }
 
 #[tokio::test]
@@ -253,8 +264,8 @@ async fn rows_that_were_deleted_are_noticed() {
     let (history, _committed) = open_with(dir.path(), ACCEPTING).unwrap();
     assert_eq!(read(&history).await, Err(ReadError::Corrupt { seq: 20 }));
     let page = Page { events: 10, bytes: 1_000 };
-    assert_eq!(history.read_before(&room(), 25, page).await, Err(ReadError::Corrupt { seq: 21 }));
-    assert_eq!(history.read_before(&room(), 21, page).await, Err(ReadError::Corrupt { seq: 20 }));
+    assert_eq!(history.read_before(room(), 25, page).await, Err(ReadError::Corrupt { seq: 21 }));
+    assert_eq!(history.read_before(room(), 21, page).await, Err(ReadError::Corrupt { seq: 20 }));
     history.close().await;
     // What was accepted stays accepted, but no further loss.
     open(dir.path()).close().await;
@@ -270,15 +281,15 @@ async fn rows_that_were_deleted_are_noticed() {
 async fn a_restored_backup_begins_a_new_epoch() {
     let dir = closed_with(10).await;
     let before = open(dir.path());
-    let epoch = before.epoch();
+    let epoch = epoch_of(&before);
     before.close().await;
     fs::remove_file(dir.path().join("history.mark")).unwrap();
     let restored = open(dir.path());
-    assert_ne!(restored.epoch(), epoch);
+    assert_ne!(epoch_of(&restored), epoch);
     assert_eq!(read(&restored).await, Ok((1..=10).collect()));
-    let epoch = restored.epoch();
+    let epoch = epoch_of(&restored);
     restored.close().await;
-    assert_eq!(open(dir.path()).epoch(), epoch);
+    assert_eq!(epoch_of(&open(dir.path())), epoch);
 }
 
 #[tokio::test]
@@ -309,7 +320,7 @@ async fn an_operator_reading_the_files_stops_nothing() {
     append_each(&history, 1..=3).await;
     let operator = Connection::open(dir.path().join(schema::FILE)).unwrap();
     operator.execute_batch("BEGIN; SELECT count(*) FROM events").unwrap();
-    history.append(Draft { change: Change::Delete { seq: 1 }, ..post(4, "") }, None).await.unwrap();
+    history.append(Draft { change: Change::Delete { seq: 1 }, ..post(4, "") }, Expected::default()).await.unwrap();
     // Past the time at which the writer empties the WAL.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     let start = Instant::now();
@@ -356,7 +367,7 @@ async fn a_directory_that_cannot_be_created_is_refused() {
 async fn time_never_goes_back_in_a_room() {
     let dir = closed_with(2).await;
     // A clock that was an hour ahead when 2 was stored.
-    let mut event = open(dir.path()).read_after(&room(), 1, WHOLE).await.unwrap().remove(0);
+    let mut event = open(dir.path()).read_after(room(), 1, WHOLE).await.unwrap().remove(0);
     event.time += 3_600_000;
     let checksum = record::Columns::of(&event).checksum;
     wait_for_lock(dir.path()).await;
@@ -365,7 +376,7 @@ async fn time_never_goes_back_in_a_room() {
         .unwrap();
     drop(db);
     let (history, _committed) = open_with(dir.path(), ACCEPTING).unwrap();
-    assert_eq!(history.append(post(3, "x"), None).await.unwrap().time, event.time);
+    assert_eq!(history.append(post(3, "x"), Expected::default()).await.unwrap().time, event.time);
 }
 
 /// Waits until a store that was dropped has been closed.
@@ -390,18 +401,21 @@ async fn deleted_texts_are_in_no_file() {
     let mut posts = Vec::new();
     for n in 0..400_u64 {
         let text = format!("{}{n:04}{}", if n % 4 == 0 { "kept" } else { "secret" }, ".".repeat(size(n)));
-        let appended = history.append(post(next(), &text), None).await;
+        let appended = history.append(post(next(), &text), Expected::default()).await;
         posts.push((n, appended.unwrap().seq));
         if n % 3 == 0 {
             let text = format!("{} again", if n % 4 == 0 { "kept" } else { "secret" });
             let edit = Change::Edit { seq: posts[n as usize].1, text };
-            history.append(Draft { change: edit, ..post(next(), "") }, None).await.unwrap();
+            history.append(Draft { change: edit, ..post(next(), "") }, Expected::default()).await.unwrap();
         }
     }
     posts.sort_by_key(|(n, _)| n * 7_919 % 401);
     for (n, seq) in posts {
         if n % 4 != 0 {
-            history.append(Draft { change: Change::Delete { seq }, ..post(next(), "") }, None).await.unwrap();
+            history
+                .append(Draft { change: Change::Delete { seq }, ..post(next(), "") }, Expected::default())
+                .await
+                .unwrap();
         }
     }
     // After a while the texts are gone also from the files of an open store.
@@ -430,9 +444,9 @@ async fn a_store_of_version_1_is_still_read() {
     let dir = tempfile::tempdir().unwrap();
     sql(dir.path(), VERSION_1);
     let (history, _committed) = open_with(dir.path(), STRICT).unwrap();
-    let events = history.read_after(&room(), 0, WHOLE).await.unwrap();
+    let events = history.read_after(room(), 0, WHOLE).await.unwrap();
     assert_eq!(events, version_1_events());
-    assert_eq!(history.room_state(&room(), Some(&ann())).await.unwrap().read, 2);
+    assert_eq!(history.room_state(marks_of_ann()).await.unwrap().read, 2);
     history.close().await;
 }
 

@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tokio::sync::{mpsc, watch};
 
-use super::batch::{Batch, Heads};
+use super::batch::{Batch, Changes, Heads};
 use super::high_water::{HighWaterFile, HighWaterMark};
 use super::lock::DirLock;
 use super::open::Opened;
@@ -23,8 +23,8 @@ use super::reader::Readers;
 use super::store_error::StoreError;
 use super::wal::{checkpoint, rewrite, truncate};
 use super::{check, schema};
-use crate::history::queue::{Append, Reply, Request};
-use crate::history::{AppendError, Committed, MAX_BATCH, now};
+use crate::history::queue::{Append, MAX_BATCH, ReadMark, Reply, Request};
+use crate::history::{AppendError, Published, Publisher, now};
 use crate::model::{Change, Durability, Event};
 
 /// Rooms whose heads the writer caches. Beyond it the cache is emptied.
@@ -67,7 +67,7 @@ pub(super) struct Writer {
     heads: Heads,
     readers: Arc<Readers>,
     queued: mpsc::Receiver<Request>,
-    committed: Committed,
+    publisher: Publisher,
     serving: Arc<AtomicBool>,
     health: watch::Sender<bool>,
     /// When to probe or tidy the store, if it is idle then.
@@ -103,7 +103,7 @@ impl Writer {
         durability: Durability,
         opened: Opened,
         queued: mpsc::Receiver<Request>,
-        committed: Committed,
+        publisher: Publisher,
         serving: Arc<AtomicBool>,
         health: watch::Sender<bool>,
     ) -> Self {
@@ -116,7 +116,7 @@ impl Writer {
             heads: Heads::new(),
             readers: opened.readers,
             queued,
-            committed,
+            publisher,
             serving,
             health,
             due: None,
@@ -185,8 +185,8 @@ impl Writer {
         let mut replies = Vec::with_capacity(batch);
         let before = self.stored;
         match self.commit(requests, &mut replies) {
-            Ok(events) => {
-                self.publish(events);
+            Ok((events, marks)) => {
+                self.publish(events, marks);
                 replies.into_iter().for_each(Reply::send);
                 // A batch of repeats and refusals writes nothing, and so proves nothing about the disk.
                 if self.stored != before {
@@ -213,12 +213,16 @@ impl Writer {
     }
 
     /// Runs one transaction. Leaves the replies for the caller to send, or to fail.
-    fn commit(&mut self, requests: &mut Vec<Request>, replies: &mut Vec<Reply>) -> Result<Vec<Event>, Failure> {
+    fn commit(
+        &mut self,
+        requests: &mut Vec<Request>,
+        replies: &mut Vec<Reply>,
+    ) -> Result<(Vec<Event>, Vec<ReadMark>), Failure> {
         let refuse = |request: Request| request.refuse(AppendError::Unavailable);
         let mut requests = requests.drain(..);
         let Some(conn) = &self.conn else {
             requests.for_each(refuse);
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Vec::new()));
         };
         if self.heads.len() > MAX_HEADS {
             self.heads.clear();
@@ -235,7 +239,7 @@ impl Writer {
             }
             batch.finish()
         });
-        let (events, stored) = match filled {
+        let Changes { events, marks, stored } = match filled {
             Ok(filled) => filled,
             Err(error) => {
                 requests.for_each(refuse);
@@ -254,14 +258,16 @@ impl Writer {
         if erases && self.due.is_none() {
             self.due = Some(Instant::now() + TIDY_AFTER);
         }
-        Ok(events)
+        Ok((events, marks))
     }
 
     /// Waits while the channel is full: what is stored is always published.
-    fn publish(&self, events: Vec<Event>) {
-        if !events.is_empty() {
+    fn publish(&self, events: Vec<Event>, marks: Vec<ReadMark>) {
+        let stored = (!events.is_empty()).then_some(Published::Stored(events));
+        let read = marks.into_iter().map(|ReadMark { room, user, seq }| Published::Read { room, user, seq });
+        for published in stored.into_iter().chain(read) {
             // Without a receiver nothing is published; what is stored is stored.
-            _ = self.committed.blocking_send(events);
+            _ = self.publisher.blocking_send(published);
         }
     }
 
@@ -338,7 +344,7 @@ impl Writer {
                 Ok((conn, events)) => {
                     tracing::info!(found = events.len(), "the history is open again");
                     self.conn = Some(conn);
-                    self.publish(events);
+                    self.publish(events, Vec::new());
                     break;
                 }
                 Err(error) => {

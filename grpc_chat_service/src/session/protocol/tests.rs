@@ -36,7 +36,7 @@ fn settings() -> Settings {
         ..SessionLimits::default()
     };
     let durability = Durability::Memory;
-    Settings { caller: caller(), policy: Policy, limits, heartbeats: true, epoch: EPOCH, durability }
+    Settings { caller: caller(), policy: Policy, limits, epoch: EPOCH, durability }
 }
 
 impl Conversation {
@@ -108,12 +108,23 @@ fn room(id: &str) -> RoomId {
 }
 
 fn hello() -> Request {
-    Request::Hello(Hello { user: Some(UserId::new("ann").unwrap()), device: None, client: String::new() })
+    Request::Hello(Hello {
+        user: Some(UserId::new("ann").unwrap()),
+        device: None,
+        heartbeats: true,
+        client: String::new(),
+    })
 }
 
 fn post() -> Request {
     let change = Change::Post { text: "Hi".to_owned(), reply_to: None };
-    Request::Change { room: room("r"), client_msg_id: ClientMsgId([0; 16]), change, expected: None, sender: None }
+    Request::Change(ChangeRequest {
+        room: room("r"),
+        client_msg_id: ClientMsgId([0; 16]),
+        change,
+        expected: Expected::default(),
+        sender: None,
+    })
 }
 
 fn join(id: &str) -> Request {
@@ -244,7 +255,7 @@ fn a_half_closed_session_completes_what_is_in_flight_then_finishes() {
     // A client that has announced the end of its frames is not pinged.
     assert_eq!(session.deadline(), None);
     assert_eq!(session.appended(2, stored(1)).len(), 1);
-    let last = session.state_read(3, Ok(RoomState { head: 1, oldest: 1, read: 0 }));
+    let last = session.state_read(3, Ok(RoomState { head: 1, oldest: 1, before_last: 1, ..RoomState::default() }));
     assert!(
         matches!(&last[..], [Action::Seat { reply_to: 3, .. }, Action::Finish { rooms }] if *rooms[0].room() == room("r"))
     );
@@ -334,8 +345,6 @@ fn ids_must_rise_and_other_errors_of_a_frame_come_first() {
     let bad = Refusal::Field { name: "room", why: Invalid("is bad") };
     for (id, request, why) in [
         (1, Ok(Request::Ping), Refusal::IdNotRising),
-        (0, Ok(post()), Refusal::IdNotRising),
-        (0, Ok(join("r")), Refusal::IdNotRising),
         (0, Err(Refusal::Undecodable), Refusal::Undecodable),
         (0, Err(Refusal::UnknownBody), Refusal::UnknownBody),
         (1, Err(bad.clone()), Refusal::IdNotRising),
@@ -351,7 +360,6 @@ fn before_hello_only_hello_is_accepted() {
     for (id, request, why) in [
         (1, Ok(Request::Ping), Refusal::HelloExpected),
         (0, Ok(Request::Ping), Refusal::HelloExpected),
-        (0, Ok(hello()), Refusal::IdNotRising),
         (1, Err(bad.clone()), bad.clone()),
     ] {
         assert_eq!(Conversation::new().receive(id, request), [Action::End(End::Refused(why))]);
@@ -373,14 +381,15 @@ fn after_the_end_late_results_are_ignored() {
 
 #[test]
 fn verdicts() {
-    let after = |epoch, seq| Start::After { epoch, seq };
-    let whole = RoomState { head: 10, oldest: 1, read: 0 };
-    let trimmed = RoomState { head: 10, oldest: 5, read: 0 };
+    let id = |n| Some(ClientMsgId([n; 16]));
+    let after = |epoch, seq| Start::After { epoch, seq, client_msg_id: None };
+    let after_event = |seq, n| Start::After { epoch: EPOCH, seq, client_msg_id: id(n) };
+    let whole = RoomState { head: 10, oldest: 1, before_last: 7, ..RoomState::default() };
+    let trimmed = RoomState { oldest: 5, before_last: 4, ..whole };
     let empty = RoomState::default();
+    let with_id = |n, state| RoomState { id_at: id(n), ..state };
     for (start, state, expected) in [
-        (Start::Last(0), whole, (Verdict::Live, 10)),
         (Start::Last(3), whole, (Verdict::Live, 7)),
-        (Start::Last(99), whole, (Verdict::Live, 0)),
         (Start::Last(99), trimmed, (Verdict::Live, 4)),
         (Start::Last(5), empty, (Verdict::Live, 0)),
         (after(EPOCH, 0), whole, (Verdict::Recovered, 0)),
@@ -391,6 +400,13 @@ fn verdicts() {
         (after(EPOCH, 3), trimmed, (Verdict::ResetExpired, 10)),
         (after(EPOCH + 1, 4), whole, (Verdict::ResetEpoch, 10)),
         (after(0, 4), whole, (Verdict::ResetEpoch, 10)),
+        (after_event(4, 1), with_id(1, whole), (Verdict::Recovered, 4)),
+        (after_event(4, 1), with_id(2, whole), (Verdict::ResetForked, 10)),
+        (after_event(10, 1), with_id(2, whole), (Verdict::ResetForked, 10)),
+        (after_event(11, 1), whole, (Verdict::ResetAhead, 10)),
+        (after_event(4, 1), trimmed, (Verdict::Recovered, 4)),
+        (after_event(3, 1), trimmed, (Verdict::ResetExpired, 10)),
+        (after(EPOCH, 4), with_id(2, whole), (Verdict::Recovered, 4)),
         (Start::Beginning, whole, (Verdict::Recovered, 0)),
         (Start::Beginning, empty, (Verdict::Recovered, 0)),
         (Start::Beginning, trimmed, (Verdict::ResetExpired, 10)),

@@ -21,7 +21,7 @@ pub(crate) fn last(count: u32) -> Option<pb::join::Start> {
 
 #[expect(clippy::unnecessary_wraps, reason = "the start of a Join is optional")]
 pub(crate) fn after(epoch: u64, seq: u64) -> Option<pb::join::Start> {
-    Some(pb::join::Start::After(pb::Cursor { epoch, seq }))
+    Some(pb::join::Start::After(pb::Cursor { epoch, seq, ..pb::Cursor::default() }))
 }
 
 pub(crate) fn leave(room: &str) -> ClientBody {
@@ -38,26 +38,26 @@ pub(crate) fn send(room: &str, text: &str) -> ClientBody {
 
 pub(crate) fn send_with_msg_id(room: &str, text: &str, client_msg_id: Bytes) -> ClientBody {
     let (room, text) = (room.to_owned(), text.to_owned());
-    ClientBody::Send(pb::Send { room, text, client_msg_id, reply_to_seq: 0, epoch: 0 })
+    ClientBody::Send(pb::Send { room, text, client_msg_id, ..pb::Send::default() })
 }
 
 pub(crate) fn reply(room: &str, reply_to_seq: u64, text: &str) -> ClientBody {
     let (room, text, client_msg_id) = (room.to_owned(), text.to_owned(), new_msg_id());
-    ClientBody::Send(pb::Send { room, text, client_msg_id, reply_to_seq, epoch: 0 })
+    ClientBody::Send(pb::Send { room, text, client_msg_id, reply_to_seq, ..pb::Send::default() })
 }
 
 pub(crate) fn edit(room: &str, seq: u64, text: &str) -> ClientBody {
     let (room, text) = (room.to_owned(), text.to_owned());
-    ClientBody::Edit(pb::Edit { room, seq, text, client_msg_id: new_msg_id(), epoch: 0 })
+    ClientBody::Edit(pb::Edit { room, seq, text, client_msg_id: new_msg_id(), ..pb::Edit::default() })
 }
 
 pub(crate) fn delete(room: &str, seq: u64) -> ClientBody {
-    ClientBody::Delete(pb::Delete { room: room.to_owned(), seq, client_msg_id: new_msg_id(), epoch: 0 })
+    ClientBody::Delete(pb::Delete { room: room.to_owned(), seq, client_msg_id: new_msg_id(), ..pb::Delete::default() })
 }
 
 pub(crate) fn react(room: &str, seq: u64, reaction: &str, remove: bool) -> ClientBody {
     let (room, reaction) = (room.to_owned(), reaction.to_owned());
-    ClientBody::React(pb::React { room, seq, reaction, remove, client_msg_id: new_msg_id(), epoch: 0 })
+    ClientBody::React(pb::React { room, seq, reaction, remove, client_msg_id: new_msg_id(), ..pb::React::default() })
 }
 
 pub(crate) fn mark_read(room: &str, seq: u64) -> ClientBody {

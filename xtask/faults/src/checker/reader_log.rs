@@ -41,7 +41,7 @@ impl ReaderLog {
 
     /// Returns the cursor to join with.
     pub(crate) fn cursor(&self) -> pb::Cursor {
-        pb::Cursor { epoch: self.epoch, seq: self.last }
+        pb::Cursor { epoch: self.epoch, seq: self.last, ..pb::Cursor::default() }
     }
 
     /// Returns the seq of the last event received, or the seq at which the reader started.
@@ -51,7 +51,7 @@ impl ReaderLog {
 
     /// Returns the cursor at which the first Join started, once it has been answered.
     pub(crate) fn start(&self) -> Option<pb::Cursor> {
-        self.has_joined.then_some(pb::Cursor { epoch: self.epoch, seq: self.start })
+        self.has_joined.then_some(pb::Cursor { epoch: self.epoch, seq: self.start, ..pb::Cursor::default() })
     }
 
     /// Returns all events, in the order in which they were received.

@@ -33,7 +33,7 @@ fn log() -> ReaderLog {
     log.event(event(1));
     log.caught_up(1);
     log.stream_ended();
-    assert_eq!(log.cursor(), pb::Cursor { epoch: 7, seq: 1 });
+    assert_eq!(log.cursor(), pb::Cursor { epoch: 7, seq: 1, ..pb::Cursor::default() });
     log.joined(&joined(7, 1, 2));
     log.event(event(2));
     log.caught_up(2);
@@ -123,7 +123,7 @@ fn a_reader_with_any_start_may_start_anywhere_once() {
     log.joined(&joined(7, 2, 3));
     log.event(event(3));
     assert_eq!(violations(&log), "");
-    assert_eq!(log.start(), Some(pb::Cursor { epoch: 7, seq: 1 }));
+    assert_eq!(log.start(), Some(pb::Cursor { epoch: 7, seq: 1, ..pb::Cursor::default() }));
     log.stream_ended();
     log.joined(&pb::Joined { verdict: pb::Verdict::Live.into(), ..joined(7, 3, 3) });
     fails(&log, "was VERDICT_LIVE");

@@ -183,7 +183,7 @@ impl Sender {
         let Some(Draft { id, room, text }) = self.unacked.get(&number) else { return };
         self.sent.log.sent(*id, room, message_digest(room, &self.plan.user, text));
         let client_msg_id = id.to_vec().into();
-        let send = pb::Send { room: room.clone(), text: text.clone(), client_msg_id, reply_to_seq: 0, epoch: 0 };
+        let send = pb::Send { room: room.clone(), text: text.clone(), client_msg_id, ..pb::Send::default() };
         in_flight.insert(session.send(client_frame::Body::Send(send)).await, number);
     }
 

@@ -2,25 +2,33 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use stubs::chat::v1 as pb;
 use stubs::chat::v1::chat_service_server::{ChatService, ChatServiceServer};
 use tonic::{Request, Response, Status};
 
 use super::{caller, convert, status};
-use crate::history::RoomHead;
-use crate::model::{Invalid, RoomId};
+use crate::history::{Expected, RoomHead};
+use crate::model::{Draft, Invalid, RoomId};
 use crate::pages::{MessagesPage, Pages, Range, RoomsPage};
+use crate::posting::{Posting, Sent};
 use crate::refusal::Refusal;
 use crate::session::Context;
+use crate::session::frame::ChangeRequest;
 
 pub(super) fn server(context: &Arc<Context>) -> ChatServiceServer<Unary> {
     let pages = Pages::new(context.history.clone(), context.policy);
-    ChatServiceServer::new(Unary { pages }).max_decoding_message_size(context.limits.connection.message_bytes)
+    let posting = Posting::new(context.history.clone(), context.policy, context.drain.clone());
+    let max_text_bytes = context.limits.session.text_bytes;
+    ChatServiceServer::new(Unary { pages, posting, max_text_bytes })
+        .max_decoding_message_size(context.limits.connection.message_bytes)
 }
 
 /// The handler of the unary methods.
 pub(super) struct Unary {
     pages: Pages,
+    posting: Posting,
+    max_text_bytes: usize,
 }
 
 #[tonic::async_trait]
@@ -53,6 +61,35 @@ impl ChatService for Unary {
         let rooms = rooms.into_iter().map(room_to_wire).collect();
         Ok(Response::new(pb::ListRoomsResponse { rooms, next_page_token }))
     }
+
+    async fn send_message(
+        &self,
+        request: Request<pb::SendMessageRequest>,
+    ) -> Result<Response<pb::SendMessageResponse>, Status> {
+        let caller = caller::caller(request.extensions())?;
+        let (draft, expected) = draft_from_wire(request.into_inner(), self.max_text_bytes)
+            .map_err(|refusal| status::from_refusal(&refusal))?;
+        let client_msg_id = Bytes::copy_from_slice(&draft.client_msg_id.0);
+        let sent = self.posting.send(&caller, draft, expected).await;
+        let Sent { appended, durability, epoch } = sent.map_err(|refusal| status::from_refusal(&refusal))?;
+        Ok(Response::new(pb::SendMessageResponse {
+            seq: appended.seq,
+            time: Some(convert::time_to_wire(appended.time)),
+            client_msg_id,
+            duplicate: appended.duplicate,
+            durability: convert::durability_to_wire(durability).into(),
+            epoch,
+        }))
+    }
+}
+
+fn draft_from_wire(request: pb::SendMessageRequest, max_text_bytes: usize) -> Result<(Draft, Expected), Refusal> {
+    let pb::SendMessageRequest { user, room, text, client_msg_id, reply_to_seq, epoch, target_client_msg_id, device } =
+        request;
+    let send = pb::Send { room, text, client_msg_id, reply_to_seq, epoch, target_client_msg_id };
+    let ChangeRequest { room, client_msg_id, change, expected, .. } = convert::send_from_wire(send, max_text_bytes)?;
+    let (sender, device) = (convert::user_from_wire(&user)?, convert::device_from_wire(&device)?);
+    Ok((Draft { room, sender, device, client_msg_id, change }, expected))
 }
 
 fn token_from_wire(token: &str) -> Result<Option<RoomId>, Refusal> {

@@ -1,0 +1,167 @@
+//! The contents of a store in memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+
+use crate::history::page::{Filling, Page};
+use crate::history::queue::{Append, ReadMark};
+use crate::history::{AppendError, Appended, Feed, Position, ReadError, RoomHead, RoomQuery, RoomState, rules};
+use crate::model::{Change, ClientMsgId, Epoch, Event, RoomId, Seq, UnixMillis, UserId};
+
+/// All rooms.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    rooms: BTreeMap<RoomId, Room>,
+    /// Every event ever stored, in the order in which they were. A position is an index into this.
+    order: Vec<(RoomId, Seq)>,
+}
+
+#[derive(Debug, Default)]
+struct Room {
+    /// Events that are no longer kept: the event with seq n is at index n - 1 - expired.
+    expired: usize,
+    events: Vec<Event>,
+    by_client_msg_id: HashMap<(UserId, ClientMsgId), Seq>,
+    read: HashMap<UserId, Seq>,
+}
+
+impl Tables {
+    /// Stores a draft. A new event is also added to `stored`.
+    pub(super) fn append(
+        &mut self,
+        epoch: Epoch,
+        Append { draft, expected }: Append,
+        now: UnixMillis,
+        stored: &mut Vec<Event>,
+    ) -> Result<Appended, AppendError> {
+        let id = (draft.sender.clone(), draft.client_msg_id);
+        let known = self.rooms.get(&draft.room);
+        if let Some(first) = known.and_then(|room| room.get(*room.by_client_msg_id.get(&id)?)) {
+            rules::check_repeat(&draft, first)?;
+            return Ok(Appended { seq: first.seq, time: first.time, duplicate: true });
+        }
+        if let Some(target) = draft.change.target() {
+            rules::check_target(&draft, expected, epoch, known.and_then(|room| room.get(target)))?;
+        }
+        let room = self.rooms.entry(draft.room.clone()).or_default();
+        if let Change::Delete { seq: deleted } = draft.change {
+            room.erase(deleted);
+        }
+        let prev_seq = room.head();
+        let time = room.events.last().map_or(now, |last| last.time.max(now));
+        let event = Event { seq: prev_seq + 1, prev_seq, time, draft, erased: false };
+        let appended = Appended { seq: event.seq, time, duplicate: false };
+        self.order.push((event.draft.room.clone(), event.seq));
+        room.by_client_msg_id.insert(id, event.seq);
+        stored.push(event.clone());
+        room.events.push(event);
+        Ok(appended)
+    }
+
+    /// Stores a read mark. Returns the mark that holds now, and whether it has moved.
+    pub(super) fn mark_read(&mut self, mark: &ReadMark) -> Result<(Seq, bool), AppendError> {
+        let Some(room) = self.rooms.get_mut(&mark.room) else {
+            return if mark.seq == 0 { Ok((0, false)) } else { Err(AppendError::NoSuchMessage) };
+        };
+        if mark.seq > room.head() {
+            return Err(AppendError::NoSuchMessage);
+        }
+        let read = room.read.entry(mark.user.clone()).or_default();
+        let moved = mark.seq > *read;
+        *read = mark.seq.max(*read);
+        Ok((*read, moved))
+    }
+
+    /// Removes the events before `oldest`, and the newest one never. Returns whether there were any.
+    pub(super) fn expire(&mut self, room: &RoomId, oldest: Seq) -> bool {
+        let Some(room) = self.rooms.get_mut(room) else { return false };
+        let removed = room.index(oldest).min(room.events.len().saturating_sub(1));
+        for event in room.events.drain(..removed) {
+            room.by_client_msg_id.remove(&(event.draft.sender, event.draft.client_msg_id));
+        }
+        room.expired += removed;
+        removed > 0
+    }
+
+    pub(super) fn state(&self, query: &RoomQuery) -> RoomState {
+        let Some(room) = self.rooms.get(&query.room) else { return RoomState::default() };
+        let (head, oldest) = (room.head(), room.oldest());
+        RoomState {
+            head,
+            oldest,
+            read: query.user.as_ref().and_then(|user| room.read.get(user)).copied().unwrap_or(0),
+            before_last: head.saturating_sub(query.last.into()).max(oldest.saturating_sub(1)),
+            id_at: room.get(query.at).map(|event| event.draft.client_msg_id),
+        }
+    }
+
+    pub(super) fn read_after(&self, room: &RoomId, after: Seq, page: Page) -> Result<Vec<Event>, ReadError> {
+        let Some(room) = self.rooms.get(room) else { return Ok(Vec::new()) };
+        let oldest = room.oldest();
+        if after < oldest.saturating_sub(1) {
+            return Err(ReadError::Expired { oldest });
+        }
+        Ok(page.fill(room.events.iter().skip(room.index(after.saturating_add(1)))))
+    }
+
+    pub(super) fn read_before(&self, room: &RoomId, before: Seq, page: Page) -> Vec<Event> {
+        let Some(room) = self.rooms.get(room) else { return Vec::new() };
+        let end = room.index(before).min(room.events.len());
+        let mut events = page.fill(room.events[..end].iter().rev());
+        events.reverse();
+        events
+    }
+
+    pub(super) fn since(&self, Position(position): Position, page: Page) -> Feed {
+        let mut feed = Feed { events: Vec::new(), position: Position(position) };
+        let mut filling = Filling::new(page);
+        for (room, seq) in self.order.iter().skip(usize::try_from(position).unwrap_or(usize::MAX)) {
+            if filling.is_full() {
+                break;
+            }
+            feed.position.0 += 1;
+            if let Some(event) = self.rooms.get(room).and_then(|room| room.get(*seq)) {
+                filling.add(event);
+                feed.events.push(event.clone());
+            }
+        }
+        feed
+    }
+
+    pub(super) fn rooms(&self, after: Option<&RoomId>, max: usize) -> Vec<RoomHead> {
+        let from = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let heads = self.rooms.range::<RoomId, _>(from).filter_map(|(id, room)| {
+            room.events.last().map(|last| RoomHead { room: id.clone(), head: last.seq, time: last.time })
+        });
+        heads.take(max).collect()
+    }
+}
+
+impl Room {
+    fn head(&self) -> Seq {
+        self.events.last().map_or(0, |last| last.seq)
+    }
+
+    fn oldest(&self) -> Seq {
+        self.events.first().map_or(0, |first| first.seq)
+    }
+
+    fn get(&self, seq: Seq) -> Option<&Event> {
+        self.events.get(self.index(seq)).filter(|event| event.seq == seq)
+    }
+
+    /// Returns the index of the first event that is kept and not before `seq`.
+    fn index(&self, seq: Seq) -> usize {
+        usize::try_from(seq.saturating_sub(1)).unwrap_or(usize::MAX).saturating_sub(self.expired)
+    }
+
+    /// Erases the text of a message and of all its edits.
+    fn erase(&mut self, message: Seq) {
+        let first = self.index(message);
+        for event in self.events.iter_mut().skip(first) {
+            if event.seq == message || matches!(event.draft.change, Change::Edit { seq, .. } if seq == message) {
+                event.erase();
+            }
+        }
+    }
+}
