@@ -11,6 +11,7 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use etcetera::BaseStrategy;
 use grpc_chat_service::Limits;
+use grpc_chat_service::cluster::MemoryCluster;
 use grpc_chat_service::config::{Config, Store};
 use grpc_chat_service::history::embedded::Options;
 use grpc_chat_service::model::Durability;
@@ -123,7 +124,7 @@ impl Args {
             )));
         }
         let store = if in_memory {
-            Store::Memory
+            Store::Memory(MemoryCluster::default())
         } else {
             Store::Disk {
                 dir: flags.data.map_or_else(default_data_dir, Ok)?,
@@ -273,7 +274,7 @@ mod tests {
         assert!(matches!(store(&[]), Store::Disk { dir, options }
             if dir.ends_with("grpc_chat") && options == Options::default()));
         assert!(matches!(store(&["--data", "/d"]), Store::Disk { dir, .. } if dir.ends_with("/d")));
-        assert!(matches!(store(&["--memory"]), Store::Memory));
+        assert!(matches!(store(&["--memory"]), Store::Memory(_)));
         assert!(usage(&["--memory", "--data", "/d"]).contains("only one"));
     }
 

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::cluster::MemoryCluster;
 use crate::history::embedded;
 use crate::limits::Limits;
 
@@ -24,7 +25,7 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub enum Store {
     /// In memory: it is lost when the process ends.
-    Memory,
+    Memory(MemoryCluster),
     /// In a directory on disk, which is created if it does not exist.
     Disk {
         /// The directory.
@@ -47,7 +48,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
-            store: Store::Memory,
+            store: Store::Memory(MemoryCluster::default()),
             grace: Duration::from_secs(10),
             limits: Limits::default(),
         }

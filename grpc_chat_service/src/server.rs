@@ -12,10 +12,10 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::access::{PermittedHistory, Policy};
+use crate::cluster::MemoryCluster;
 use crate::config::{Config, Store};
 use crate::drain::Drain;
 use crate::history::embedded::{Embedded, OpenError};
-use crate::history::memory::MemoryStore;
 use crate::history::{History, Published};
 use crate::limits::ConnectionLimits;
 use crate::listener::{Accepted, Listener};
@@ -61,7 +61,7 @@ pub async fn bind(config: Config) -> Result<Server, BindError> {
         .map_err(|source| BindError::Address { address: config.listen, source })?;
     let (publisher, published) = mpsc::channel(PUBLISHED_BATCHES);
     let history: Arc<dyn History> = match &config.store {
-        Store::Memory => Arc::new(MemoryStore::new().open(publisher)),
+        Store::Memory(cluster) => Arc::new(cluster.store.open(publisher)),
         Store::Disk { dir, options } => Arc::new(Embedded::open(dir, *options, publisher).map_err(BindError::History)?),
     };
     Ok(Server { listener, config, history, published })
@@ -82,7 +82,11 @@ impl Server {
         log_start(&config, listener.local_addr(), &*history);
         let cut = CancellationToken::new();
         let connections = TaskTracker::new();
-        let peers = Arc::new(LocalNetwork::default().join());
+        let network = match &config.store {
+            Store::Memory(cluster) => cluster.network.clone(),
+            Store::Disk { .. } => LocalNetwork::default(),
+        };
+        let peers = Arc::new(network.join());
         let (chat, health) = Chat::start(&config, Arc::clone(&history), published, peers).await;
 
         let accepting = async {
@@ -126,7 +130,7 @@ impl Server {
 
 fn log_start(config: &Config, address: SocketAddr, history: &dyn History) {
     let data = match &config.store {
-        Store::Memory => "memory".to_owned(),
+        Store::Memory(_) => "memory".to_owned(),
         Store::Disk { dir, .. } => dir.display().to_string(),
     };
     let version = env!("CARGO_PKG_VERSION");
@@ -187,33 +191,19 @@ impl Chat {
     }
 }
 
-/// Nodes over one store in memory, on a network that is not the operating system's. For tests on a simulated network.
+/// Serves, for ever, the connections of a network that is not the operating system's, as a node of a cluster in memory. For
+/// tests on a simulated network.
 #[doc(hidden)]
-#[derive(Clone, Debug)]
-pub struct SimulatedCluster {
-    store: MemoryStore,
-    network: LocalNetwork,
-}
-
-impl SimulatedCluster {
-    /// Creates a cluster without nodes.
-    #[must_use]
-    pub fn new(store: MemoryStore) -> Self {
-        Self { store, network: LocalNetwork::default() }
-    }
-
-    /// Serves the connections of a new node, for ever.
-    pub async fn serve<S>(self, config: Config, mut accept: impl AsyncFnMut() -> (S, SocketAddr))
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let (publisher, published) = mpsc::channel(PUBLISHED_BATCHES);
-        let history = Arc::new(self.store.open(publisher));
-        let (chat, _health) = Chat::start(&config, history, published, Arc::new(self.network.join())).await;
-        loop {
-            let (socket, peer) = accept().await;
-            tokio::spawn(chat.serve(socket, peer));
-        }
+pub async fn simulate<S>(cluster: MemoryCluster, config: Config, mut accept: impl AsyncFnMut() -> (S, SocketAddr))
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (publisher, published) = mpsc::channel(PUBLISHED_BATCHES);
+    let history = Arc::new(cluster.store.open(publisher));
+    let (chat, _health) = Chat::start(&config, history, published, Arc::new(cluster.network.join())).await;
+    loop {
+        let (socket, peer) = accept().await;
+        tokio::spawn(chat.serve(socket, peer));
     }
 }
 

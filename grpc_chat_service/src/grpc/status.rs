@@ -36,7 +36,7 @@ pub(super) fn from_refusal(refusal: &Refusal) -> Status {
         Refusal::IdNotRising => Problem::new(
             Code::InvalidArgument,
             Reason::IdNotRising,
-            "id must be higher than that of every earlier frame (0 only with typing, ping and pong)",
+            "id must be higher than that of every earlier frame, or 0",
         )
         .field("id", "must rise"),
         Refusal::UnknownBody => Problem::new(

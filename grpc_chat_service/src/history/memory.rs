@@ -45,6 +45,7 @@ struct State {
     outlets: Vec<Arc<Outlet>>,
     /// Decides what is skipped.
     random: fastrand::Rng,
+    skips: u64,
 }
 
 /// A handle on a store in memory.
@@ -86,7 +87,7 @@ impl MemoryStore {
 
     fn with(skip_share: f64, seed: u64, max_backlog: usize) -> Self {
         let random = fastrand::Rng::with_seed(seed);
-        let state = State { tables: Tables::default(), outlets: Vec::new(), random };
+        let state = State { tables: Tables::default(), outlets: Vec::new(), random, skips: 0 };
         let epoch = watch::Sender::new(new_epoch());
         Self { shared: Arc::new(Shared { state: Mutex::new(state), epoch, skip_share, max_backlog }) }
     }
@@ -108,16 +109,25 @@ impl MemoryStore {
         Memory { shared, outlet, queue, healthy }
     }
 
-    /// Removes the events of a room before `oldest`, as retention does.
+    /// Returns how often a handle was told only that it is behind; see [`MemoryStore::lagging`].
     #[doc(hidden)]
-    pub fn expire(&self, room: &RoomId, oldest: Seq) {
+    #[must_use]
+    pub fn skips(&self) -> u64 {
+        self.shared.lock().skips
+    }
+
+    /// Removes the events of a room before `oldest`, as retention does. Returns whether there were any.
+    #[doc(hidden)]
+    pub fn expire(&self, room: &RoomId, oldest: Seq) -> bool {
         let mut state = self.shared.lock();
-        if state.tables.expire(room, oldest) {
+        let removed = state.tables.expire(room, oldest);
+        if removed {
             for outlet in &state.outlets {
                 outlet.erased(room);
                 outlet.stored_elsewhere.notify_one();
             }
         }
+        removed
     }
 
     /// Starts a new epoch, as when a store is restored beneath its handles.
@@ -244,6 +254,7 @@ impl Shared {
                 continue;
             }
             if self.skip_share > 0.0 && state.random.f64() < self.skip_share {
+                state.skips += 1;
                 outlet.skipped(&stored);
             } else {
                 outlet.stored(stored.clone());

@@ -46,6 +46,26 @@ async fn lines_are_messages_of_an_ordinary_room() {
     assert!(present.contains(&"guest".to_owned()), "{present:?}");
 }
 
+#[tokio::test]
+async fn a_caller_can_ask_for_the_last_lines() {
+    let server = start().await;
+    let mut bob = Session::open(server.addr, "bob").await;
+    bob.post_all("r", ["1", "2", "3"]).await;
+    let open = async |last: &str| {
+        let metadata = [("chat-room", "r"), ("chat-last", last)];
+        ExampleCall::open_with_metadata(server.addr, &metadata).await
+    };
+    let mut sam = open("2").await.unwrap();
+    assert_eq!([sam.reply().await, sam.reply().await], ["bob: 2", "bob: 3"]);
+    assert_eq!(sam.echo("Sam", "Hi").await, "Sam: Hi");
+    assert_eq!(open("0").await.unwrap().echo("Ann", "Hey").await, "Ann: Hey");
+    assert_eq!(open("1000").await.unwrap().reply().await, "bob: 1");
+    for invalid in ["1001", "-1", "many", ""] {
+        let refusal = Refusal::from(open(invalid).await.err().unwrap());
+        assert_eq!((refusal.code, refusal.fields()), (Code::InvalidArgument, vec!["chat-last"]));
+    }
+}
+
 /// Sends `count` messages, then half-closes, and only then reads.
 async fn assert_all_lines_arrive(count: usize) {
     let server = start().await;

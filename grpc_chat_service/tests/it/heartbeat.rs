@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use grpc_chat_service::Limits;
 use tonic::Code;
 
-use crate::support::frames::{ServerBody, draining, join, pb, pong};
+use crate::support::channel;
+use crate::support::frames::{ClientBody, ServerBody, draining, join, pb, pong};
 use crate::support::http2::Http2Client;
 use crate::support::raw_session::RawSession;
 use crate::support::server::start_with_limits;
@@ -42,6 +43,20 @@ async fn a_silent_client_is_pinged_and_then_considered_gone() {
     assert_eq!(frames.len(), pings, "{frames:?}");
     let lasted = opened.elapsed();
     assert!(lasted > SHORT * 2, "{lasted:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_wants_no_heartbeat_may_stay_silent() {
+    let server = start_with_limits(short_heartbeat).await;
+    let mut ann = Session::before_hello(&channel(server.addr).await).await;
+    let hello = pb::Hello { user: "ann".to_owned(), no_heartbeat: true, ..pb::Hello::default() };
+    let welcome = ann.request(ClientBody::Hello(hello)).await;
+    assert!(matches!(welcome, ServerBody::Welcome(_)), "{welcome:?}");
+    // Longer than the two and a half heartbeats after which another client is considered gone.
+    tokio::time::sleep(SHORT * 4).await;
+    let frames = ann.received_so_far().await;
+    assert!(frames.iter().all(|frame| pinged(frame).is_none()), "{frames:?}");
+    ann.post("r", "Hi").await;
 }
 
 #[tokio::test]

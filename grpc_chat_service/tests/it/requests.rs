@@ -47,21 +47,45 @@ async fn every_frame_with_an_id_gets_exactly_one_reply() {
 }
 
 #[tokio::test]
-async fn frames_without_an_id_get_no_reply_except_for_ping() {
+async fn frames_without_an_id_get_their_reply_without_one_except_for_done() {
     let (_server, mut ann) = open().await;
-    for body in [typing("nowhere"), pong(), ping()] {
+    let seq = ann.post("r", "Hi").await;
+    for body in [typing("nowhere"), pong(), mark_read("r", seq), join("r", None), leave("r"), send("r", ""), ping()] {
         ann.send_frame_with_id(0, body);
     }
-    let frame = ann.next_frame().await;
-    assert_eq!((frame.reply_to, frame.body), (0, Some(ServerBody::Pong(pb::Pong {}))));
+    ann.send_frame_with_id(0, send("r", "Hey"));
+    ann.half_close();
+    let (frames, end) = ann.read_to_end().await;
+    end.unwrap();
+    assert!(frames.iter().all(|frame| frame.reply_to == 0), "{frames:?}");
+    let count = |is: fn(&ServerBody) -> bool| frames.iter().filter(|frame| frame.body.as_ref().is_some_and(is)).count();
+    assert_eq!(count(|body| matches!(body, ServerBody::Pong(_))), 1);
+    // The Join is answered, whether or not it was superseded by the Leave; the empty text is refused.
+    let joined = count(|body| matches!(body, ServerBody::Joined(_)));
+    assert_eq!(joined + count(|body| matches!(body, ServerBody::Error(_))), 2, "{frames:?}");
+    assert_eq!(count(|body| matches!(body, ServerBody::Ack(ack) if ack.seq == 2)), 1);
+    assert_eq!(count(|body| matches!(body, ServerBody::Done(_))), 0);
 }
 
 #[tokio::test]
-async fn ids_must_rise_and_may_be_0_only_for_hints() {
+async fn a_message_without_an_id_gets_one_from_the_server() {
+    let (_server, mut ann) = open().await;
+    ann.join_live("r").await;
+    let ack = ann.expect_ack(send_with_msg_id("r", "Hi", Bytes::new())).await;
+    assert_eq!(ack.client_msg_id.len(), 16);
+    assert_eq!(ann.next_event("r").await.client_msg_id, ack.client_msg_id);
+    // It can be repeated under the id from the ack, and without one it is another message.
+    let repeat = ann.expect_ack(send_with_msg_id("r", "Hi", ack.client_msg_id)).await;
+    assert_eq!((repeat.seq, repeat.duplicate), (ack.seq, true));
+    assert_eq!(ann.expect_ack(send_with_msg_id("r", "Hi", Bytes::new())).await.seq, ack.seq + 1);
+}
+
+#[tokio::test]
+async fn ids_must_rise() {
     let (_server, mut ann) = open().await;
     ann.send_frame_with_id(10, ping());
     assert!(matches!(ann.reply(10).await, ServerBody::Pong(_)));
-    for id in [9, 8, 0] {
+    for id in [9, 8, 1] {
         ann.send_frame_with_id(id, send("r", "x"));
         let refusal = ann.refusal(id).await;
         assert_eq!((refusal.code, refusal.fields()), (Code::InvalidArgument, vec!["id"]));
@@ -87,7 +111,6 @@ async fn an_invalid_field_is_named() {
         (send("r", &long), "text"),
         (send("r", "\u{1b}[2J"), "text"),
         (send_with_msg_id("r", "x", short_id), "client_msg_id"),
-        (send_with_msg_id("r", "x", Bytes::new()), "client_msg_id"),
         (edit("r", 0, "x"), "seq"),
         (edit("r", u64::MAX, "x"), "seq"),
         (edit("r", 1, &long), "text"),
@@ -158,6 +181,35 @@ async fn changes_of_another_epoch_are_refused() {
     }
     // A message that names no other message is accepted in every epoch.
     ann.expect_ack(with_epoch(send("r", "x"), epoch ^ 1)).await;
+}
+
+/// Sets the message that a change expects at its sequence number.
+fn with_target(mut body: ClientBody, target: &Bytes) -> ClientBody {
+    let target = target.clone();
+    match &mut body {
+        ClientBody::Send(send) => send.target_client_msg_id = target,
+        ClientBody::Edit(edit) => edit.target_client_msg_id = target,
+        ClientBody::React(react) => react.target_client_msg_id = target,
+        ClientBody::Delete(delete) => delete.target_client_msg_id = target,
+        other => panic!("{other:?} has no target"),
+    }
+    body
+}
+
+#[tokio::test]
+async fn changes_of_another_message_at_the_same_seq_are_refused() {
+    let (_server, mut ann) = open().await;
+    let target = new_msg_id();
+    let seq = ann.expect_ack(send_with_msg_id("r", "Hi", target.clone())).await.seq;
+    let changes = || [reply("r", seq, "x"), edit("r", seq, "x"), react("r", seq, "x", false), delete("r", seq)];
+    for body in changes() {
+        let refusal = ann.expect_refusal(with_target(body, &new_msg_id())).await;
+        assert_eq!((refusal.code, refusal.precondition()), (Code::FailedPrecondition, "FORKED"));
+        assert_eq!(refusal.reason(), "FORKED");
+    }
+    for body in changes() {
+        ann.expect_ack(with_target(body, &target)).await;
+    }
 }
 
 #[tokio::test]

@@ -14,9 +14,10 @@ const WIRE: [&str; 3] = ["tonic", "prost", "stubs"];
 const EDGE: [&str; 2] = ["grpc.rs", "grpc/"];
 
 /// The layers of the service's library, from the top. A module may import those of its own layer and below, and none above.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["server"],
     &["config"],
+    &["cluster"],
     &["grpc"],
     &["listener", "connection", "session", "pages", "posting"],
     &["rooms"],

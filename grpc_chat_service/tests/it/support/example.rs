@@ -48,9 +48,19 @@ impl ExampleCall {
 
     /// Opens a call in a room, which its metadata names, on a connection of its own.
     pub(crate) async fn open_in_room(addr: SocketAddr, room: &str) -> Result<Self, Status> {
+        Self::open_with_metadata(addr, &[("chat-room", room)]).await
+    }
+
+    /// Opens a call in a room with this metadata, on a connection of its own.
+    pub(crate) async fn open_with_metadata(
+        addr: SocketAddr,
+        metadata: &[(&'static str, &str)],
+    ) -> Result<Self, Status> {
         let (messages, stream) = mpsc::channel(UNSENT_IN_ROOM);
         let mut request = Request::new(ReceiverStream::new(stream));
-        request.metadata_mut().insert("chat-room", room.parse().unwrap());
+        for (key, value) in metadata {
+            request.metadata_mut().insert(*key, value.parse().unwrap());
+        }
         let replies = with_timeout(connect(addr).await.chat(request)).await?.into_inner();
         Ok(Self { messages: Some(messages), replies })
     }
