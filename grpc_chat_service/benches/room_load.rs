@@ -161,8 +161,7 @@ impl RoomLoad {
             room: ROOM.to_owned(),
             text: "x".repeat(TEXT),
             client_msg_id: client_msg_id.to_vec().into(),
-            reply_to_seq: 0,
-            epoch: 0,
+            ..pb::Send::default()
         }));
     }
 }
