@@ -1,6 +1,8 @@
 //! A network between a client and a service, which tests can cut, silence and redirect.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,6 +26,8 @@ struct State {
 pub(crate) struct Network {
     address: SocketAddr,
     state: watch::Sender<State>,
+    /// Bytes in both directions.
+    forwarded: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
@@ -32,8 +36,9 @@ impl Network {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = watch::Sender::new(State { service, silent: false, down: false, cuts: 0, connected: 0 });
-        let accepting = tokio::spawn(accept(listener, state.clone()));
-        Self { address, state, accepting }
+        let forwarded = Arc::new(AtomicUsize::new(0));
+        let accepting = tokio::spawn(accept(listener, state.clone(), Arc::clone(&forwarded)));
+        Self { address, state, forwarded, accepting }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -67,6 +72,11 @@ impl Network {
     pub(crate) fn connected(&self) -> usize {
         self.state.borrow().connected
     }
+
+    /// Returns how many bytes were forwarded, in both directions.
+    pub(crate) fn forwarded(&self) -> usize {
+        self.forwarded.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Network {
@@ -75,15 +85,15 @@ impl Drop for Network {
     }
 }
 
-async fn accept(listener: TcpListener, state: watch::Sender<State>) {
+async fn accept(listener: TcpListener, state: watch::Sender<State>, forwarded: Arc<AtomicUsize>) {
     let mut forwarding = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         state.send_modify(|state| state.connected += 1);
-        forwarding.spawn(forward(client, state.subscribe()));
+        forwarding.spawn(forward(client, state.subscribe(), Arc::clone(&forwarded)));
     }
 }
 
-async fn forward(mut client: TcpStream, mut state: watch::Receiver<State>) {
+async fn forward(mut client: TcpStream, mut state: watch::Receiver<State>, forwarded: Arc<AtomicUsize>) {
     let State { service, down, cuts, .. } = *state.borrow_and_update();
     if down {
         return;
@@ -92,8 +102,8 @@ async fn forward(mut client: TcpStream, mut state: watch::Receiver<State>) {
     let (mut from_client, mut to_client) = client.split();
     let (mut from_service, mut to_service) = service.split();
     tokio::select! {
-        () = copy(&mut from_client, &mut to_service, state.clone()) => {}
-        () = copy(&mut from_service, &mut to_client, state.clone()) => {}
+        () = copy(&mut from_client, &mut to_service, state.clone(), &forwarded) => {}
+        () = copy(&mut from_service, &mut to_client, state.clone(), &forwarded) => {}
         _ = state.wait_for(|state| state.cuts != cuts) => {}
     }
 }
@@ -102,6 +112,7 @@ async fn copy(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
     mut state: watch::Receiver<State>,
+    forwarded: &AtomicUsize,
 ) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
@@ -109,5 +120,6 @@ async fn copy(
         if !open || to.write_all(&buffer[..read]).await.is_err() {
             return;
         }
+        forwarded.fetch_add(read, Ordering::Relaxed);
     }
 }

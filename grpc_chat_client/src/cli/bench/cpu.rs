@@ -77,11 +77,14 @@ mod system {
         };
         let listening = sockets.filter(|socket| socket.state == TcpState::Listen && reached(socket.local_address));
         let sockets: HashSet<u64> = listening.map(|socket| socket.inode).collect();
+        let listens = |process: &process::Process| {
+            // The files of other users' processes are not shown.
+            let mut files = process.fd().into_iter().flatten().flatten();
+            files.any(|file| matches!(file.target, FDTarget::Socket(inode) if sockets.contains(&inode)))
+        };
         let mut found = Vec::new();
         for process in all_processes().into_iter().flatten().flatten() {
-            // Those of other users are not shown.
-            let mut files = process.fd().into_iter().flatten().flatten();
-            if files.any(|file| matches!(file.target, FDTarget::Socket(inode) if sockets.contains(&inode))) {
+            if listens(&process) {
                 let program = process.exe().unwrap_or_default();
                 let name = program.file_name().unwrap_or_default().to_string_lossy();
                 // The kernel adds this to the path of a program that was replaced since it was started.
@@ -89,6 +92,8 @@ mod system {
                 found.push(Process { pid: process.pid.cast_unsigned(), name });
             }
         }
+        // A child that is about to run another program has its parent's files only for a moment.
+        found.retain(|Process { pid, .. }| process::Process::new(pid.cast_signed()).is_ok_and(|found| listens(&found)));
         if found.is_empty() {
             return Err("no process that this user may look at listens on its port".to_owned());
         }

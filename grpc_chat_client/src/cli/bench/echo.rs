@@ -13,7 +13,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use super::args::{Echo, Load};
 use super::clients::{may_open, not_connected};
 use super::measure::{Progress, measure};
-use super::pace::{self, Permit};
+use super::pace::Permit;
 use super::report::Report;
 use super::run::{Run, SENDERS, Stamp};
 use crate::output::Failure;
@@ -40,9 +40,7 @@ pub(super) async fn echo(args: Echo, config: Config) -> Result<Report, Failure> 
         progress.show(&format!("{} of {connections} connected", connected + 1));
     }
 
-    let in_flight = in_flight.unwrap_or(0) * connections * streams;
-    let pacer = pace::start(args.common.rate, in_flight, &run, &permits);
-    drop(permits);
+    let in_flight = in_flight.map(|each| each * connections * streams);
     let sending = async {
         while let Some(call) = calls.join_next().await {
             call.map_err(|error| format!("a task of the load generator has failed: {error}"))??;
@@ -52,8 +50,8 @@ pub(super) async fn echo(args: Echo, config: Config) -> Result<Report, Failure> 
             under_way => Err(format!("the service ended its calls with {under_way} messages unanswered")),
         }
     };
-    let ((), report) = measure(&Load::Echo(args), &config.server, &run, progress, sending).await?;
-    Ok(Report { unsent: pace::unsent(pacer, &run).await, ..report })
+    let measured = measure(&Load::Echo(args), &config.server, &run, progress, (in_flight, permits), sending).await;
+    measured.map(|((), report)| report)
 }
 
 /// Returns the messages that a call sends, one for each permit until the run is over, and what it does with each reply.
@@ -97,11 +95,11 @@ fn sides(
 }
 
 fn failed(ended: &ConversationError) -> String {
-    match ended {
-        ConversationError::Output(error) => error.to_string(),
-        ConversationError::Service(status) => {
-            format!("a call was ended during the bench: {}", sanitize(&Refused::from(status).to_string()))
-        }
-        error => sanitize(&error.to_string()).into_owned(),
-    }
+    let why = match ended {
+        ConversationError::Output(error) => return error.to_string(),
+        ConversationError::Service(status) => Refused::from(status).to_string(),
+        // The connection was lost before the first reply.
+        error => error.to_string(),
+    };
+    format!("a call was ended during the bench: {}", sanitize(&why))
 }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossterm::cursor::MoveToColumn;
@@ -9,11 +10,13 @@ use crossterm::execute;
 use crossterm::style::Print;
 use crossterm::terminal::{Clear, ClearType};
 use grpc_chat_client::ServerUrl;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::args::Load;
 use super::cpu::{self, CpuTime, Process};
+use super::pace::{self, Permit};
 use super::report::{Cpu, Report, counted, hint, time, whole};
 use super::run::Run;
 use crate::output::Failure;
@@ -24,26 +27,31 @@ pub(super) const INTERRUPTED: u8 = 2;
 /// How often the answers are looked at.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// Runs `sending`, which ends when [`Run::over`] is cancelled and all is answered, and measures it. Fails if `sending` does, if
-/// no more answers come, or if Ctrl-C ends it before anything is measured.
+/// Gives permits to the senders, as `rate` or `in_flight` says, and measures what comes of it. `sending` has to end when
+/// [`Run::over`] is cancelled and all is answered. Fails if `sending` does, if no more answers come, or if Ctrl-C ends it
+/// before anything is measured.
 pub(super) async fn measure<T>(
     load: &Load,
     server: &ServerUrl,
-    run: &Run,
+    run: &Arc<Run>,
     progress: Progress,
+    (in_flight, senders): (Option<u64>, Vec<UnboundedSender<Permit>>),
     sending: impl Future<Output = Result<T, String>>,
 ) -> Result<(T, Report), Failure> {
+    // Nothing is due yet: this takes a while.
     let processes = cpu::listening_at(server).await;
+    let pacer = pace::start(load.common().rate, in_flight.unwrap_or(0), run, &senders);
+    // From here on there are no permits but the pacer's, and those that answers give.
+    drop(senders);
     let mut measured = None;
     let supervisor = Supervisor { load, run, progress, answers: (Instant::now(), 0) };
     let sent = tokio::select! {
         sent = sending => sent?,
         Err(failure) = supervisor.run(&processes, &mut measured) => return Err(failure),
     };
-    match measured {
-        Some(measured) => Ok((sent, report(load, server, run, measured, processes))),
-        None => Err("the service ended the calls too early".to_owned().into()),
-    }
+    let Some(measured) = measured else { return Err("the service ended the calls too early".to_owned().into()) };
+    let report = report(load, server, run, measured, processes);
+    Ok((sent, Report { unsent: pace::unsent(pacer, run).await, ..report }))
 }
 
 struct Supervisor<'a> {
@@ -231,11 +239,14 @@ mod tests {
         bench: BenchArgs,
     }
 
-    async fn measured<T>(run: &Run, sending: impl Future<Output = Result<T, String>>) -> Result<(T, Report), String> {
+    async fn measured<T>(
+        run: &Arc<Run>,
+        sending: impl Future<Output = Result<T, String>>,
+    ) -> Result<(T, Report), String> {
         let args = ["test", "echo", "--warm-up", "0.1", "--seconds", "0.8", "--patience", "0.3"];
         let Args { bench: BenchArgs { load } } = Args::parse_from(args);
         let server = "http://192.0.2.1:9090".parse().unwrap();
-        let measured = measure(&load, &server, run, Progress("test"), sending).await;
+        let measured = measure(&load, &server, run, Progress("test"), (None, Vec::new()), sending).await;
         measured.map_err(|failure| match failure {
             Failure::Failed(why) => why,
             other => panic!("{other:?}"),
@@ -244,7 +255,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_answered_after_the_warm_up_counts() {
-        let run = Run::new(200).unwrap();
+        let run = Arc::new(Run::new(200).unwrap());
         let answers = async {
             // Three in the warm-up, then some in the measured time, then one after it.
             run.answered(&[(0, 1); 3]);
@@ -264,7 +275,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_load_that_fails_or_ends_too_early_is_an_error() {
-        let run = Run::new(200).unwrap();
+        let run = Arc::new(Run::new(200).unwrap());
         for (ended, why) in [(Err("refused".to_owned()), "refused"), (Ok(()), "the service ended the calls too early")]
         {
             let ends = async {
@@ -277,7 +288,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_service_that_stops_answering_is_not_waited_for() {
-        let run = Run::new(200).unwrap();
+        let run = Arc::new(Run::new(200).unwrap());
         let start = Instant::now();
         let stalls = async {
             run.sent(1);
@@ -290,7 +301,7 @@ mod tests {
 
     #[tokio::test]
     async fn while_no_answer_is_expected_none_is_missed_until_the_end() {
-        let run = Run::new(200).unwrap();
+        let run = Arc::new(Run::new(200).unwrap());
         let start = Instant::now();
         let why = measured(&run, std::future::pending::<Result<(), String>>()).await.unwrap_err();
         assert_eq!(why, "the service has not ended its calls within 300 ms");

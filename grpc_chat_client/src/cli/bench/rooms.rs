@@ -16,7 +16,7 @@ use super::args::{FanOut, Load, Sends};
 use super::check::Check;
 use super::clients::{self, MAX_UNSENT};
 use super::measure::{Progress, measure};
-use super::pace::{self, Permit};
+use super::pace::Permit;
 use super::report::Report;
 use super::run::{Run, Stamp, lock};
 use crate::output::{Failure, durability_word};
@@ -86,9 +86,6 @@ async fn drive(load: Load, plan: Plan, run: Arc<Run>, mut config: Config) -> Res
         speaking.spawn(Arc::clone(&bench).send(index, client.clone(), permits));
     }
     let Bench { run, check, .. } = &*bench;
-    let pacer = pace::start(load.common().rate, in_flight.unwrap_or(0), run, &permits);
-    // A sender ends when there are no permits but those that are given for answers.
-    drop(permits);
     let delivered = async {
         let durability = all(&mut speaking).await?.into_iter().flatten().min();
         run.all_answered().await;
@@ -101,9 +98,8 @@ async fn drive(load: Load, plan: Plan, run: Arc<Run>, mut config: Config) -> Res
             delivered = delivered => delivered,
         }
     };
-    let (durability, report) = measure(&load, &config.server, run, progress, delivered).await?;
+    let (durability, report) = measure(&load, &config.server, run, progress, (in_flight, permits), delivered).await?;
     let report = Report {
-        unsent: pace::unsent(pacer, run).await,
         acked: Some(lock(check).acked_count()),
         durability: durability.map(durability_word),
         reconnects: Some(run.counts().sessions.saturating_sub(clients.len() as u64)),
