@@ -146,7 +146,9 @@ impl Engine {
             Request::Draft(number) if transient => {
                 self.outbox.retry(number);
                 self.hold(status, now);
-                if !std::mem::replace(&mut self.delay_reported, true) {
+                // It was sent before the news came that the session ends: the next session takes it.
+                let ending = convert::has_reason(status, pb::Reason::SessionEnding);
+                if !ending && !std::mem::replace(&mut self.delay_reported, true) {
                     self.deliver(Update::SendDelayed(Refused::from(status)));
                 }
             }

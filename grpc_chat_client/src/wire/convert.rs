@@ -187,6 +187,11 @@ pub(crate) fn is_transient(code: Code) -> bool {
     )
 }
 
+/// Whether this is the reason that the service gave.
+pub(crate) fn has_reason(status: &Status, reason: pb::Reason) -> bool {
+    status.get_details_error_info().is_some_and(|info| info.reason == reason.as_str_name())
+}
+
 /// Returns the room whose history the service cannot read, if it names one.
 pub(crate) fn damaged_room(status: &Status) -> Option<String> {
     status.get_details_error_info().filter(|_| status.code() == Code::DataLoss)?.metadata.remove("room")

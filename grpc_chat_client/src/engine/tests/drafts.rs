@@ -62,6 +62,23 @@ fn why_the_service_cannot_store_drafts_is_reported_once_until_one_is_acked() {
 }
 
 #[test]
+fn a_draft_that_crosses_the_end_of_the_session_is_not_reported_as_delayed() {
+    let (mut engine, now) = online();
+    let _acked = post(&mut engine, "north", "a");
+    let [id] = ids(&mut engine);
+    engine.actions.clear();
+    let details = ErrorDetails::with_error_info(pb::Reason::SessionEnding.as_str_name(), "chat.v1", []);
+    let ending = Status::with_error_details(Code::Unavailable, "the session is ending; reconnect", details);
+    engine.frame_received(error(id, &ending), now);
+    engine.frame_received(draining(Duration::ZERO), now);
+    assert_eq!(engine.actions, [Action::Deliver(Update::Connection(ConnectionState::Draining))]);
+    engine.session_ended(&Status::unavailable("the session has ended"), now);
+    engine.tick(engine.deadline().unwrap());
+    engine.session_opened(&welcome(), now);
+    assert!(matches!(sent(&mut engine)[..], [(_, client_frame::Body::Send(_))]), "the next session takes it");
+}
+
+#[test]
 fn drafts_and_cursors_of_an_earlier_run_are_used() {
     let draft = Draft::new(room("north"), Change::post("unsent"));
     let cursor = Cursor { epoch: EPOCH, seq: 5 };
