@@ -60,7 +60,7 @@ pub use error::{JoinError, OpenError, ParseError, Refused, SaveError, SendError,
 pub use mailbox::{Events, MailboxLimits};
 pub use model::{
     Ack, Body, Change, ConnectionState, Cursor, DeviceId, Draft, Durability, Event, IntoRoomId, Joined, MsgId, Page,
-    PageAt, ResetReason, Room, RoomId, Seq, Start, Update, UserId, Verdict,
+    PageAt, ResetReason, Room, RoomId, Seq, Start, Target, Update, UserId, Verdict,
 };
 pub use sanitize::sanitize;
 pub use server::{ServerUrl, Tls, TlsIdentity};

@@ -243,13 +243,12 @@ impl Inner {
                 self.epochs.insert(joined.room.clone(), joined.epoch);
                 if records_seen {
                     // After a reset, too: what is seen from here on belongs to this epoch.
-                    let cursor = Cursor { epoch: joined.epoch, seq: joined.start };
-                    self.delivered = Some((joined.room.clone(), cursor));
+                    self.delivered = Some((joined.room.clone(), joined.cursor()));
                 }
             }
             Update::Event(event) if records_seen => {
                 let epoch = self.epochs.get(&event.room).copied().unwrap_or_default();
-                self.delivered = Some((event.room.clone(), Cursor { epoch, seq: event.seq }));
+                self.delivered = Some((event.room.clone(), event.cursor(epoch)));
             }
             _ => {}
         }

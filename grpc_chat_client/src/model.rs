@@ -7,7 +7,7 @@ mod room;
 mod saved;
 mod update;
 
-pub use draft::{Ack, Change, Draft, Durability};
+pub use draft::{Ack, Change, Draft, Durability, Target};
 pub use event::{Body, Cursor, Event, Seq};
 pub use id::{DeviceId, IntoRoomId, MsgId, RoomId, UserId};
 pub use room::{Joined, Page, PageAt, ResetReason, Room, Start, Verdict};

@@ -133,7 +133,8 @@ pub(crate) enum Command {
     Tail {
         /// The room
         room: RoomId,
-        /// Begin after this event: SEQ, or EPOCH:SEQ as in --json, which detects a history that has begun anew
+        /// Begin after this event: SEQ, or as in --json EPOCH:SEQ, which detects a history that has begun anew, or
+        /// EPOCH:SEQ:CLIENT_MSG_ID, which also detects one that was restored and has gone on differently
         #[arg(long, value_name = "SEQ", conflicts_with_all = ["last", "resume"])]
         after: Option<After>,
         /// Begin with this many of the latest events

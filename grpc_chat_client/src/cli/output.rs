@@ -123,8 +123,8 @@ pub(crate) fn time_text(time: SystemTime, zone: &TimeZone) -> String {
     }
 }
 
-/// Returns an event as a line for programs. `epoch:seq` is what `tail --after` takes. The epoch is text, as a uint64 is in
-/// protobuf's JSON: many programs read a number as a double, which has 53 bits.
+/// Returns an event as a line for programs. `epoch:seq:client_msg_id` is what `tail --after` takes. The epoch is text, as a
+/// uint64 is in protobuf's JSON: many programs read a number as a double, which has 53 bits.
 pub(crate) fn event_json(event: &Event, epoch: u64) -> String {
     let Event { room, seq, prev_seq, time, sender, device, id, body } = event;
     let mut object = json!({

@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use grpc_chat_client::MsgId;
+
 /// Returns a parser of whole numbers in `range`.
 pub(crate) fn whole<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<T, String> + Clone {
     move |text| {
@@ -21,22 +23,28 @@ pub(crate) fn seq(text: &str) -> Result<u64, String> {
     text.parse().ok().filter(|seq| *seq > 0).ok_or_else(|| EXPECTED.to_owned())
 }
 
-/// A place in a room's history, perhaps of a certain epoch.
+/// A place in a room's history, perhaps of a certain epoch, and perhaps of a certain event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct After {
     pub(crate) epoch: Option<u64>,
     pub(crate) seq: u64,
+    pub(crate) id: Option<MsgId>,
 }
 
 impl FromStr for After {
-    type Err = String;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = |text: &str| text.parse().map_err(|_| "expected SEQ or EPOCH:SEQ, in digits".to_owned());
-        match text.split_once(':') {
-            Some((epoch, seq)) => Ok(Self { epoch: Some(number(epoch)?), seq: number(seq)? }),
-            None => Ok(Self { epoch: None, seq: number(text)? }),
-        }
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        const EXPECTED: &str = "expected SEQ, EPOCH:SEQ or EPOCH:SEQ:CLIENT_MSG_ID, as in --json";
+        let (epoch, seq, id) = match text.split(':').collect::<Vec<_>>()[..] {
+            [seq] => (None, seq, None),
+            [epoch, seq] => (Some(epoch), seq, None),
+            [epoch, seq, id] => (Some(epoch), seq, Some(id)),
+            _ => return Err(EXPECTED),
+        };
+        let epoch = epoch.map(str::parse).transpose().map_err(|_| EXPECTED)?;
+        let id = id.map(str::parse).transpose().map_err(|_| EXPECTED)?;
+        Ok(Self { epoch, seq: seq.parse().map_err(|_| EXPECTED)?, id })
     }
 }
 
@@ -69,10 +77,12 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_a_number_or_two() {
-        assert_eq!("12".parse(), Ok(After { epoch: None, seq: 12 }));
-        assert_eq!("7:12".parse(), Ok(After { epoch: Some(7), seq: 12 }));
-        for bad in ["", ":", "1:", ":1", "-1", "a", "1:2:3"] {
+    fn a_place_is_a_number_or_two_and_perhaps_an_id() {
+        assert_eq!("12".parse(), Ok(After { epoch: None, seq: 12, id: None }));
+        assert_eq!("7:12".parse(), Ok(After { epoch: Some(7), seq: 12, id: None }));
+        let id = MsgId([0x11; 16]);
+        assert_eq!(format!("7:12:{id}").parse(), Ok(After { epoch: Some(7), seq: 12, id: Some(id) }));
+        for bad in ["", ":", "1:", ":1", "-1", "a", "1:2:3", "1:2:", &format!("1:2:{id}:"), &id.to_string()] {
             bad.parse::<After>().unwrap_err();
         }
     }

@@ -8,7 +8,7 @@ use super::Client;
 use super::sending::Sending;
 use crate::engine::{Command, Queued};
 use crate::error::SendError;
-use crate::model::{Ack, Change, Draft, IntoRoomId, Seq};
+use crate::model::{Ack, Change, Draft, IntoRoomId, Target};
 use crate::reply;
 
 impl Client {
@@ -34,7 +34,8 @@ impl Client {
         self.change(room, Change::post(text)).await
     }
 
-    /// Posts a reply to the message `seq`. Like [`Client::send`] otherwise.
+    /// Posts a reply to a message, which is named by its event, its ack or its seq ([`Target`]). Like [`Client::send`]
+    /// otherwise.
     ///
     /// # Errors
     ///
@@ -45,12 +46,17 @@ impl Client {
     /// ```no_run
     /// # async fn example(client: grpc_chat_client::Client) -> Result<(), grpc_chat_client::SendError> {
     /// let question = client.send("general", "Lunch?").await?;
-    /// client.reply("general", question.seq, "In ten minutes").await?;
+    /// client.reply("general", &question, "In ten minutes").await?;
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn reply(&self, room: impl IntoRoomId, seq: Seq, text: impl Into<String>) -> Result<Ack, SendError> {
-        self.change(room, Change::reply(seq, text)).await
+    pub async fn reply(
+        &self,
+        room: impl IntoRoomId,
+        target: impl Into<Target>,
+        text: impl Into<String>,
+    ) -> Result<Ack, SendError> {
+        self.change(room, Change::reply(target, text)).await
     }
 
     /// Replaces the text of the user's own message. Like [`Client::send`] otherwise.
@@ -64,12 +70,17 @@ impl Client {
     /// ```no_run
     /// # async fn example(client: grpc_chat_client::Client) -> Result<(), grpc_chat_client::SendError> {
     /// let ack = client.send("general", "Helo").await?;
-    /// client.edit("general", ack.seq, "Hello").await?;
+    /// client.edit("general", &ack, "Hello").await?;
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn edit(&self, room: impl IntoRoomId, seq: Seq, text: impl Into<String>) -> Result<Ack, SendError> {
-        self.change(room, Change::Edit { seq, text: text.into() }).await
+    pub async fn edit(
+        &self,
+        room: impl IntoRoomId,
+        target: impl Into<Target>,
+        text: impl Into<String>,
+    ) -> Result<Ack, SendError> {
+        self.change(room, Change::Edit { target: target.into(), text: text.into() }).await
     }
 
     /// Erases the user's own message. Like [`Client::send`] otherwise.
@@ -83,12 +94,12 @@ impl Client {
     /// ```no_run
     /// # async fn example(client: grpc_chat_client::Client) -> Result<(), grpc_chat_client::SendError> {
     /// let ack = client.send("general", "my password is ...").await?;
-    /// client.delete("general", ack.seq).await?;
+    /// client.delete("general", &ack).await?;
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn delete(&self, room: impl IntoRoomId, seq: Seq) -> Result<Ack, SendError> {
-        self.change(room, Change::Delete { seq }).await
+    pub async fn delete(&self, room: impl IntoRoomId, target: impl Into<Target>) -> Result<Ack, SendError> {
+        self.change(room, Change::Delete { target: target.into() }).await
     }
 
     /// Reacts to a message. Like [`Client::send`] otherwise.
@@ -106,8 +117,13 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn react(&self, room: impl IntoRoomId, seq: Seq, reaction: impl Into<String>) -> Result<Ack, SendError> {
-        self.change(room, Change::React { seq, reaction: reaction.into(), remove: false }).await
+    pub async fn react(
+        &self,
+        room: impl IntoRoomId,
+        target: impl Into<Target>,
+        reaction: impl Into<String>,
+    ) -> Result<Ack, SendError> {
+        self.change(room, Change::React { target: target.into(), reaction: reaction.into(), remove: false }).await
     }
 
     /// Takes a reaction back. Like [`Client::react`] otherwise.
@@ -118,10 +134,10 @@ impl Client {
     pub async fn unreact(
         &self,
         room: impl IntoRoomId,
-        seq: Seq,
+        target: impl Into<Target>,
         reaction: impl Into<String>,
     ) -> Result<Ack, SendError> {
-        self.change(room, Change::React { seq, reaction: reaction.into(), remove: true }).await
+        self.change(room, Change::React { target: target.into(), reaction: reaction.into(), remove: true }).await
     }
 
     /// Sends a draft and waits until it is stored; see [`Draft`]. Like [`Client::send`] otherwise.
@@ -232,7 +248,7 @@ impl Client {
 
     /// A seq that an application names is one that was delivered to it, so it belongs to the epoch that was delivered.
     fn stamp_epoch(&self, draft: &mut Draft) {
-        if draft.epoch.is_none() && draft.change.refers_to_a_seq() {
+        if draft.epoch.is_none() && draft.change.target().is_some() {
             draft.epoch = self.mailbox.epoch(&draft.room);
         }
     }

@@ -92,7 +92,7 @@ impl Engine {
     }
 
     fn event(&mut self, event: pb::Event, now: Time) {
-        match self.rooms.event(&event.room, event.seq, event.prev_seq) {
+        match self.rooms.event(&event) {
             Sequence::Next(room) => self.deliver(Update::Event(convert::event_from_wire(&room, event))),
             // It was under way when the room was left.
             Sequence::NotReceived => {}
@@ -121,9 +121,9 @@ impl Engine {
     }
 
     fn joined(&mut self, room: &RoomId, join: JoinId, joined: &pb::Joined) {
-        let update = convert::joined_from_wire(room, joined);
+        let mut update = convert::joined_from_wire(room, joined);
         // The room may have been left, or joined again, meanwhile.
-        let accepted = self.rooms.joined(join, &update, joined.present.clone(), joined.present_count);
+        let accepted = self.rooms.joined(join, &mut update, joined.present.clone(), joined.present_count);
         let Some((reply, present)) = accepted else { return };
         self.read_marks.joined(&update);
         if self.paused

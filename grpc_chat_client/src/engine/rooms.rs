@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use stubs::chat::v1 as pb;
 
 use crate::error::JoinError;
-use crate::model::{Cursor, Joined, RoomId, Seq, Start, Update};
+use crate::model::{Cursor, Joined, RoomId, Seq, Start, Update, Verdict};
 use crate::reply::Reply;
+use crate::wire::convert;
 
 /// The most rooms that catch up at the same time. Each room that is joined again is announced by two updates; if all came at
 /// once, these could fill the mailbox of a slow application again and again, before any event.
@@ -140,20 +141,26 @@ impl Rooms {
         let room = self.rooms.get_mut(room).filter(|room| room.phase == Phase::Out)?;
         self.last_join += 1;
         (room.phase, room.join, room.subscribed) = (Phase::Joining, self.last_join, true);
-        Some((self.last_join, room.cursor.map_or(room.start, Start::After)))
+        Some((self.last_join, room.next_start()))
     }
 
-    /// A room was joined. Returns the reply to the caller, and who is present; `None` if this Join is no longer wanted.
+    /// A room was joined. Completes `joined` with what only the client knows. Returns the reply to the caller, and who is
+    /// present; `None` if this Join is no longer wanted.
     pub(super) fn joined(
         &mut self,
         join: JoinId,
-        joined: &Joined,
+        joined: &mut Joined,
         present: Vec<String>,
         count: u32,
     ) -> Option<(Option<JoinReply>, Update)> {
         let room = self.joining(&joined.room, join)?;
+        if let (Verdict::Recovered, Start::After(cursor)) = (joined.verdict, room.next_start())
+            && (cursor.epoch, cursor.seq) == (joined.epoch, joined.start)
+        {
+            joined.start_id = cursor.id;
+        }
         room.phase = Phase::CatchingUp;
-        room.cursor = Some(Cursor { epoch: joined.epoch, seq: joined.start });
+        room.cursor = Some(joined.cursor());
         room.present = present.into_iter().collect();
         let users = room.present.iter().cloned().collect();
         Some((room.reply.take(), Update::Present { room: joined.room.clone(), users, count }))
@@ -189,15 +196,15 @@ impl Rooms {
     }
 
     /// Compares an event with what was received, and counts it as received if it is the next one.
-    pub(super) fn event(&mut self, room: &str, seq: Seq, prev_seq: Seq) -> Sequence {
-        let received = self.rooms.get_mut(room).filter(|room| room.is_received());
+    pub(super) fn event(&mut self, event: &pb::Event) -> Sequence {
+        let received = self.rooms.get_mut(event.room.as_str()).filter(|room| room.is_received());
         let Some(Room { id, cursor: Some(cursor), .. }) = received else { return Sequence::NotReceived };
-        if seq <= cursor.seq {
+        if event.seq <= cursor.seq {
             Sequence::Repeated
-        } else if prev_seq != cursor.seq {
+        } else if event.prev_seq != cursor.seq {
             Sequence::Gap { last: cursor.seq }
         } else {
-            cursor.seq = seq;
+            (cursor.seq, cursor.id) = (event.seq, convert::id_from_wire(&event.client_msg_id));
             Sequence::Next(id.clone())
         }
     }
@@ -257,6 +264,11 @@ impl Rooms {
 }
 
 impl Room {
+    /// Returns where the next Join begins.
+    fn next_start(&self) -> Start {
+        self.cursor.map_or(self.start, Start::After)
+    }
+
     fn is_received(&self) -> bool {
         matches!(self.phase, Phase::CatchingUp | Phase::Live)
     }

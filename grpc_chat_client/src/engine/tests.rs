@@ -117,8 +117,20 @@ fn join_reply(reply_to: u64, epoch: u64, start_seq: u64, verdict: pb::Verdict) -
 
 /// An event in "north".
 fn event(seq: u64, prev_seq: u64) -> pb::ServerFrame {
-    let event = pb::Event { room: "north".to_owned(), seq, prev_seq, ..pb::Event::default() };
+    let client_msg_id = msg_id(seq);
+    let event = pb::Event { room: "north".to_owned(), seq, prev_seq, client_msg_id, ..pb::Event::default() };
     frame(0, server_frame::Body::Event(event))
+}
+
+/// The id of the event with this seq.
+fn msg_id(seq: u64) -> Bytes {
+    u128::from(seq).to_be_bytes().to_vec().into()
+}
+
+/// A start after an event of "north" that was received, or of which only the seq is known.
+fn after(seq: u64, received: bool) -> Option<pb::join::Start> {
+    let client_msg_id = if received { msg_id(seq) } else { Bytes::new() };
+    Some(pb::join::Start::After(pb::Cursor { epoch: EPOCH, seq, client_msg_id }))
 }
 
 /// The service cannot take requests for so long.

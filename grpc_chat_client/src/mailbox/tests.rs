@@ -7,6 +7,11 @@ fn room(name: &str) -> RoomId {
     name.parse().unwrap()
 }
 
+/// The id of the event with this seq.
+fn id(seq: u64) -> MsgId {
+    MsgId(u128::from(seq).to_be_bytes())
+}
+
 fn event(seq: u64, text: &str) -> Update {
     Update::Event(Event {
         room: room("r"),
@@ -15,14 +20,23 @@ fn event(seq: u64, text: &str) -> Update {
         time: SystemTime::UNIX_EPOCH,
         sender: "u".to_owned(),
         device: String::new(),
-        id: MsgId([0; 16]),
+        id: id(seq),
         body: Body::Posted { text: text.to_owned(), reply_to: None, erased: false },
     })
 }
 
 fn joined(epoch: u64, start: u64) -> Update {
     let verdict = Verdict::Live;
-    Update::Joined(Joined { room: room("r"), verdict, epoch, start, head: 9, oldest: 1, read: 0 })
+    Update::Joined(Joined {
+        room: room("r"),
+        verdict,
+        epoch,
+        start,
+        start_id: Some(id(start)),
+        head: 9,
+        oldest: 1,
+        read: 0,
+    })
 }
 
 #[test]
@@ -81,7 +95,7 @@ fn what_the_next_run_will_get_is_not_delivered_after_the_end() {
     }
     events.try_next().unwrap();
     events.try_next().unwrap();
-    assert_eq!(mailbox.leave_to_next_run(), HashMap::from([(room("r"), Cursor { epoch: 7, seq: 3 })]));
+    assert_eq!(mailbox.leave_to_next_run(), HashMap::from([(room("r"), Cursor { epoch: 7, seq: 3, id: Some(id(3)) })]));
     mailbox.close();
     assert_eq!(std::iter::from_fn(|| events.try_next()).collect::<Vec<_>>(), [closed]);
 }
@@ -158,14 +172,15 @@ fn an_event_is_seen_when_the_next_update_is_asked_for() {
     mailbox.put(joined(7, 3));
     mailbox.put(event(4, "a"));
     mailbox.put(event(5, "b"));
-    let seen = || mailbox.take_seen().remove("r").map(|Cursor { epoch, seq }| (epoch, seq));
+    let seen = || mailbox.take_seen().remove("r");
+    let at = |seq| Some(Cursor { epoch: 7, seq, id: Some(id(seq)) });
     events.try_next().unwrap();
     assert_eq!(seen(), None);
     events.try_next().unwrap();
-    assert_eq!(seen(), Some((7, 3)));
+    assert_eq!(seen(), at(3));
     events.try_next().unwrap();
-    assert_eq!(seen(), Some((7, 4)));
+    assert_eq!(seen(), at(4));
     assert!(events.try_next().is_none());
-    assert_eq!(seen(), Some((7, 5)));
+    assert_eq!(seen(), at(5));
     assert_eq!(seen(), None, "it is returned once");
 }

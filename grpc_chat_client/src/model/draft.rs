@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use super::event::Seq;
+use super::event::{Event, Seq};
 use super::id::{MsgId, RoomId};
 
 /// A change to a room that a user asks for.
@@ -17,24 +17,24 @@ pub enum Change {
         /// The text; not empty, and without control characters other than newline and tab.
         text: String,
         /// The message that this is a reply to.
-        reply_to: Option<Seq>,
+        reply_to: Option<Target>,
     },
     /// Replaces the text of the user's own message.
     Edit {
         /// The message.
-        seq: Seq,
+        target: Target,
         /// Its new text.
         text: String,
     },
     /// Erases the user's own message.
     Delete {
         /// The message.
-        seq: Seq,
+        target: Target,
     },
     /// Reacts to a message, or takes a reaction back.
     React {
         /// The message.
-        seq: Seq,
+        target: Target,
         /// Usually one emoji.
         reaction: String,
         /// Whether the reaction is taken back.
@@ -48,14 +48,17 @@ impl Change {
         Self::Post { text: text.into(), reply_to: None }
     }
 
-    /// Returns a reply to the message `seq`.
-    pub fn reply(seq: Seq, text: impl Into<String>) -> Self {
-        Self::Post { text: text.into(), reply_to: Some(seq) }
+    /// Returns a reply to a message.
+    pub fn reply(target: impl Into<Target>, text: impl Into<String>) -> Self {
+        Self::Post { text: text.into(), reply_to: Some(target.into()) }
     }
 
-    /// Whether it names another event by its seq.
-    pub(crate) fn refers_to_a_seq(&self) -> bool {
-        !matches!(self, Self::Post { reply_to: None, .. })
+    /// Returns the message that it is about, if it is about one.
+    pub(crate) fn target(&self) -> Option<Target> {
+        match self {
+            Self::Post { reply_to, .. } => *reply_to,
+            Self::Edit { target, .. } | Self::Delete { target } | Self::React { target, .. } => Some(*target),
+        }
     }
 }
 
@@ -63,10 +66,49 @@ impl fmt::Debug for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Post { text, reply_to } => write!(f, "Post({} bytes, reply to {reply_to:?})", text.len()),
-            Self::Edit { seq, text } => write!(f, "Edit({seq}, {} bytes)", text.len()),
-            Self::Delete { seq } => write!(f, "Delete({seq})"),
-            Self::React { seq, remove, .. } => write!(f, "React({seq}, remove: {remove})"),
+            Self::Edit { target, text } => write!(f, "Edit({target:?}, {} bytes)", text.len()),
+            Self::Delete { target } => write!(f, "Delete({target:?})"),
+            Self::React { target, remove, .. } => write!(f, "React({target:?}, remove: {remove})"),
         }
+    }
+}
+
+/// The message that a change is about.
+///
+/// It is made from an [`Event`] or the [`Ack`] of the user's own message, or from a seq alone. An event and an ack also name
+/// the message's id: if another message has that seq, because the history was restored from a copy and has gone on
+/// differently, the service refuses the change (`FORKED`). The library does not look up the id for a seq alone.
+///
+/// ```no_run
+/// # async fn example(client: grpc_chat_client::Client, event: grpc_chat_client::Event) -> Result<(), grpc_chat_client::SendError> {
+/// client.react(&event.room, &event, "👍").await?;
+/// client.react(&event.room, event.seq, "👍").await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// The message's seq.
+    pub seq: Seq,
+    /// The message's id, if it is known.
+    pub id: Option<MsgId>,
+}
+
+impl From<Seq> for Target {
+    fn from(seq: Seq) -> Self {
+        Self { seq, id: None }
+    }
+}
+
+impl From<&Event> for Target {
+    fn from(event: &Event) -> Self {
+        Self { seq: event.seq, id: event.id.known() }
+    }
+}
+
+impl From<&Ack> for Target {
+    fn from(ack: &Ack) -> Self {
+        Self { seq: ack.seq, id: Some(ack.id) }
     }
 }
 
@@ -96,7 +138,7 @@ pub struct Draft {
     pub room: RoomId,
     /// The change.
     pub change: Change,
-    /// The epoch that the seqs in `change` belong to, as in [`Joined`](crate::Joined). In another epoch the same seq is
+    /// The epoch that the seq in `change` belongs to, as in [`Joined`](crate::Joined). In another epoch the same seq is
     /// another message, and the service refuses the draft. `None`: the epoch that was last delivered to the application for
     /// this room, if any.
     pub epoch: Option<u64>,

@@ -10,6 +10,9 @@ pub type Seq = u64;
 
 /// A position in a room's history. Cursors of different epochs cannot be compared.
 ///
+/// Clients keep their own cursors and join rooms again at them. A program that keeps cursors itself gets them from
+/// [`Event::cursor`] and [`Joined::cursor`](crate::Joined::cursor).
+///
 /// ```no_run
 /// # async fn example(client: grpc_chat_client::Client) -> Result<(), Box<dyn std::error::Error>> {
 /// use grpc_chat_client::{Cursor, Start};
@@ -25,11 +28,14 @@ pub struct Cursor {
     pub epoch: u64,
     /// The last event seen.
     pub seq: Seq,
+    /// That event's id. If another event has this seq, because the history was restored from a copy and has gone on
+    /// differently, the room is [reset](crate::ResetReason::Forked). `None`: not checked.
+    pub id: Option<MsgId>,
 }
 
 impl Cursor {
     /// The position before the first event, in any epoch.
-    pub const BEGINNING: Self = Self { epoch: 0, seq: 0 };
+    pub const BEGINNING: Self = Self { epoch: 0, seq: 0, id: None };
 }
 
 /// An event in a room's history.
@@ -63,6 +69,23 @@ pub struct Event {
     pub id: MsgId,
     /// What happened.
     pub body: Body,
+}
+
+impl Event {
+    /// Returns the position right after this event. The epoch is that of the [`Joined`](crate::Joined) or
+    /// [`Page`](crate::Page) that the event came with.
+    ///
+    /// ```
+    /// use grpc_chat_client::{Cursor, Event, Start};
+    ///
+    /// fn go_on(epoch: u64, last: &Event) -> Start {
+    ///     Start::After(last.cursor(epoch))
+    /// }
+    /// ```
+    #[must_use]
+    pub fn cursor(&self, epoch: u64) -> Cursor {
+        Cursor { epoch, seq: self.seq, id: self.id.known() }
+    }
 }
 
 /// What happened in an event.

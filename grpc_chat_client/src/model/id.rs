@@ -211,10 +211,27 @@ fn is_id_byte(byte: u8) -> bool {
 pub struct MsgId(pub [u8; 16]);
 
 impl MsgId {
+    /// Stands in an event for an id that is none.
+    pub(crate) const UNKNOWN: Self = Self([0; 16]);
+
     /// Returns a new id, a UUIDv7.
     #[must_use]
     pub fn new() -> Self {
         Self(Uuid::now_v7().into_bytes())
+    }
+
+    /// Returns the id, if it is one.
+    pub(crate) fn known(self) -> Option<Self> {
+        (self != Self::UNKNOWN).then_some(self)
+    }
+}
+
+impl FromStr for MsgId {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let id = Uuid::try_parse(text).map_err(|_| ParseError("a message's id must be a UUID"))?;
+        Ok(Self(id.into_bytes()))
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use super::event::{Cursor, Event, Seq};
-use super::id::RoomId;
+use super::id::{MsgId, RoomId};
 
 /// Where to begin in a room.
 ///
@@ -14,7 +14,7 @@ use super::id::RoomId;
 ///
 /// client.join("alerts", Start::Live).await?;
 /// client.join("general", Start::Last(20)).await?;
-/// client.join("audit", Start::After(Cursor { epoch: 5306945376019108, seq: 117 })).await?;
+/// client.join("audit", Start::After(Cursor { epoch: 5306945376019108, seq: 117, id: None })).await?;
 /// client.join("orders", Start::Resume { or_last: 100 }).await?;
 /// # Ok(())
 /// # }
@@ -82,10 +82,12 @@ pub struct Joined {
     pub room: RoomId,
     /// Whether the application will miss something.
     pub verdict: Verdict,
-    /// The epoch of the history. With a seq it makes a [`Cursor`].
+    /// The epoch of the history.
     pub epoch: u64,
     /// The first event that follows is the first one after this seq.
     pub start: Seq,
+    /// The id of the event at `start`, if the client knows it: it was in the cursor.
+    pub start_id: Option<MsgId>,
     /// The newest event, 0 in an empty room.
     pub head: Seq,
     /// The oldest event that is kept, 0 in an empty room.
@@ -94,12 +96,20 @@ pub struct Joined {
     pub read: Seq,
 }
 
+impl Joined {
+    /// Returns the position from which events follow.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        Cursor { epoch: self.epoch, seq: self.start, id: self.start_id }
+    }
+}
+
 /// A page of a room's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// The events, oldest first.
     pub events: Vec<Event>,
-    /// The epoch of the history. With a seq it makes a [`Cursor`].
+    /// The epoch of the history; see [`Event::cursor`].
     pub epoch: u64,
     /// The newest event's seq, 0 in an empty room.
     pub head: Seq,

@@ -115,13 +115,11 @@ impl Batch {
                 )?
                 .execute(params![number.cast_signed(), draft.id.0.as_slice(), frame])?;
         }
-        for (room, Cursor { epoch, seq }) in &self.seen {
+        for (room, Cursor { epoch, seq, id }) in &self.seen {
+            let id = id.as_ref().map(|id| id.0.as_slice());
             transaction
-                .prepare_cached(
-                    "INSERT INTO cursors (room, epoch, seq) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (room) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq",
-                )?
-                .execute(params![room.as_str(), epoch.cast_signed(), seq.cast_signed()])?;
+                .prepare_cached("INSERT OR REPLACE INTO cursors (room, epoch, seq, id) VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![room.as_str(), epoch.cast_signed(), seq.cast_signed(), id])?;
         }
         transaction.commit()
     }

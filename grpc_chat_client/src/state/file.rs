@@ -17,15 +17,19 @@ use crate::wire::convert;
 const APPLICATION: i64 = 0x6368_6174;
 
 /// The version of the layout.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const LAYOUT: &str = "
     CREATE TABLE owner (user TEXT NOT NULL) STRICT;
     -- In the order in which they were made; each as the chat.v1.ClientFrame that sends it, without its id.
     CREATE TABLE drafts (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, frame BLOB NOT NULL) STRICT;
-    -- The last event that the application has seen. The epoch's bits, read as a signed number.
-    CREATE TABLE cursors (room TEXT PRIMARY KEY, epoch INTEGER NOT NULL, seq INTEGER NOT NULL) STRICT;
+    -- The last event that the application has seen. The epoch's bits, read as a signed number; the event's client_msg_id, if
+    -- it is known.
+    CREATE TABLE cursors (room TEXT PRIMARY KEY, epoch INTEGER NOT NULL, seq INTEGER NOT NULL, id BLOB) STRICT;
 ";
+
+/// Turns the layout of version 1, whose cursors had no ids, into that of version 2.
+const FROM_VERSION_1: &str = "ALTER TABLE cursors ADD COLUMN id BLOB";
 
 /// What a file contains.
 pub(super) struct Contents {
@@ -51,6 +55,10 @@ pub(super) fn open(path: &Path) -> rusqlite::Result<Option<Connection>> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive)?;
     match version(&transaction)? {
         (APPLICATION, VERSION) => {}
+        (APPLICATION, 1) => {
+            transaction.execute_batch(FROM_VERSION_1)?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+        }
         (0, 0) => {
             let objects: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
             if objects > 0 {
@@ -99,10 +107,11 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Contents> {
             None => tracing::error!("a draft in the state file cannot be read; it is left there and not sent"),
         }
     }
-    let mut statement = connection.prepare("SELECT room, epoch, seq FROM cursors")?;
+    let mut statement = connection.prepare("SELECT room, epoch, seq, id FROM cursors")?;
     let rows = statement.query_map([], |row| {
         let (epoch, seq) = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?);
-        Ok((row.get::<_, String>(0)?, Cursor { epoch: epoch.cast_unsigned(), seq: seq.cast_unsigned() }))
+        let id = row.get::<_, Option<Vec<u8>>>(3)?.and_then(|id| convert::id_from_wire(&id));
+        Ok((row.get::<_, String>(0)?, Cursor { epoch: epoch.cast_unsigned(), seq: seq.cast_unsigned(), id }))
     })?;
     let rows: Vec<(String, Cursor)> = rows.collect::<rusqlite::Result<_>>()?;
     let cursors = rows.into_iter().filter_map(|(room, cursor)| Some((room.parse::<RoomId>().ok()?, cursor))).collect();

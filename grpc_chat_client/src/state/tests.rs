@@ -3,8 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use prost::Message;
+use stubs::chat::v1 as pb;
+
 use super::*;
 use crate::model::Change;
+use crate::wire::convert;
 
 fn general() -> RoomId {
     "general".parse().unwrap()
@@ -24,8 +28,8 @@ async fn saved_drafts_and_cursors_are_read_again_in_order() {
     state.set_owner("sam".to_owned());
     drafts.iter().for_each(|draft| state.save(draft.clone()));
     state.remove(drafts[1].id);
-    let cursor = Cursor { epoch: u64::MAX, seq: 7 };
-    state.seen(HashMap::from([(general(), Cursor { epoch: 1, seq: 9 })]));
+    let cursor = Cursor { epoch: u64::MAX, seq: 7, id: Some(MsgId::new()) };
+    state.seen(HashMap::from([(general(), Cursor { epoch: 1, seq: 9, id: None })]));
     state.seen(HashMap::from([(general(), cursor)]));
     state.close().await.unwrap();
 
@@ -40,6 +44,37 @@ async fn saved_drafts_and_cursors_are_read_again_in_order() {
     let (_state, saved) = State::open(path).await.unwrap();
     let texts: Vec<_> = saved.drafts.into_iter().map(|draft| draft.change).collect();
     assert_eq!(texts, [Change::post("c"), Change::post("d")]);
+}
+
+#[tokio::test]
+async fn a_file_of_version_1_is_read_and_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let unsent = draft("unsent");
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(
+        "CREATE TABLE owner (user TEXT NOT NULL) STRICT;
+         CREATE TABLE drafts (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, frame BLOB NOT NULL) STRICT;
+         CREATE TABLE cursors (room TEXT PRIMARY KEY, epoch INTEGER NOT NULL, seq INTEGER NOT NULL) STRICT;
+         INSERT INTO owner VALUES ('sam');
+         INSERT INTO cursors VALUES ('general', 7, 3), ('random', 7, 9);
+         PRAGMA application_id = 0x63686174;
+         PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    let frame = pb::ClientFrame { id: 0, body: Some(convert::change_to_wire(&unsent)) }.encode_to_vec();
+    old.execute("INSERT INTO drafts VALUES (1, ?1, ?2)", rusqlite::params![unsent.id.0.as_slice(), frame]).unwrap();
+    drop(old);
+
+    let (state, saved) = State::open(path.clone()).await.unwrap();
+    assert_eq!((saved.owner.as_deref(), &saved.drafts[..]), (Some("sam"), &[unsent][..]));
+    assert_eq!(saved.cursors["general"], Cursor { epoch: 7, seq: 3, id: None });
+    let cursor = Cursor { epoch: 7, seq: 4, id: Some(MsgId::new()) };
+    state.seen(HashMap::from([(general(), cursor)]));
+    state.close().await.unwrap();
+    let (_state, saved) = State::open(path).await.unwrap();
+    assert_eq!(saved.cursors["general"], cursor);
+    assert_eq!(saved.cursors["random"], Cursor { epoch: 7, seq: 9, id: None });
 }
 
 #[tokio::test]
@@ -113,12 +148,12 @@ fn a_failed_batch_is_written_later_without_drafts_acked_meanwhile() {
     let [acked, saved, later] = ["acked", "saved", "later"].map(draft);
     pending.save(acked.clone());
     pending.save(saved.clone());
-    pending.batch.seen.insert(general(), Cursor { epoch: 1, seq: 1 });
+    pending.batch.seen.insert(general(), Cursor { epoch: 1, seq: 1, id: None });
     let batch = pending.take();
     batch.write(&mut connection).unwrap_err();
     pending.remove(acked.id);
     pending.save(later.clone());
-    pending.batch.seen.insert(general(), Cursor { epoch: 1, seq: 2 });
+    pending.batch.seen.insert(general(), Cursor { epoch: 1, seq: 2, id: None });
     pending.put_back(batch);
 
     connection.pragma_update(None, "query_only", false).unwrap();

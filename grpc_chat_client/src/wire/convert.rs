@@ -11,7 +11,7 @@ use tonic_types::StatusExt;
 use crate::error::Refused;
 use crate::model::{
     Ack, Body, Change, Cursor, Draft, Durability, Event, Joined, MsgId, Page, ResetReason, Room, RoomId, Seq, Start,
-    Verdict,
+    Target, Verdict,
 };
 
 /// The longest duration that is accepted from a service. Longer ones count as this.
@@ -22,31 +22,32 @@ const MAX_LAST: u32 = 1000;
 
 pub(crate) fn change_to_wire(draft: &Draft) -> client_frame::Body {
     let Draft { id, room, change, epoch } = draft;
-    let (room, client_msg_id) = (room.to_string(), Bytes::copy_from_slice(&id.0));
-    let epoch = epoch.unwrap_or(0);
+    let (room, client_msg_id, epoch) = (room.to_string(), id_to_wire(Some(*id)), epoch.unwrap_or(0));
+    let Target { seq, id } = change.target().unwrap_or(Target { seq: 0, id: None });
+    let target_client_msg_id = id_to_wire(id);
     match change.clone() {
-        Change::Post { text, reply_to } => client_frame::Body::Send(pb::Send {
+        Change::Post { text, .. } => client_frame::Body::Send(pb::Send {
             room,
             text,
             client_msg_id,
-            reply_to_seq: reply_to.unwrap_or(0),
+            reply_to_seq: seq,
             epoch,
-            ..pb::Send::default()
+            target_client_msg_id,
         }),
-        Change::Edit { seq, text } => {
-            client_frame::Body::Edit(pb::Edit { room, seq, text, client_msg_id, epoch, ..pb::Edit::default() })
+        Change::Edit { text, .. } => {
+            client_frame::Body::Edit(pb::Edit { room, seq, text, client_msg_id, epoch, target_client_msg_id })
         }
-        Change::Delete { seq } => {
-            client_frame::Body::Delete(pb::Delete { room, seq, client_msg_id, epoch, ..pb::Delete::default() })
+        Change::Delete { .. } => {
+            client_frame::Body::Delete(pb::Delete { room, seq, client_msg_id, epoch, target_client_msg_id })
         }
-        Change::React { seq, reaction, remove } => client_frame::Body::React(pb::React {
+        Change::React { reaction, remove, .. } => client_frame::Body::React(pb::React {
             room,
             seq,
             reaction,
             remove,
             client_msg_id,
             epoch,
-            ..pb::React::default()
+            target_client_msg_id,
         }),
     }
 }
@@ -55,17 +56,28 @@ pub(crate) fn change_to_wire(draft: &Draft) -> client_frame::Body {
 #[cfg(any(feature = "state", test))]
 pub(crate) fn draft_from_wire(body: client_frame::Body) -> Option<Draft> {
     let (room, id, change, epoch) = match body {
-        client_frame::Body::Send(pb::Send { room, text, client_msg_id, reply_to_seq, epoch, .. }) => {
-            (room, client_msg_id, Change::Post { text, reply_to: seq_from_wire(reply_to_seq) }, epoch)
+        client_frame::Body::Send(pb::Send { room, text, client_msg_id, reply_to_seq, epoch, target_client_msg_id }) => {
+            let reply_to = seq_from_wire(reply_to_seq).map(|seq| target_from_wire(seq, &target_client_msg_id));
+            (room, client_msg_id, Change::Post { text, reply_to }, epoch)
         }
-        client_frame::Body::Edit(pb::Edit { room, seq, text, client_msg_id, epoch, .. }) => {
-            (room, client_msg_id, Change::Edit { seq, text }, epoch)
+        client_frame::Body::Edit(pb::Edit { room, seq, text, client_msg_id, epoch, target_client_msg_id }) => {
+            let target = target_from_wire(seq, &target_client_msg_id);
+            (room, client_msg_id, Change::Edit { target, text }, epoch)
         }
-        client_frame::Body::Delete(pb::Delete { room, seq, client_msg_id, epoch, .. }) => {
-            (room, client_msg_id, Change::Delete { seq }, epoch)
+        client_frame::Body::Delete(pb::Delete { room, seq, client_msg_id, epoch, target_client_msg_id }) => {
+            (room, client_msg_id, Change::Delete { target: target_from_wire(seq, &target_client_msg_id) }, epoch)
         }
-        client_frame::Body::React(pb::React { room, seq, reaction, remove, client_msg_id, epoch, .. }) => {
-            (room, client_msg_id, Change::React { seq, reaction, remove }, epoch)
+        client_frame::Body::React(pb::React {
+            room,
+            seq,
+            reaction,
+            remove,
+            client_msg_id,
+            epoch,
+            target_client_msg_id,
+        }) => {
+            let target = target_from_wire(seq, &target_client_msg_id);
+            (room, client_msg_id, Change::React { target, reaction, remove }, epoch)
         }
         _ => return None,
     };
@@ -76,30 +88,33 @@ pub(crate) fn join_to_wire(room: &RoomId, start: Start) -> client_frame::Body {
     let start = match start {
         Start::Live => None,
         Start::Last(last) | Start::Resume { or_last: last } => Some(pb::join::Start::Last(last.min(MAX_LAST))),
-        Start::After(Cursor { epoch, seq }) => {
-            Some(pb::join::Start::After(pb::Cursor { epoch, seq, ..pb::Cursor::default() }))
+        Start::After(Cursor { epoch, seq, id }) => {
+            Some(pb::join::Start::After(pb::Cursor { epoch, seq, client_msg_id: id_to_wire(id) }))
         }
     };
     client_frame::Body::Join(pb::Join { room: room.to_string(), start })
 }
 
 pub(crate) fn joined_from_wire(room: &RoomId, joined: &pb::Joined) -> Joined {
-    let verdict = match joined.verdict() {
-        pb::Verdict::Recovered => Verdict::Recovered,
-        pb::Verdict::Reset => Verdict::Reset(match joined.reset_reason() {
+    let verdict = match pb::Verdict::try_from(joined.verdict) {
+        Ok(pb::Verdict::Recovered) => Verdict::Recovered,
+        Ok(pb::Verdict::Reset) => Verdict::Reset(match joined.reset_reason() {
             pb::ResetReason::Epoch => ResetReason::Epoch,
             pb::ResetReason::Ahead => ResetReason::Ahead,
             pb::ResetReason::Expired => ResetReason::Expired,
             pb::ResetReason::Forked => ResetReason::Forked,
             pb::ResetReason::Unspecified => ResetReason::Unknown,
         }),
-        pb::Verdict::Live | pb::Verdict::Unspecified => Verdict::Live,
+        Ok(pb::Verdict::Live | pb::Verdict::Unspecified) => Verdict::Live,
+        // A verdict of a later version of the protocol may say that events are missing.
+        Err(_) => Verdict::Reset(ResetReason::Unknown),
     };
     Joined {
         room: room.clone(),
         verdict,
         epoch: joined.epoch,
         start: joined.start_seq,
+        start_id: None,
         head: joined.head_seq,
         oldest: joined.oldest_seq,
         read: joined.read_seq,
@@ -135,7 +150,7 @@ pub(crate) fn event_from_wire(room: &RoomId, event: pb::Event) -> Event {
         None => Body::Unknown,
     };
     // An id of another length is no draft's.
-    let id = id_from_wire(&client_msg_id).unwrap_or(MsgId([0; 16]));
+    let id = id_from_wire(&client_msg_id).unwrap_or(MsgId::UNKNOWN);
     Event { room: room.clone(), seq, prev_seq, time: time_from_wire(time), sender, device, id, body }
 }
 
@@ -201,12 +216,22 @@ pub(crate) fn duration_from_wire(duration: Option<prost_types::Duration>) -> Opt
     duration.and_then(|duration| Duration::try_from(duration).ok()).map(|duration| duration.min(LONGEST))
 }
 
+#[cfg(any(feature = "state", test))]
+fn target_from_wire(seq: Seq, id: &[u8]) -> Target {
+    Target { seq, id: id_from_wire(id) }
+}
+
 /// 0 stands for no event.
 fn seq_from_wire(seq: Seq) -> Option<Seq> {
     (seq != 0).then_some(seq)
 }
 
-fn id_from_wire(id: &[u8]) -> Option<MsgId> {
+/// An empty id stands for none.
+fn id_to_wire(id: Option<MsgId>) -> Bytes {
+    id.map_or_else(Bytes::new, |id| Bytes::copy_from_slice(&id.0))
+}
+
+pub(crate) fn id_from_wire(id: &[u8]) -> Option<MsgId> {
     id.try_into().map(MsgId).ok()
 }
 
@@ -224,12 +249,15 @@ mod tests {
 
     #[test]
     fn a_draft_is_the_same_after_a_round_trip() {
+        let target = Target { seq: 1, id: Some(MsgId::new()) };
         for change in [
             Change::post("Hi"),
-            Change::Post { text: "Hi".to_owned(), reply_to: Some(3) },
-            Change::Edit { seq: 1, text: "Hey".to_owned() },
-            Change::Delete { seq: 1 },
-            Change::React { seq: 1, reaction: "👍".to_owned(), remove: true },
+            Change::reply(3, "Hi"),
+            Change::reply(target, "Hi"),
+            Change::Edit { target, text: "Hey".to_owned() },
+            Change::Delete { target },
+            Change::React { target, reaction: "👍".to_owned(), remove: true },
+            Change::Delete { target: 1.into() },
         ] {
             let draft = Draft { epoch: Some(7), ..Draft::new(room(), change) };
             assert_eq!(draft_from_wire(change_to_wire(&draft)), Some(draft));

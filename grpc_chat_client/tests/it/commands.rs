@@ -1,57 +1,13 @@
 //! The commands that print lines: the real binary against a real service.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Lines, Write};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{ChildStdout, Command, Stdio};
 
 use grpc_chat_service::config::{Config as ServiceConfig, Store};
 
 use crate::network::Network;
-use crate::support::{Output, Service, client, command, nobody, run};
-
-fn chat(service: &Service, args: &[&str]) -> Output {
-    run(client(service).args(args), b"")
-}
-
-/// Returns a line without its time.
-fn without_time(line: &str) -> String {
-    let mut words = line.splitn(4, ' ');
-    match (words.next(), words.next(), words.next(), words.next()) {
-        (Some(seq), Some(_), Some(_), Some(rest)) if !seq.is_empty() => format!("{seq} {rest}"),
-        _ => line.to_owned(),
-    }
-}
-
-/// A command that runs until it is killed, and the lines of its output.
-struct Running {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Running {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines }
-    }
-
-    fn line(&mut self) -> String {
-        self.lines.next().unwrap().unwrap()
-    }
-
-    fn interrupt(&mut self) -> Option<i32> {
-        let sent = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::support::{Running, Service, chat, client, command, nobody, run, without_time};
 
 #[test]
 fn a_message_is_sent_from_the_command_line_or_standard_input() {

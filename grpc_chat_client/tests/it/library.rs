@@ -2,6 +2,7 @@
 
 mod ending;
 mod reconnect;
+mod restored;
 mod rooms;
 mod slow;
 mod state;

@@ -9,6 +9,7 @@ mod identity;
 mod library;
 mod network;
 mod readme;
+mod restored;
 mod scripted;
 mod support;
 mod tls;

@@ -1,12 +1,13 @@
 //! A service in this process, and the client as a process of its own.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use grpc_chat_service::config::Config;
+use grpc_chat_service::config::{Config, Store};
 use grpc_chat_service::server;
 use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
@@ -26,6 +27,11 @@ pub(crate) struct Service {
 impl Service {
     pub(crate) fn start() -> Self {
         Self::start_with(Config::default())
+    }
+
+    /// Starts one whose history is in this folder.
+    pub(crate) fn start_on(data: &Path) -> Self {
+        Self::start_with(Config { store: Store::disk(data), ..Config::default() })
     }
 
     pub(crate) fn start_with(config: Config) -> Self {
@@ -112,6 +118,56 @@ pub(crate) fn run(command: &mut Command, input: &[u8]) -> Output {
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
         code: output.status.code().unwrap(),
+    }
+}
+
+/// Runs a command with these arguments to its end.
+pub(crate) fn chat(service: &Service, args: &[&str]) -> Output {
+    run(client(service).args(args), b"")
+}
+
+/// Returns a line without its time.
+pub(crate) fn without_time(line: &str) -> String {
+    let mut words = line.splitn(4, ' ');
+    match (words.next(), words.next(), words.next(), words.next()) {
+        (Some(seq), Some(_), Some(_), Some(rest)) if !seq.is_empty() => format!("{seq} {rest}"),
+        _ => line.to_owned(),
+    }
+}
+
+/// A command that runs until it is killed, and the lines of its output.
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    pub(crate) lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    pub(crate) fn line(&mut self) -> String {
+        self.lines.next().unwrap().unwrap()
+    }
+
+    /// Returns the next line, which is JSON.
+    pub(crate) fn json(&mut self) -> serde_json::Value {
+        serde_json::from_str(&self.line()).unwrap()
+    }
+
+    pub(crate) fn interrupt(&mut self) -> Option<i32> {
+        let sent = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn event_digest(event: &Event) -> EventDigest {
 
 /// Returns the Joined frame that the library has received.
 pub(crate) fn joined(joined: &Joined) -> pb::Joined {
-    let Joined { room, verdict, epoch, start, head, oldest, read } = joined;
+    let Joined { room, verdict, epoch, start, start_id: _, head, oldest, read } = joined;
     let (verdict, reset_reason) = match verdict {
         Verdict::Live => (pb::Verdict::Live, pb::ResetReason::Unspecified),
         Verdict::Recovered => (pb::Verdict::Recovered, pb::ResetReason::Unspecified),
@@ -39,6 +39,7 @@ pub(crate) fn joined(joined: &Joined) -> pb::Joined {
                 ResetReason::Epoch => pb::ResetReason::Epoch,
                 ResetReason::Ahead => pb::ResetReason::Ahead,
                 ResetReason::Expired => pb::ResetReason::Expired,
+                ResetReason::Forked => pb::ResetReason::Forked,
                 _ => pb::ResetReason::Unspecified,
             };
             (pb::Verdict::Reset, why)

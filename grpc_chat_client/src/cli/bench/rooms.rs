@@ -306,7 +306,16 @@ mod tests {
     fn what_must_not_happen_is_an_error_at_once() {
         let bench = bench(Vec::new());
         let verdict = Verdict::Reset(ResetReason::Epoch);
-        let joined = Joined { room: "r".parse().unwrap(), verdict, epoch: 1, start: 0, head: 0, oldest: 0, read: 0 };
+        let joined = Joined {
+            room: "r".parse().unwrap(),
+            verdict,
+            epoch: 1,
+            start: 0,
+            start_id: None,
+            head: 0,
+            oldest: 0,
+            read: 0,
+        };
         assert!(bench.delivered(Update::Joined(joined)).unwrap_err().contains("begun anew"));
         let refused = || Refused::new(Code::PermissionDenied, "no\u{1b}");
         let lost = Update::Connection(ConnectionState::Failed(refused()));

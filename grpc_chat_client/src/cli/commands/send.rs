@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io::{IsTerminal, Read};
 use std::time::Duration;
 
-use grpc_chat_client::{Ack, Change, Config, ConnectionState, Draft, Events, RoomId};
+use grpc_chat_client::{Ack, Change, Config, ConnectionState, Draft, Events, RoomId, Target};
 use serde_json::json;
 
 use super::{GRACE, Notes, open};
@@ -27,7 +27,7 @@ pub(crate) async fn run(config: Config, send: Send) -> Result<(), Failure> {
     if text.is_empty() {
         return Err(Failure::Usage("there is nothing to send: the message is empty".to_owned()));
     }
-    let draft = Draft::new(&room, Change::Post { text, reply_to });
+    let draft = Draft::new(&room, Change::Post { text, reply_to: reply_to.map(Target::from) });
     let ack = tokio::time::timeout(timeout, store(config, draft)).await.map_err(|_| {
         let seconds = timeout.as_secs();
         Failure::Failed(format!("the service did not confirm within {seconds} s that the message is stored; it may be"))

@@ -54,12 +54,12 @@ async fn follow(client: &Client, events: &mut Events, room: &RoomId, from: From,
     let start = match from {
         From::Last(last) => Start::Last(last),
         From::Resume(or_last) => Start::Resume { or_last },
-        From::After(After { seq: 0, epoch: None }) => Start::After(Cursor::BEGINNING),
-        From::After(After { seq, epoch: Some(epoch) }) => Start::After(Cursor { epoch, seq }),
+        From::After(After { seq: 0, epoch: None, .. }) => Start::After(Cursor::BEGINNING),
+        From::After(After { seq, epoch: Some(epoch), id }) => Start::After(Cursor { epoch, seq, id }),
         // Of the current epoch.
-        From::After(After { seq, epoch: None }) => {
+        From::After(After { seq, epoch: None, id }) => {
             let epoch = client.history(room, PageAt::Newest, 1).await?.epoch;
-            Start::After(Cursor { epoch, seq })
+            Start::After(Cursor { epoch, seq, id })
         }
     };
     if client.join(room, start).await?.head == 0 {

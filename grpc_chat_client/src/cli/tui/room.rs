@@ -2,7 +2,7 @@
 
 mod scroll;
 
-use grpc_chat_client::{Body, Change, Draft, Event, Joined, Page, ResetReason, RoomId, Seq, Verdict};
+use grpc_chat_client::{Body, Change, Draft, Event, Joined, Page, ResetReason, RoomId, Seq, Target, Verdict};
 use jiff::tz::TimeZone;
 
 use super::editor::Shelved;
@@ -61,9 +61,9 @@ pub(crate) struct Room {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Post,
-    Edit(Seq),
-    Reply(Seq),
-    React(Seq),
+    Edit(Target),
+    Reply(Target),
+    React(Target),
 }
 
 /// A page of the history that is to be read.
@@ -229,13 +229,13 @@ impl Room {
 
     /// Whether a message is about to be deleted.
     pub(crate) fn is_being_deleted(&self, seq: Seq) -> bool {
-        self.unsent.iter().any(|draft| draft.change == Change::Delete { seq })
+        self.unsent.iter().any(|draft| matches!(draft.change, Change::Delete { target } if target.seq == seq))
     }
 
     /// Returns a message's text, or the one that it is about to get.
     pub(crate) fn text_of(&self, seq: Seq) -> Option<String> {
         let edited = self.unsent.iter().rev().find_map(|draft| match &draft.change {
-            Change::Edit { seq: of, text } if *of == seq => Some(text.clone()),
+            Change::Edit { target, text } if target.seq == seq => Some(text.clone()),
             _ => None,
         });
         edited.or_else(|| self.transcript.get(seq).map(|message| message.text.clone()))
@@ -248,19 +248,22 @@ impl Room {
     }
 
     /// Returns the message that a command is about: the selected one, or the last one that fits.
-    pub(crate) fn target(&self, fits: impl Fn(&Message) -> bool) -> Option<Seq> {
-        match self.selected {
-            Some(seq) => self.transcript.get(seq).filter(|message| fits(message)).map(|message| message.seq),
-            None => self.transcript.messages().rev().find(|message| fits(message)).map(|message| message.seq),
-        }
+    pub(crate) fn target(&self, fits: impl Fn(&Message) -> bool) -> Option<Target> {
+        let message = match self.selected {
+            Some(seq) => self.transcript.get(seq).filter(|message| fits(message)),
+            None => self.transcript.messages().rev().find(|message| fits(message)),
+        };
+        message.map(Message::target)
     }
 
     /// The changes that are on their way to messages.
     fn pending(&self) -> Vec<(Seq, Pending)> {
         let pending = |draft: &Draft| match &draft.change {
-            Change::Edit { seq, text } => Some((*seq, Pending::Text(text.clone()))),
-            Change::Delete { seq } => Some((*seq, Pending::Deletion)),
-            Change::React { seq, reaction, remove: false } => Some((*seq, Pending::Reaction(reaction.clone()))),
+            Change::Edit { target, text } => Some((target.seq, Pending::Text(text.clone()))),
+            Change::Delete { target } => Some((target.seq, Pending::Deletion)),
+            Change::React { target, reaction, remove: false } => {
+                Some((target.seq, Pending::Reaction(reaction.clone())))
+            }
             _ => None,
         };
         self.unsent.iter().filter_map(pending).collect()

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-use grpc_chat_client::{Body, Event, MsgId, Page, Seq};
+use grpc_chat_client::{Body, Event, MsgId, Page, Seq, Target};
 
 use super::text::{clean, width};
 
@@ -23,7 +23,7 @@ const CHANGES: usize = 20_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) seq: Seq,
-    pub(crate) id: MsgId,
+    id: Option<MsgId>,
     pub(crate) time: SystemTime,
     pub(crate) sender: String,
     pub(crate) reply_to: Option<Seq>,
@@ -191,7 +191,8 @@ impl Transcript {
     }
 
     fn record(&mut self, event: Event) {
-        let Event { seq, time, sender, id, body, .. } = event;
+        let Target { id, .. } = Target::from(&event);
+        let Event { seq, time, sender, body, .. } = event;
         match body {
             Body::Posted { text, reply_to, erased } => {
                 self.longest_name = self.longest_name.max(name_width(&sender));
@@ -243,6 +244,11 @@ impl Transcript {
 }
 
 impl Message {
+    /// Returns what names it in a change.
+    pub(crate) fn target(&self) -> Target {
+        Target { seq: self.seq, id: self.id }
+    }
+
     fn apply(&mut self, seq: Seq, change: &Change) {
         self.changed = self.changed.max(seq);
         match &change.body {

@@ -81,7 +81,8 @@ fn a_draft_that_crosses_the_end_of_the_session_is_not_reported_as_delayed() {
 #[test]
 fn drafts_and_cursors_of_an_earlier_run_are_used() {
     let draft = Draft::new(room("north"), Change::post("unsent"));
-    let cursor = Cursor { epoch: EPOCH, seq: 5 };
+    let id = MsgId::new();
+    let cursor = Cursor { epoch: EPOCH, seq: 5, id: Some(id) };
     let saved = |owner: &str| SavedState {
         owner: Some(owner.to_owned()),
         confirmed: false,
@@ -108,7 +109,7 @@ fn drafts_and_cursors_of_an_earlier_run_are_used() {
             }
         })
         .collect();
-    let after = pb::join::Start::After(pb::Cursor { epoch: EPOCH, seq: 5, ..pb::Cursor::default() });
+    let after = pb::join::Start::After(pb::Cursor { epoch: EPOCH, seq: 5, client_msg_id: id.0.to_vec().into() });
     assert_eq!(starts, [Some(after), Some(pb::join::Start::Last(10)), None]);
 
     let mut engine = Engine::new(SETTINGS, saved("ann"), 1);

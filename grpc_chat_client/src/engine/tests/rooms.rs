@@ -16,9 +16,11 @@ fn a_room_that_a_slow_application_waits_for_is_joined_at_once_and_resumed_later(
     engine.frame_received(event(6, 5), now);
     assert!(engine.actions.is_empty(), "it comes again when the room is resumed");
     engine.resume();
-    let after = pb::join::Start::After(pb::Cursor { epoch: EPOCH, seq: 5, ..pb::Cursor::default() });
     let frames = sent(&mut engine);
-    assert!(matches!(&frames[..], [(_, client_frame::Body::Join(join))] if join.start == Some(after)), "{frames:?}");
+    assert!(
+        matches!(&frames[..], [(_, client_frame::Body::Join(join))] if join.start == after(5, false)),
+        "{frames:?}"
+    );
 
     // A Join that is under way already stays so.
     let (mut engine, now) = online();
@@ -106,8 +108,7 @@ fn a_gap_between_events_is_not_delivered() {
     engine.tick(later);
     engine.session_opened(&welcome(), later);
     let frames = sent(&mut engine);
-    let after = pb::join::Start::After(pb::Cursor { epoch: EPOCH, seq: 4, ..pb::Cursor::default() });
-    assert!(matches!(&frames[..], [(_, client_frame::Body::Join(join))] if join.start == Some(after)), "{frames:?}");
+    assert!(matches!(&frames[..], [(_, client_frame::Body::Join(join))] if join.start == after(4, true)), "{frames:?}");
 }
 
 #[test]
@@ -151,18 +152,17 @@ fn a_room_is_resumed_after_it_was_refused_or_joined_again() {
     let _joined = join(&mut engine, "north", Start::Last(10));
     let [id] = ids(&mut engine);
     engine.frame_received(join_reply(id, EPOCH, 5, pb::Verdict::Live), now);
-    let after = Some(pb::join::Start::After(pb::Cursor { epoch: EPOCH, seq: 5, ..pb::Cursor::default() }));
     let start = |engine: &mut Engine| match &sent(engine)[..] {
         [(id, client_frame::Body::Join(join))] => (*id, join.start.clone()),
         frames => panic!("{frames:?}"),
     };
     let _again = join(&mut engine, "north", Start::Resume { or_last: 10 });
     let (id, from) = start(&mut engine);
-    assert_eq!(from, after);
+    assert_eq!(from, after(5, false));
     engine.frame_received(error(id, &Status::permission_denied("not now")), now);
     sent(&mut engine);
     let _again = join(&mut engine, "north", Start::Resume { or_last: 10 });
-    assert_eq!(start(&mut engine).1, after);
+    assert_eq!(start(&mut engine).1, after(5, false));
 }
 
 #[test]
@@ -176,8 +176,7 @@ fn a_room_that_was_left_resumes_after_the_last_event() {
     let [_] = ids(&mut engine);
     let _joined = join(&mut engine, "north", Start::Resume { or_last: 10 });
     let frames = sent(&mut engine);
-    let after = pb::join::Start::After(pb::Cursor { epoch: EPOCH, seq: 6, ..pb::Cursor::default() });
-    assert!(matches!(&frames[..], [(_, client_frame::Body::Join(join))] if join.start == Some(after)), "{frames:?}");
+    assert!(matches!(&frames[..], [(_, client_frame::Body::Join(join))] if join.start == after(6, true)), "{frames:?}");
 }
 
 #[test]
@@ -193,4 +192,30 @@ fn a_room_that_the_service_still_delivers_is_left_although_its_join_was_put_off(
     assert!(sent(&mut engine).is_empty());
     command(&mut engine, Command::Leave { room: room("north") });
     assert!(matches!(sent(&mut engine)[..], [(_, client_frame::Body::Leave(_))]));
+}
+
+#[test]
+fn a_cursor_names_the_event_it_stands_on() {
+    let (mut engine, now) = online();
+    let _joined = join(&mut engine, "north", Start::Live);
+    // Ends the session, opens another, and replies to its Join. Returns the start in the Join, and what the application learns.
+    let rejoin = |engine: &mut Engine, verdict| {
+        engine.session_ended(&Status::unavailable("cut"), now);
+        engine.session_opened(&welcome(), now);
+        let frames = sent(engine);
+        let [(id, client_frame::Body::Join(join))] = &frames[..] else { panic!("{frames:?}") };
+        engine.actions.clear();
+        engine.frame_received(join_reply(*id, EPOCH, 6, verdict), now);
+        let Action::Deliver(Update::Joined(joined)) = &engine.actions[0] else { panic!("{:?}", engine.actions) };
+        (join.start.clone(), joined.start_id.map(|id| id.0.to_vec().into()))
+    };
+    let [id] = ids(&mut engine);
+    engine.frame_received(join_reply(id, EPOCH, 5, pb::Verdict::Live), now);
+    engine.frame_received(event(6, 5), now);
+    for _ in 0..2 {
+        assert_eq!(rejoin(&mut engine, pb::Verdict::Recovered), (after(6, true), Some(msg_id(6))));
+    }
+    // After a reset it is another event that has this seq.
+    assert_eq!(rejoin(&mut engine, pb::Verdict::Reset), (after(6, true), None));
+    assert_eq!(rejoin(&mut engine, pb::Verdict::Recovered), (after(6, false), None));
 }

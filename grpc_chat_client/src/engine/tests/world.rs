@@ -68,9 +68,10 @@ impl Service {
                 let (verdict, start) = match start {
                     None => (pb::Verdict::Live, head),
                     Some(pb_join::Start::Last(_)) => (pb::Verdict::Live, 0),
-                    Some(pb_join::Start::After(pb::Cursor { epoch, seq, .. })) => {
+                    Some(pb_join::Start::After(pb::Cursor { epoch, seq, client_msg_id })) => {
                         assert!(epoch == EPOCH || seq == 0, "a cursor is used in its own epoch");
-                        assert!(seq <= head);
+                        let event = events.iter().find(|event| event.seq == seq);
+                        assert_eq!(event.map_or(Bytes::new(), |event| event.client_msg_id.clone()), client_msg_id);
                         (pb::Verdict::Recovered, seq)
                     }
                 };

@@ -126,7 +126,7 @@ async fn a_new_epoch_of_the_history_is_a_reset() {
     soon(sam.send("general", "anew")).await.unwrap();
     assert_eq!(texts(&mut events, 1).await, ["anew"]);
 
-    let after = Start::After(Cursor { epoch: 5, seq: 1 });
+    let after = Start::After(Cursor { epoch: 5, seq: 1, id: None });
     let joined = soon(sam.join("general", after)).await.unwrap();
     assert_eq!(joined.verdict, Verdict::Reset(ResetReason::Epoch));
 }
@@ -143,10 +143,10 @@ async fn a_change_to_a_message_is_not_applied_to_one_of_a_later_epoch() {
     until_reconnecting(&mut events).await;
     let enqueue = |change| sam.try_enqueue(Draft::new(room("general"), change)).unwrap();
     let changes = [
-        enqueue(Change::Delete { seq: old.seq }),
-        enqueue(Change::Edit { seq: old.seq, text: "changed".to_owned() }),
-        enqueue(Change::React { seq: old.seq, reaction: "x".to_owned(), remove: false }),
-        enqueue(Change::Post { text: "a reply".to_owned(), reply_to: Some(old.seq) }),
+        enqueue(Change::Delete { target: old.seq.into() }),
+        enqueue(Change::Edit { target: old.seq.into(), text: "changed".to_owned() }),
+        enqueue(Change::React { target: old.seq.into(), reaction: "x".to_owned(), remove: false }),
+        enqueue(Change::reply(old.seq, "a reply")),
     ];
     // There the same user has a message with the same seq.
     let second = Service::start();

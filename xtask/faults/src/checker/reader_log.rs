@@ -39,9 +39,12 @@ impl ReaderLog {
         Self { any_start: true, ..Self::default() }
     }
 
-    /// Returns the cursor to join with.
+    /// Returns the cursor to join with. It names the last event, so that an intact history that takes it for another one
+    /// shows as a violation.
     pub(crate) fn cursor(&self) -> pb::Cursor {
-        pb::Cursor { epoch: self.epoch, seq: self.last, ..pb::Cursor::default() }
+        let last = self.events.last().filter(|last| last.seq == self.last);
+        let client_msg_id = last.map(|last| last.id.to_vec().into()).unwrap_or_default();
+        pb::Cursor { epoch: self.epoch, seq: self.last, client_msg_id }
     }
 
     /// Returns the seq of the last event received, or the seq at which the reader started.
@@ -57,6 +60,11 @@ impl ReaderLog {
     /// Returns all events, in the order in which they were received.
     pub(crate) fn events(&self) -> &[EventDigest] {
         &self.events
+    }
+
+    /// Returns the event with this seq, if it was received.
+    pub(crate) fn event_at(&self, seq: u64) -> Option<&EventDigest> {
+        self.events.binary_search_by_key(&seq, |event| event.seq).ok().map(|index| &self.events[index])
     }
 
     pub(crate) fn violations(&self) -> &[String] {

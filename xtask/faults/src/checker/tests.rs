@@ -33,7 +33,7 @@ fn log() -> ReaderLog {
     log.event(event(1));
     log.caught_up(1);
     log.stream_ended();
-    assert_eq!(log.cursor(), pb::Cursor { epoch: 7, seq: 1, ..pb::Cursor::default() });
+    assert_eq!(log.cursor(), pb::Cursor { epoch: 7, seq: 1, client_msg_id: vec![1; 16].into() });
     log.joined(&joined(7, 1, 2));
     log.event(event(2));
     log.caught_up(2);

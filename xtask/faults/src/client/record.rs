@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use grpc_chat_client::{Ack, ConnectionState, Durability, Event, SendError, Update};
+use grpc_chat_client::{Ack, ConnectionState, Durability, Event, Joined, SendError, Update, Verdict};
 
 use crate::checker::{Id, ReaderLog, RoomReader, SenderLog};
 use crate::convert;
@@ -123,6 +123,9 @@ impl Record {
 
     /// Records an update from the library.
     pub(super) fn update(&mut self, run: usize, update: &Update, now: Instant) {
+        if let Update::Joined(joined) = update {
+            self.check_start(run, joined);
+        }
         let before = run.checked_sub(1).and_then(|before| self.runs[before].end);
         // A draft that was acked just before a crash may be sent once more.
         let after_crash = matches!(before, Some(RunEnd::Crashed(_)));
@@ -165,6 +168,19 @@ impl Record {
             }
             Update::Present { .. } | Update::Restored(_) => {}
             _ => self.violations.push(format!("an unexpected update: {update:?}")),
+        }
+    }
+
+    /// Checks that the library names the event at which it resumes, if this run or the one before has received that event.
+    fn check_start(&mut self, run: usize, joined: &Joined) {
+        let received = |run: usize| self.runs[run].rooms.get(joined.room.as_str())?.log.event_at(joined.start);
+        let event = received(run).or_else(|| run.checked_sub(1).and_then(received));
+        if joined.verdict == Verdict::Recovered
+            && let Some(event) = event
+            && joined.start_id.map(|id| id.0) != Some(event.id)
+        {
+            let Joined { room, start, start_id, .. } = joined;
+            self.violations.push(format!("run {run} resumes after {start} in {room}, and names {start_id:?} there"));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use grpc_chat_client::{Change, Draft, RoomId, Seq};
+use grpc_chat_client::{Change, Draft, RoomId, Seq, Target};
 use ratatui::crossterm::event::KeyCode;
 use tokio::time::Instant;
 
@@ -104,11 +104,11 @@ impl App {
     }
 
     /// Begins to write something about the selected message.
-    fn begin(&mut self, mode: fn(Seq) -> Mode, otherwise: &str) {
+    fn begin(&mut self, mode: fn(Target) -> Mode, otherwise: &str) {
         let Some(room) = self.room() else { return };
         let Some(seq) = room.selected else { return };
         match room.transcript.get(seq) {
-            Some(message) if !message.deleted => self.mode = mode(seq),
+            Some(message) if !message.deleted => self.mode = mode(message.target()),
             _ => self.explain(otherwise),
         }
     }
@@ -167,9 +167,9 @@ impl App {
                 Ok(request) => self.request(request),
                 Err(why) => self.explain(why),
             },
-            Mode::Edit(seq) => self.post(Change::Edit { seq, text }),
-            Mode::Reply(seq) => self.post(Change::Post { text, reply_to: Some(seq) }),
-            Mode::React(seq) => self.react(seq, text.trim()),
+            Mode::Edit(target) => self.post(Change::Edit { target, text }),
+            Mode::Reply(target) => self.post(Change::reply(target, text)),
+            Mode::React(target) => self.react(target, text.trim()),
         }
         if let Some(room) = self.rooms.get_mut(self.current) {
             room.selected = None;
@@ -194,24 +194,24 @@ impl App {
             Request::Join(room) => self.join(&room),
             Request::Leave(room) => self.leave(room.as_ref()),
             Request::Edit(text) => match (self.room().and_then(own), text) {
-                (Some(seq), Some(text)) => self.post(Change::Edit { seq, text }),
-                (Some(seq), None) => {
-                    let text = self.room().and_then(|room| room.text_of(seq)).unwrap_or_default();
+                (Some(target), Some(text)) => self.post(Change::Edit { target, text }),
+                (Some(target), None) => {
+                    let text = self.room().and_then(|room| room.text_of(target.seq)).unwrap_or_default();
                     self.editor.set(&text);
-                    self.mode = Mode::Edit(seq);
+                    self.mode = Mode::Edit(target);
                 }
                 (None, _) => self.explain_not_own("edit"),
             },
             Request::Delete => match self.room().and_then(own) {
-                Some(seq) => self.post(Change::Delete { seq }),
+                Some(target) => self.post(Change::Delete { target }),
                 None => self.explain_not_own("delete"),
             },
             Request::React(reaction) => match self.room().and_then(any) {
-                Some(seq) => self.react(seq, &reaction),
+                Some(target) => self.react(target, &reaction),
                 None => self.explain(NOTHING_TO_REACT_TO),
             },
             Request::Reply(text) => match self.room().and_then(any) {
-                Some(seq) => self.post(Change::Post { text, reply_to: Some(seq) }),
+                Some(target) => self.post(Change::reply(target, text)),
                 None => self.explain(NOTHING_TO_REPLY_TO),
             },
             Request::ListPeople => self.overlay = Some(Overlay::new(Kind::People)),
@@ -249,17 +249,19 @@ impl App {
     }
 
     /// Reacts, or takes the same reaction back.
-    fn react(&mut self, seq: Seq, reaction: &str) {
+    fn react(&mut self, message: Target, reaction: &str) {
         let Some(room) = self.room() else { return };
-        let users = room.transcript.get(seq).and_then(|message| message.reactions.get(reaction));
+        let users = room.transcript.get(message.seq).and_then(|message| message.reactions.get(reaction));
         let stored = users.is_some_and(|users| users.contains(&self.me));
         // The last one that is on its way counts.
         let pending = room.unsent.iter().rev().find_map(|draft| match &draft.change {
-            Change::React { seq: of, reaction: other, remove } if *of == seq && other == reaction => Some(!remove),
+            Change::React { target, reaction: other, remove } if target.seq == message.seq && other == reaction => {
+                Some(!remove)
+            }
             _ => None,
         });
         let remove = pending.unwrap_or(stored);
-        self.post(Change::React { seq, reaction: reaction.to_owned(), remove });
+        self.post(Change::React { target: message, reaction: reaction.to_owned(), remove });
     }
 
     fn post(&mut self, change: Change) {

@@ -7,7 +7,7 @@ mod writing;
 
 use std::time::SystemTime;
 
-use grpc_chat_client::{Body, Code, Event, Joined, MsgId, Refused, ResetReason, Verdict};
+use grpc_chat_client::{Body, Code, Event, Joined, MsgId, Refused, ResetReason, Target, Verdict};
 use ratatui::crossterm::event::{
     Event as Input, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
 };
@@ -47,7 +47,7 @@ impl User {
 
     fn joins(&mut self, room: &str, verdict: Verdict, start: Seq, read: Seq) {
         let head = start;
-        let joined = Joined { room: id(room), verdict, epoch: 1, start, head, oldest: 1, read };
+        let joined = Joined { room: id(room), verdict, epoch: 1, start, start_id: None, head, oldest: 1, read };
         self.receives(Update::Joined(joined));
         self.receives(Update::CaughtUp { room: id(room), seq: head });
     }
@@ -61,7 +61,7 @@ impl User {
             time,
             sender: sender.to_owned(),
             device: String::new(),
-            id: MsgId([0; 16]),
+            id: msg_id(seq),
             body,
         }
     }
@@ -129,6 +129,16 @@ impl User {
 
 fn id(room: &str) -> RoomId {
     room.parse().unwrap()
+}
+
+/// The id of the event with this seq.
+fn msg_id(seq: Seq) -> MsgId {
+    MsgId(u128::from(seq).to_be_bytes())
+}
+
+/// What names the message with this seq in a change.
+fn target(seq: Seq) -> Target {
+    Target { seq, id: Some(msg_id(seq)) }
 }
 
 fn ids(rooms: &[&str]) -> Vec<RoomId> {

@@ -1,6 +1,6 @@
 //! The frame, and the labels in its lines: the room's title, the hint, and the state of the connection.
 
-use grpc_chat_client::ConnectionState;
+use grpc_chat_client::{ConnectionState, Target};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
@@ -129,12 +129,12 @@ fn doing(app: &App, room: &Room, theme: Theme) -> (String, Style) {
     if length > most {
         return (format!("too long: {length} bytes of at most {most}"), theme.bad());
     }
-    let of = |seq| room.transcript.get(seq).map_or("a message", |message| message.sender.as_str());
+    let of = |target: Target| room.transcript.get(target.seq).map_or("a message", |message| message.sender.as_str());
     let (enter, esc) = (key_for(Action::Submit), key_for(Action::Cancel));
     let words = match app.mode {
         Mode::Edit(_) => format!("editing · {enter} saves · {esc} gives up"),
-        Mode::Reply(seq) => format!("replying to {} · {enter} sends · {esc} gives up", of(seq)),
-        Mode::React(seq) => format!("reacting to {} · {enter} sends · {esc} gives up", of(seq)),
+        Mode::Reply(target) => format!("replying to {} · {enter} sends · {esc} gives up", of(target)),
+        Mode::React(target) => format!("reacting to {} · {enter} sends · {esc} gives up", of(target)),
         Mode::Post if app.deleting.is_some() => {
             format!("{} again deletes it · any other key keeps it", key_for(Action::Erase))
         }

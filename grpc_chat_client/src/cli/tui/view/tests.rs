@@ -48,7 +48,7 @@ fn app(rooms: &[&str], width: u16, height: u16) -> App {
 
 fn joined(app: &mut App, room: &str, start: Seq, read: Seq) {
     let verdict = Verdict::Live;
-    let joined = Joined { room: id(room), verdict, epoch: 1, start, head: 0, oldest: 1, read };
+    let joined = Joined { room: id(room), verdict, epoch: 1, start, start_id: None, head: 0, oldest: 1, read };
     app.update(Update::Joined(joined), Instant::now());
 }
 
@@ -259,7 +259,8 @@ fn above_the_oldest_message_it_says_why_there_is_nothing() {
     let mut app = app(&["general"], 80, 10);
     joined(&mut app, "general", 0, 0);
     let reset = Verdict::Reset(grpc_chat_client::ResetReason::Epoch);
-    let again = Joined { room: id("general"), verdict: reset, epoch: 2, start: 9, head: 9, oldest: 1, read: 9 };
+    let again =
+        Joined { room: id("general"), verdict: reset, epoch: 2, start: 9, start_id: None, head: 9, oldest: 1, read: 9 };
     app.update(Update::Joined(again), Instant::now());
     app.update(Update::CaughtUp { room: id("general"), seq: 9 }, Instant::now());
     let seen = |app: &mut App| text(&drawn(app, 80, 10));
@@ -302,9 +303,9 @@ fn changes_that_are_not_stored_yet_are_shown() {
         happened(&mut app, "general", seq, "sam", minute(0), says(said));
     }
     for change in [
-        Change::Edit { seq: 1, text: "better".to_owned() },
-        Change::Delete { seq: 2 },
-        Change::React { seq: 3, reaction: "👍".to_owned(), remove: false },
+        Change::Edit { target: 1.into(), text: "better".to_owned() },
+        Change::Delete { target: 2.into() },
+        Change::React { target: 3.into(), reaction: "👍".to_owned(), remove: false },
     ] {
         app.rooms[0].unsent.push(Draft::new(id("general"), change));
     }

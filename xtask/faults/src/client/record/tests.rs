@@ -15,9 +15,14 @@ fn event(seq: u64) -> Event {
         time: SystemTime::UNIX_EPOCH,
         sender: "sam".to_owned(),
         device: String::new(),
-        id: MsgId([u8::try_from(seq).unwrap(); 16]),
+        id: msg_id(seq),
         body: Body::Posted { text: seq.to_string(), reply_to: None, erased: false },
     }
+}
+
+/// The id of the event with this seq.
+fn msg_id(seq: u64) -> MsgId {
+    MsgId([u8::try_from(seq).unwrap(); 16])
 }
 
 fn digest(seq: u64) -> EventDigest {
@@ -30,7 +35,16 @@ fn history(seqs: impl IntoIterator<Item = u64>) -> History {
 
 fn joined(start: u64) -> Update {
     let verdict = Verdict::Recovered;
-    Update::Joined(Joined { room: ROOM.parse().unwrap(), verdict, epoch: 7, start, head: start, oldest: 1, read: 0 })
+    Update::Joined(Joined {
+        room: ROOM.parse().unwrap(),
+        verdict,
+        epoch: 7,
+        start,
+        start_id: Some(msg_id(start)),
+        head: start,
+        oldest: 1,
+        read: 0,
+    })
 }
 
 /// The record of an application in one room, with a clock in seconds.
@@ -218,4 +232,26 @@ fn a_room_is_joined_again_after_a_lost_connection_and_a_full_mailbox() {
     let readers: Vec<_> = app.record.reader_logs().collect();
     let tally = check(&history(1..=2), &[], &readers);
     assert!(tally.violations.iter().all(|violation| violation.contains("never sent")), "{tally}");
+}
+
+#[test]
+fn the_library_names_the_event_at_which_it_resumes() {
+    let named = |start_id| {
+        let Update::Joined(joined) = joined(2) else { unreachable!("it is one") };
+        Update::Joined(Joined { start_id, ..joined })
+    };
+    for (start_id, right) in [(Some(msg_id(2)), true), (Some(msg_id(1)), false), (None, false)] {
+        // In the same run, and in the next one.
+        for end in [None, Some(RunEnd::ClosedIdle)] {
+            let mut app = App::new();
+            let mut run = app.add_run(0, 0, 1..=2);
+            if let Some(end) = end {
+                app.record.ended(run, end);
+                run = app.record.begin();
+            }
+            app.record.update(run, &named(start_id), app.at(10));
+            let violations = app.violations(&history(1..=2));
+            assert_eq!(violations.contains("resumes after 2"), !right, "{start_id:?}: {violations}");
+        }
+    }
 }

@@ -250,10 +250,7 @@ fn one_key_acts_on_the_selected_message() {
     (0..3).for_each(|_| up(&mut user));
     user.press(KeyCode::Char('r'));
     user.enters("to the first");
-    assert_eq!(
-        user.posted(),
-        [Change::Delete { seq: 2 }, Change::Post { text: "to the first".to_owned(), reply_to: Some(1) }]
-    );
+    assert_eq!(user.posted(), [Change::Delete { target: target(2) }, Change::reply(target(1), "to the first")]);
     assert_eq!(user.room().selected, None);
     up(&mut user);
     user.press(KeyCode::Down);
@@ -261,7 +258,7 @@ fn one_key_acts_on_the_selected_message() {
     up(&mut user);
     user.press(KeyCode::Char('+'));
     user.enters("🎉");
-    assert_eq!(user.posted(), [Change::React { seq: 3, reaction: "🎉".to_owned(), remove: false }]);
+    assert_eq!(user.posted(), [Change::React { target: target(3), reaction: "🎉".to_owned(), remove: false }]);
 }
 
 #[test]

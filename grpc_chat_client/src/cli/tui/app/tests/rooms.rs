@@ -66,7 +66,7 @@ fn each_room_keeps_what_is_being_written_in_it() {
     user.control('n');
     assert_eq!((user.app.editor.text(), user.app.rooms[1].shelved.text()), ("half an ans", "more"));
     user.enters("wer");
-    assert_eq!(user.posted(), [Change::Post { text: "half an answer".to_owned(), reply_to: Some(1) }]);
+    assert_eq!(user.posted(), [Change::reply(target(1), "half an answer")]);
     user.enters("/leave other");
     user.press(KeyCode::Up);
     assert_eq!(user.app.editor.text(), "more", "what was written in a room that is left can be got back");

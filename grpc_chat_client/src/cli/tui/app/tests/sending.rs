@@ -8,7 +8,7 @@ fn commands_build_on_changes_that_are_not_stored_yet() {
     user.says(1, "sam", "first");
     user.enters("/edit better");
     user.enters("/edit");
-    assert_eq!((user.app.editor.text(), user.app.mode), ("better", Mode::Edit(1)));
+    assert_eq!((user.app.editor.text(), user.app.mode), ("better", Mode::Edit(target(1))));
     user.press(KeyCode::Esc);
     user.enters("/delete");
     assert_eq!(user.posted().len(), 2);
@@ -33,7 +33,7 @@ fn the_last_message_is_never_the_one_before_an_unsent_one() {
     // One that is selected is meant.
     user.press_with(KeyCode::Up, KeyModifiers::ALT);
     user.press(KeyCode::Char('e'));
-    assert_eq!(user.app.mode, Mode::Edit(1));
+    assert_eq!(user.app.mode, Mode::Edit(target(1)));
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn the_same_reaction_again_takes_back_one_that_is_not_stored_yet() {
     let mut user = User::new(&["general"]);
     user.says(1, "ann", "x");
     (0..3).for_each(|_| user.enters("/react A"));
-    let react = |remove| Change::React { seq: 1, reaction: "A".to_owned(), remove };
+    let react = |remove| Change::React { target: target(1), reaction: "A".to_owned(), remove };
     assert_eq!(user.posted(), [react(false), react(true), react(false)]);
     user.receives(Update::Unsent(0));
     assert!(user.room().unsent.is_empty());
@@ -143,7 +143,8 @@ fn an_edit_becomes_a_new_message_after_a_reset() {
     user.says(3, "sam", "mine");
     user.enters("/edit");
     let verdict = Verdict::Recovered;
-    let joined = Joined { room: id("general"), verdict, epoch: 2, start: 0, head: 0, oldest: 0, read: 0 };
+    let joined =
+        Joined { room: id("general"), verdict, epoch: 2, start: 0, start_id: None, head: 0, oldest: 0, read: 0 };
     user.receives(Update::Joined(joined));
     assert_eq!((user.app.mode, user.room().transcript.len()), (Mode::Post, 0));
 }

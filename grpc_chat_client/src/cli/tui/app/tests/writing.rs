@@ -62,15 +62,15 @@ fn commands_are_carried_out_and_not_posted() {
     assert_eq!(
         user.posted(),
         [
-            Change::Edit { seq: 1, text: "better".to_owned() },
-            Change::React { seq: 2, reaction: reaction.clone(), remove: false },
-            Change::Delete { seq: 1 },
-            Change::Post { text: "indeed".to_owned(), reply_to: Some(2) },
+            Change::Edit { target: target(1), text: "better".to_owned() },
+            Change::React { target: target(2), reaction: reaction.clone(), remove: false },
+            Change::Delete { target: target(1) },
+            Change::reply(target(2), "indeed"),
         ]
     );
     user.happens(3, "sam", Body::Reacted { seq: 2, reaction: reaction.clone(), removed: false });
     user.enters("/react 👍");
-    assert_eq!(user.posted(), [Change::React { seq: 2, reaction, remove: true }]);
+    assert_eq!(user.posted(), [Change::React { target: target(2), reaction, remove: true }]);
     user.enters("/jion x");
     assert!(user.notice().contains("there is no /jion"), "{}", user.notice());
     assert_eq!(user.app.editor.text(), "/jion x", "it can be put right");
@@ -91,7 +91,7 @@ fn an_edit_begins_with_the_old_text_and_can_be_given_up() {
     assert!(user.app.editor.is_empty());
     user.enters("/edit");
     user.enters("!");
-    assert_eq!(user.posted(), [Change::Edit { seq: 1, text: "mine!".to_owned() }]);
+    assert_eq!(user.posted(), [Change::Edit { target: target(1), text: "mine!".to_owned() }]);
     user.enters("new");
     assert_eq!(user.posted(), [Change::post("new")]);
 }
@@ -104,7 +104,7 @@ fn an_edit_needs_a_text() {
     user.press(KeyCode::Backspace);
     user.press(KeyCode::Enter);
     assert!(user.notice().contains("needs a text"), "{}", user.notice());
-    assert_eq!((user.posted(), user.app.mode), (vec![], Mode::Edit(1)));
+    assert_eq!((user.posted(), user.app.mode), (vec![], Mode::Edit(target(1))));
 }
 
 #[test]

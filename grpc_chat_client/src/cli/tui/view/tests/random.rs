@@ -80,7 +80,16 @@ fn random_use_never_fails() {
                 17 => {
                     epoch += random.u64(..2);
                     let verdict = Verdict::Recovered;
-                    let joined = Joined { room: id(room), verdict, epoch, start: seq, head: seq, oldest: 1, read: 0 };
+                    let joined = Joined {
+                        room: id(room),
+                        verdict,
+                        epoch,
+                        start: seq,
+                        start_id: None,
+                        head: seq,
+                        oldest: 1,
+                        read: 0,
+                    };
                     app.update(Update::Joined(joined), now);
                     app.update(Update::CaughtUp { room: id(room), seq }, now);
                 }
