@@ -144,7 +144,7 @@ async fn it_serves_although_its_output_pipes_are_closed() {
     let mut child = command.spawn().unwrap();
     let listening = async { while TcpStream::connect(free).await.is_err() {} };
     with_timeout(listening).await;
-    // Both are logged, on standard error.
+    // Both calls fail, and are logged on standard error.
     let mut client = Http2Client::connect(free).await;
     client.call_example(&length_prefixed(b"\xff")).await;
     client.call_example(&Bytes::from_static(&[0, 0])).await;

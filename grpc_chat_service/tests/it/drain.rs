@@ -114,7 +114,7 @@ async fn connections_without_calls_do_not_delay_the_shutdown() {
 #[tokio::test]
 async fn new_connections_and_calls_are_refused() {
     let mut server = start().await;
-    let (_answers, _request, _) = call_with_500_messages(server.addr).await;
+    let (_replies, _request, _) = call_with_500_messages(server.addr).await;
     let mut client = connect(server.addr).await;
     let mut call = ExampleCall::open_on(&mut client).await;
     server.stop();

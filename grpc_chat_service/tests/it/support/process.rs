@@ -12,7 +12,7 @@ use crate::support::with_timeout;
 /// A running binary on a free port. Killed when dropped.
 pub(crate) struct Binary {
     pub(crate) addr: SocketAddr,
-    pub(crate) child: Child,
+    child: Child,
     stderr: JoinHandle<String>,
 }
 
