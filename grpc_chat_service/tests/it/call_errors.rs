@@ -197,7 +197,7 @@ async fn dropped_connections_leave_the_binary_serving() {
         let (response, mut request) = client.open_example().await;
         request.send_data(chat_message("Sam", "Hi").slice(..6), false).unwrap();
         let _replies = response_body(response).await;
-        client.connection.abort();
+        client.disconnect();
     }
     let mut client = connect(server.addr).await;
     assert_eq!(ExampleCall::open_on(&mut client).await.echo("Ann", "Hey").await, "Ann: Hey");

@@ -78,8 +78,8 @@ async fn a_broken_connection_is_one_line() {
     let server = start_logging(&[]).await;
     let mut client = Http2Client::connect(server.addr).await;
     let _request = open_answered_call(&mut client).await;
-    client.connection.abort();
-    let _ = client.connection.await;
+    client.disconnect();
+    let _ = with_timeout(client.connection).await;
     Http2Client::connect(server.addr).await.call_example(b"").await;
     let stderr = stop(server).await;
     assert_eq!(stderr.matches("the caller left during a call").count(), 1, "{stderr}");
@@ -123,8 +123,7 @@ async fn the_end_of_a_session_is_one_line_however_it_ends() {
         assert!(ann.send_frame(2, join("a", None)).await);
         bob.wait_for_enter("ann").await;
         if abrupt {
-            // The connection is closed without the end of any stream.
-            client.connection.abort();
+            client.disconnect();
         } else {
             ann.half_close();
             assert_eq!(ann.read_to_end().await.1.code(), Code::Ok);

@@ -1,6 +1,6 @@
 //! A client that chooses every HTTP/2 frame: HTTP/2 without a gRPC library.
 
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::RecvStream;
@@ -22,6 +22,8 @@ pub(crate) struct Http2Client {
     pub(crate) send: SendRequest<Bytes>,
     /// The task that drives the connection. It ends with the connection.
     pub(crate) connection: JoinHandle<Result<(), h2::Error>>,
+    /// A second handle of the connection's socket.
+    socket: std::net::TcpStream,
 }
 
 /// The body of a request that is being sent.
@@ -34,13 +36,21 @@ impl Http2Client {
 
     /// Connects with a flow-control window of `window` bytes for each response.
     pub(crate) async fn connect_with_window(addr: SocketAddr, window: u32) -> Self {
-        let socket = with_timeout(TcpStream::connect(addr)).await.unwrap();
+        let socket = with_timeout(TcpStream::connect(addr)).await.unwrap().into_std().unwrap();
         socket.set_nodelay(true).unwrap();
+        let second_handle = socket.try_clone().unwrap();
+        let socket = TcpStream::from_std(socket).unwrap();
         // The connection's window is large enough that a response that is not read is limited by its own window only.
         let mut builder = h2::client::Builder::new();
         builder.initial_connection_window_size(64 * 1024 * 1024).initial_window_size(window);
         let (send, connection) = with_timeout(builder.handshake(socket)).await.unwrap();
-        Self { send, connection: tokio::spawn(connection) }
+        Self { send, connection: tokio::spawn(connection), socket: second_handle }
+    }
+
+    /// Closes the connection without ending any stream. Dropping the socket would not close it while a process that another
+    /// test starts has a copy of it.
+    pub(crate) fn disconnect(&self) {
+        self.socket.shutdown(Shutdown::Both).unwrap();
     }
 
     /// Opens a call with `headers` added to, or replacing, the usual ones.
