@@ -156,6 +156,7 @@ pub(crate) fn durability_word(durability: Durability) -> &'static str {
         Durability::Memory => "memory",
         Durability::Written => "written",
         Durability::Synced => "synced",
+        Durability::Replicated => "replicated",
         _ => "unknown",
     }
 }

@@ -24,7 +24,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Refused`] if the service refuses, or could not be reached within 30 s.
+    /// [`Refused`] if the service refuses, or could not be reached within 30 s. The reason is `EXPIRED` if events right after
+    /// [`PageAt::After`] are no longer kept.
     ///
     /// # Example
     ///

@@ -272,6 +272,10 @@ mod tests {
             pb::Event { seq: 3, client_msg_id: Bytes::from_static(b"x"), ..Default::default() },
         );
         assert_eq!((event.seq, event.body, event.time), (3, Body::Unknown, SystemTime::UNIX_EPOCH));
+        // An empty message in field 100, which no message of this version has.
+        let later = &[0xa2, 0x06, 0x00][..];
+        assert_eq!(pb::ServerFrame::decode(later), Ok(pb::ServerFrame::default()));
+        assert_eq!(pb::Event::decode(later), Ok(pb::Event::default()));
         assert_eq!(ack_from_wire(&pb::Ack::default()), None);
         let forever = prost_types::Duration { seconds: i64::MAX, nanos: 0 };
         assert_eq!(duration_from_wire(Some(forever)), Some(LONGEST));

@@ -4,7 +4,10 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdout, Command, Stdio};
 
+use grpc_chat_client::MsgId;
+use grpc_chat_service::cluster::MemoryCluster;
 use grpc_chat_service::config::{Config as ServiceConfig, Store};
+use grpc_chat_service::model::RoomId;
 
 use crate::network::Network;
 use crate::support::{Running, Service, chat, client, command, nobody, run, without_time};
@@ -112,6 +115,31 @@ fn history_prints_all_events_or_the_last_ones() {
 }
 
 #[test]
+fn events_that_are_no_longer_kept_are_reported() {
+    let cluster = MemoryCluster::default();
+    let store = Store::Memory(cluster.clone());
+    let service = Service::start_with(ServiceConfig { store, ..ServiceConfig::default() });
+    assert_eq!(run(client(&service).args(["chat", "general"]), b"1\n2\n3\n4\n5\n").code, 0);
+    let third = chat(&service, &["history", "general", "--after", "2", "--json"]);
+    let third: serde_json::Value = serde_json::from_str(third.stdout.lines().next().unwrap()).unwrap();
+    assert!(cluster.store.expire(&RoomId::new("general").unwrap(), 5));
+
+    let output = chat(&service, &["history", "general", "--after", "3"]);
+    assert_eq!((output.code, output.stdout.as_str()), (3, ""));
+    let sentence = "the service says: the history of room general is kept from seq 5 on; read from there, or from 0";
+    assert_eq!(output.stderr, format!("grpc_chat_client: {sentence}\n"));
+    for args in [&["--after", "4"][..], &["--after", "0"], &[]] {
+        let output = chat(&service, &[&["history", "general"], args].concat());
+        assert_eq!((without_time(output.stdout.trim_end()).as_str(), output.code), ("5 sam: 5", 0), "{args:?}");
+    }
+    let after = [&third["epoch"], &third["seq"], &third["client_msg_id"]].map(|part| part.to_string().replace('"', ""));
+    let mut tail = Running::start(client(&service).args(["tail", "general", "--json", "--after", &after.join(":")]));
+    let reset = tail.json();
+    assert_eq!((&reset["type"], &reset["seq"]), (&"reset".into(), &5.into()), "{reset}");
+    assert_eq!(reset["reason"], "the service no longer keeps what was missed");
+}
+
+#[test]
 fn tail_begins_where_it_is_asked_to_and_follows_the_room() {
     let service = Service::start();
     for text in ["one", "two", "three"] {
@@ -132,6 +160,16 @@ fn tail_begins_where_it_is_asked_to_and_follows_the_room() {
         Running::start(client(&service).args(["tail", "general", "--json", "--after", &format!("{}:2", epoch - 1)]));
     let line = reset.line();
     assert!(line.starts_with(r#"{"type":"reset","room":"general""#), "{line}");
+
+    // A cursor that stands on another event than the history has there.
+    let mut forked = Running::start(client(&service).args([
+        "tail",
+        "general",
+        "--json",
+        "--after",
+        &format!("{epoch}:2:{}", MsgId::new()),
+    ]));
+    assert_eq!(forked.json()["reason"], "the service's history was restored, and has gone on differently since");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod bench;
 mod commands;
 mod errors;
+mod hand_made;
 mod identity;
 mod library;
 mod network;

@@ -114,8 +114,11 @@ fn a_gap_between_events_is_not_delivered() {
 #[test]
 fn a_room_with_a_damaged_history_is_given_up_and_the_others_stay() {
     let damaged = |room: &str| {
-        let details =
-            ErrorDetails::with_error_info("HISTORY_DAMAGED", "chat.v1", [("room".to_owned(), room.to_owned())]);
+        let details = ErrorDetails::with_error_info(
+            pb::Reason::HistoryDamaged.as_str_name(),
+            "chat.v1",
+            [("room".to_owned(), room.to_owned())],
+        );
         Status::with_error_details(Code::DataLoss, "the history is damaged", details)
     };
     let (mut engine, now) = online();

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use grpc_chat_client::{Cursor, ResetReason, Token};
+use grpc_chat_service::cluster::MemoryCluster;
 use grpc_chat_service::config::{Config as ServiceConfig, Store};
+use stubs::chat::v1::Reason;
 
 use super::*;
 
@@ -132,6 +134,24 @@ async fn a_new_epoch_of_the_history_is_a_reset() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_service_that_starts_a_new_epoch_drains_and_is_joined_again_with_a_reset() {
+    let cluster = MemoryCluster::default();
+    let store = Store::Memory(cluster.clone());
+    let service = Service::start_with(ServiceConfig { store, ..ServiceConfig::default() });
+    let (sam, mut events) = open(&service, "sam").await;
+    soon(sam.join("general", Start::Last(10))).await.unwrap();
+    soon(sam.send("general", "Hi")).await.unwrap();
+    texts(&mut events, 1).await;
+    cluster.store.start_epoch();
+    assert_eq!(reconnecting(&mut events).await, "the history has started a new epoch");
+    let joined =
+        find(&mut events, |update| if let Update::Joined(joined) = update { Some(joined) } else { None }).await;
+    assert_eq!((joined.verdict, joined.start), (Verdict::Reset(ResetReason::Epoch), 1));
+    soon(sam.send("general", "anew")).await.unwrap();
+    assert_eq!(texts(&mut events, 1).await, ["anew"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_change_to_a_message_is_not_applied_to_one_of_a_later_epoch() {
     let first = Service::start();
     let network = Network::before(first.address()).await;
@@ -157,7 +177,7 @@ async fn a_change_to_a_message_is_not_applied_to_one_of_a_later_epoch() {
     network.up();
     for change in changes {
         let SendError::Refused(why) = soon(change).await.unwrap_err() else { panic!("refused") };
-        assert_eq!((why.code, why.reason.as_str()), (Code::FailedPrecondition, "OTHER_EPOCH"));
+        assert_eq!((why.code, why.reason.as_str()), (Code::FailedPrecondition, Reason::OtherEpoch.as_str_name()));
     }
     find(&mut events, |update| matches!(update, Update::Joined(_)).then_some(())).await;
     // From now on changes belong to the new epoch.
