@@ -15,6 +15,7 @@ mod load;
 mod power;
 pub mod proxy;
 mod reconnects;
+mod restore;
 mod rot;
 mod route;
 mod second;
@@ -45,6 +46,7 @@ const FAULTS: &[Fault] = &[
     Fault { name: "full", what: "a disk that is full for a while", run: full::run },
     Fault { name: "second", what: "a second process on the same data", run: second::run },
     Fault { name: "rot", what: "bytes on disk that change, vanish or appear", run: rot::run },
+    Fault { name: "restore", what: "a copy of the data that is restored, and goes on differently", run: restore::run },
     Fault { name: "power", what: "power cuts, under load", run: power::run },
     Fault { name: "client", what: "the client library, under all of that at once, a minute a round", run: client::run },
     Fault {
@@ -152,6 +154,11 @@ mod tests {
     #[test]
     fn bytes_that_change_on_disk_are_found() {
         check("rot");
+    }
+
+    #[test]
+    fn a_history_that_is_restored_from_a_copy_is_noticed() {
+        check("restore");
     }
 
     #[test]
