@@ -100,12 +100,13 @@ class Chat {
   }
 }
 
-async function main() {
+// Runs the checks with a client of the service at the address on the command line, and exits at the first that fails.
+async function run(connect, checks) {
   if (process.argv.length !== 3) {
-    throw new Error("usage: client.js ADDRESS");
+    throw new Error(`usage: ${path.basename(process.argv[1])} ADDRESS`);
   }
-  const chat = new Chat(process.argv[2]);
-  for (const check of CHECKS) {
+  const chat = connect(process.argv[2]);
+  for (const check of checks) {
     try {
       await check(chat);
     } catch (error) {
@@ -116,7 +117,13 @@ async function main() {
   chat.client.close();
 }
 
-main().catch((error) => {
+function fail(error) {
   console.error(`node: ${error.message}`);
   process.exit(1);
-});
+}
+
+module.exports = { DEADLINE, PROTO, fail, run };
+
+if (require.main === module) {
+  run((address) => new Chat(address), CHECKS).catch(fail);
+}
