@@ -1,6 +1,9 @@
-//! Runs clients that share no code with the service against it: grpcio, grpc-js and grpcurl (grpc-go).
+//! Runs clients that share no code with the service against it, in Python, Node, Go and Java, and grpcurl.
 
+use std::error::Error;
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use xtask::{Outcome, root, service, shell, tools};
@@ -14,12 +17,10 @@ pub(crate) fn run() -> Outcome {
     let service = service::start()?;
     let address = service.address();
 
-    for client in ["python/client.py", "python/rooms.py"] {
-        shell::run(Command::new(tools::python("python")).arg("-B").arg(clients.join(client)).arg(address))?;
-    }
-    shell::run(
-        Command::new("node").arg(clients.join("node/client.js")).arg(address).env("NODE_PATH", tools::node_modules()),
-    )?;
+    python(&clients.join("python"), address)?;
+    node(&clients.join("node"), address)?;
+    go(&clients.join("go"), address)?;
+    java(&clients.join("java"), address)?;
     grpcurl(address)?;
 
     let status = service.stop()?;
@@ -28,7 +29,7 @@ pub(crate) fn run() -> Outcome {
     }
 
     // The README shows a service with an empty history on disk, as a new user starts it.
-    let data = root().join("target/ci-tools/data");
+    let data = tools::folder().join("data");
     if data.exists() {
         fs::remove_dir_all(&data)?;
     }
@@ -36,6 +37,58 @@ pub(crate) fn run() -> Outcome {
     readme::check_grpcurl(service.address())?;
     let status = service.stop()?;
     if status.success() { Ok(()) } else { Err(format!("the service was told to stop and ended with {status}").into()) }
+}
+
+fn python(client: &Path, address: &str) -> Outcome {
+    let stubs = generate("python")?;
+    for program in ["client.py", "rooms.py"] {
+        let mut python = Command::new(tools::python("python"));
+        shell::run(python.arg("-B").arg(client.join(program)).arg(address).env("PYTHONPATH", &stubs))?;
+    }
+    Ok(())
+}
+
+/// The library for Node loads the contract when it runs, so nothing is generated.
+fn node(client: &Path, address: &str) -> Outcome {
+    for program in ["client.js", "rooms.js"] {
+        let mut node = Command::new("node");
+        shell::run(node.arg(client.join(program)).arg(address).env("NODE_PATH", tools::node_modules()))?;
+    }
+    Ok(())
+}
+
+/// In Go, stubs are packages of the module that uses them, so the client is copied to them.
+fn go(client: &Path, address: &str) -> Outcome {
+    let module = generate("go")?;
+    for file in fs::read_dir(client)? {
+        let file = file?;
+        fs::copy(file.path(), module.join(file.file_name()))?;
+    }
+    let mut go = Command::new(tools::python("go"));
+    go.args(["test", "-v", "-count=1"]).arg(format!("-address={address}"));
+    shell::run(go.current_dir(module))
+}
+
+/// Maven generates the stubs, compiles and runs the client.
+fn java(client: &Path, address: &str) -> Outcome {
+    let mut maven = Command::new("mvn");
+    maven.args(["--batch-mode", "--quiet", "--file"]).arg(client.join("pom.xml"));
+    shell::run(maven.args(["compile", "exec:java"]).arg(format!("-Dexec.args={address}")))
+}
+
+/// Generates stubs with the README's command for a language. Returns the folder that they are in.
+fn generate(language: &str) -> Result<PathBuf, Box<dyn Error>> {
+    let folder = tools::folder().join("stubs").join(language);
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    // The command reads the contract in `proto`.
+    symlink(root().join("proto"), folder.join("proto"))?;
+    let command = readme::block(&format!("sh {language}"))?;
+    let script = format!("PATH=\"{}:$PATH\"; {}", tools::path(), command.trim_end());
+    shell::run(Command::new("sh").args(["-ec", &script]).current_dir(&folder))?;
+    Ok(folder)
 }
 
 /// Checks what a person sees with grpcurl and no proto file: everything is found by reflection.

@@ -24,7 +24,7 @@ usage: cargo xtask COMMAND
   screen load             measure what watching a busy room costs
   screen picture          draw the picture of the screen in the README
   ci                      run all checks, as CI does
-  ci --quick              run those that need no Python, Node, Go or tmux
+  ci --quick              run those that need no Python, Node, Java or tmux
 ";
 
 fn main() -> ExitCode {

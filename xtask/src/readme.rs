@@ -25,12 +25,24 @@ pub(crate) fn check_grpcurl(address: &str) -> Outcome {
     Ok(())
 }
 
-/// Returns every fenced block with this mark: a line `$ COMMAND`, its here-document if it has one, then standard output.
-fn shown(mark: &str) -> Result<Vec<Shown>, Box<dyn std::error::Error>> {
+/// Returns the text of the fenced block with this mark.
+pub(crate) fn block(mark: &str) -> Result<String, Box<dyn std::error::Error>> {
+    let blocks = blocks(mark)?;
+    match &blocks[..] {
+        [block] => Ok(block.clone()),
+        _ => Err(format!("the README should have one block marked {mark}, and has {}", blocks.len()).into()),
+    }
+}
+
+fn blocks(mark: &str) -> std::io::Result<Vec<String>> {
     let readme = fs::read_to_string(root().join("README.md"))?;
     let mark = format!("```{mark}\n");
-    let blocks = readme.split(&mark).skip(1).filter_map(|rest| rest.split("```").next());
-    let shown: Option<Vec<Shown>> = blocks.map(command_and_output).collect();
+    Ok(readme.split(&mark).skip(1).filter_map(|rest| rest.split("```").next()).map(str::to_owned).collect())
+}
+
+/// Returns every fenced block with this mark: a line `$ COMMAND`, its here-document if it has one, then standard output.
+fn shown(mark: &str) -> Result<Vec<Shown>, Box<dyn std::error::Error>> {
+    let shown: Option<Vec<Shown>> = blocks(mark)?.iter().map(|block| command_and_output(block)).collect();
     match shown {
         Some(shown) if !shown.is_empty() => Ok(shown),
         Some(_) => Err(format!("the README has no block marked {mark}").into()),
@@ -106,6 +118,25 @@ mod tests {
             // Both fail only if it has ended already.
             let _ = self.0.kill();
             let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn calls_in_other_languages_are_those_of_the_clients_that_are_tested() {
+        let clients = [
+            ("python", "python/rooms.py"),
+            ("js", "node/rooms.js"),
+            ("go", "go/client_test.go"),
+            ("java", "java/src/main/java/foreign/Client.java"),
+        ];
+        for (language, file) in clients {
+            let client = fs::read_to_string(root().join("grpc_chat_service/tests/foreign").join(file)).unwrap();
+            for line in block(language).unwrap().lines() {
+                // The client may keep the value in another variable.
+                let call = line.split_once("= ").map_or(line, |(_, call)| call);
+                let call = call.trim().trim_end_matches(';');
+                assert!(client.contains(call), "the README shows `{call}`, which is not in {file}");
+            }
         }
     }
 

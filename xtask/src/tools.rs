@@ -1,20 +1,24 @@
 //! The tools that `ci` needs beside cargo, with pinned versions, installed in `target/ci-tools`.
 
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{fs, io};
 
 use crate::{Outcome, root, shell};
 
-/// The newest version that Debian 12's Go can build.
-const GRPCURL: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.9";
+/// The command-line client of grpc-go.
+const GRPCURL: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3";
 
-/// The Python packages: checks, and what the foreign client imports.
+/// The Python packages: programs, among them Go, and what the foreign client imports.
 const PYTHON: [&str; 2] = ["xtask/tools/requirements.txt", "grpc_chat_service/tests/foreign/python/requirements.txt"];
 
 /// The packages of the foreign client for Node.
 const NODE: [&str; 2] =
     ["grpc_chat_service/tests/foreign/node/package.json", "grpc_chat_service/tests/foreign/node/package-lock.json"];
+
+/// The module of the foreign client for Go, which pins the generators of its stubs.
+const GO: [&str; 2] = ["grpc_chat_service/tests/foreign/go/go.mod", "grpc_chat_service/tests/foreign/go/go.sum"];
 
 /// Installs the tools that are missing or whose pins have changed.
 pub fn install() -> Outcome {
@@ -28,23 +32,26 @@ pub fn install() -> Outcome {
         shell::run(&mut pip)
     })?;
     install_for_node()?;
-    install_once("go", GRPCURL, |folder| {
-        shell::run(Command::new("go").args(["install", GRPCURL]).env("GOBIN", folder).current_dir(folder))
+    install_once("go", &format!("{}{GRPCURL}", pins(&GO)?), |folder| {
+        copy(&GO, folder)?;
+        for package in ["tool", GRPCURL] {
+            let mut go = Command::new(python("go"));
+            shell::run(go.args(["install", package]).env("GOBIN", folder).current_dir(folder))?;
+        }
+        Ok(symlink(python("python-grpc-tools-protoc"), folder.join("protoc"))?)
     })
 }
 
 /// Installs [`node_modules`] alone.
 pub fn install_for_node() -> Outcome {
     install_once("node", &pins(&NODE)?, |folder| {
-        for file in NODE.map(|file| root().join(file)) {
-            fs::copy(&file, folder.join(file.file_name().unwrap_or_default()))?;
-        }
+        copy(&NODE, folder)?;
         let npm = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
         shell::run(Command::new("npm").args(npm).current_dir(folder))
     })
 }
 
-/// Returns the path of a program in the Python environment, such as `python` itself.
+/// Returns the path of a program that is a Python package, or of `python` itself.
 pub fn python(program: &str) -> PathBuf {
     folder().join("python/bin").join(program)
 }
@@ -59,8 +66,22 @@ pub fn grpcurl() -> PathBuf {
     folder().join("go/grpcurl")
 }
 
-fn folder() -> PathBuf {
+/// Returns the folders of the installed programs, as the beginning of a `PATH`.
+pub fn path() -> String {
+    format!("{}:{}", folder().join("go").display(), folder().join("python/bin").display())
+}
+
+/// Returns the folder in which everything is installed and generated.
+pub fn folder() -> PathBuf {
     root().join("target/ci-tools")
+}
+
+/// Copies files of the workspace into a folder.
+fn copy(files: &[&str], folder: &Path) -> Outcome {
+    for file in files.iter().map(|file| root().join(file)) {
+        fs::copy(&file, folder.join(file.file_name().unwrap_or_default()))?;
+    }
+    Ok(())
 }
 
 /// Runs `install` in a fresh folder of that name, unless the folder was installed from the same pins.

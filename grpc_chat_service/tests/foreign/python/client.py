@@ -1,24 +1,19 @@
 """Checks the example, health and reflection against a stock Python gRPC client.
 
-    python client.py 127.0.0.1:9090
+    PYTHONPATH=STUBS python client.py 127.0.0.1:9090
 
-Needs the packages in requirements.txt. The stubs are generated from proto/ at run time and not kept.
+Needs the packages in requirements.txt, and in STUBS what grpcio-tools generates; the README has the command.
 """
 
-import importlib
-import os
-import shutil
 import sys
-import tempfile
 from threading import Semaphore
 
 import grpc
-from google.protobuf import wrappers_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
-from grpc_tools import protoc
 
-PROTO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "..", "proto")
+from grpc_bidirectional_streaming_pb2 import ChatMessage
+from grpc_bidirectional_streaming_pb2_grpc import ChatStub
 
 # The deadline of a call, in seconds: far longer than a call takes, so that a service that stops replying fails the
 # check instead of blocking it.
@@ -142,14 +137,12 @@ class Chat:
     """A client of the example."""
 
     def __init__(self, address):
-        messages, services = stubs("grpc_bidirectional_streaming")
-        self._message = messages.ChatMessage
         self.channel = grpc.insecure_channel(address)
-        self._stub = services.ChatStub(self.channel)
+        self._stub = ChatStub(self.channel)
 
     def exchange(self, pairs):
         """Sends `(name, message)` pairs. Returns the library's call object, which iterates over the replies."""
-        messages = (self._message(name=name, message=message) for name, message in pairs)
+        messages = (ChatMessage(name=name, message=message) for name, message in pairs)
         return self._stub.chat(messages, timeout=DEADLINE)
 
 
@@ -165,29 +158,6 @@ def expect(got, wanted):
 def shortened(value):
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:200]}… ({len(text)} characters)"
-
-
-def stubs(name, *imported):
-    """Generates modules from proto/<name>.proto, and from the files in `imported`, which it imports besides the
-    well-known types. Returns its modules of messages and of services."""
-    folder = tempfile.mkdtemp()
-    try:
-        well_known = os.path.join(os.path.dirname(protoc.__file__), "_proto")
-        options = [f"-I{PROTO}", f"-I{well_known}", f"--python_out={folder}", f"--grpc_python_out={folder}"]
-        if protoc.main(["protoc", *options, f"{name}.proto", *(f"{other}.proto" for other in imported)]) != 0:
-            raise Unexpected(f"protoc refuses proto/{name}.proto")
-        sys.path.insert(0, folder)
-        # The package `google` also contains the well-known types, so the generated modules are added to it.
-        import google
-
-        google.__path__.append(os.path.join(folder, "google"))
-        for other in imported:
-            importlib.import_module(f"{other.replace('/', '.')}_pb2")
-        module = name.replace("/", ".")
-        return importlib.import_module(f"{module}_pb2"), importlib.import_module(f"{module}_pb2_grpc")
-    finally:
-        sys.path.remove(folder)
-        shutil.rmtree(folder)
 
 
 def run(connect, checks, name):
