@@ -23,6 +23,9 @@ usage: cargo xtask COMMAND
   screen accept [PART]..  record the screens instead of comparing them
   screen load             measure what watching a busy room costs
   screen picture          draw the picture of the screen in the README
+  bench peers [--quick] [--rounds N] [--ours PATH].. [NAME]..
+                          measure the service beside tonic, grpc-go, NATS and
+                          Redis (Go and Redis have to be installed)
   ci                      run all checks, as CI does
   ci --quick              run those that need no Python, Node, Java or tmux
 ";
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         ["ci", "--quick"] => ci::run(ci::Extent::Quick),
         ["faults", ref words @ ..] => shell::run_package("faults", words),
         ["screen", ref words @ ..] => shell::run_package("screen", words),
+        ["bench", "peers", ref words @ ..] => shell::run_package_optimized("peers", words),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

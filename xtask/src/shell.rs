@@ -18,6 +18,11 @@ pub fn run_package(name: &str, words: &[&str]) -> Outcome {
     run(cargo().args(["run", "--package", name, "--"]).args(words))
 }
 
+/// Runs the program of a package of this workspace, built for speed.
+pub fn run_package_optimized(name: &str, words: &[&str]) -> Outcome {
+    run(cargo().args(["run", "--release", "--package", name, "--"]).args(words))
+}
+
 /// Shows the command, runs it with this standard input and returns its standard output.
 pub fn output(command: &mut Command, input: &str) -> Result<String, Box<dyn std::error::Error>> {
     println!("$ {}", Shown(command));
