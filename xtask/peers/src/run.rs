@@ -20,7 +20,7 @@ const IDLE_ROOM: usize = 100;
 
 /// Measures the servers that can do this work. A server that fails is not measured further.
 pub(crate) fn measure(workload: &'static Workload, servers: &[Server], plan: Plan, cores: Cores) -> Work {
-    let able = servers.iter().filter(|server| workload.is_for(server));
+    let able = servers.iter().filter(|server| workload.is_for(server.kind));
     let mut entries: Vec<Entry<'_>> =
         able.map(|server| Entry { server, running: None, row: Row::new(server) }).collect();
     let discarded = usize::from(plan.discards_first_round);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::load::Times;
 use crate::load::example::Shape;
 use crate::load::room::Pace;
-use crate::servers::Server;
+use crate::servers;
 
 /// One kind of work that servers do.
 #[derive(Debug)]
@@ -100,10 +100,10 @@ pub(crate) struct Plan {
 
 impl Workload {
     /// Returns whether a server can do this work.
-    pub(crate) fn is_for(&self, server: &Server) -> bool {
+    pub(crate) fn is_for(&self, server: servers::Kind) -> bool {
         match self.kind {
-            Kind::Example(_) => server.kind.has_example(),
-            Kind::Room { .. } | Kind::Idle => server.kind.rooms().is_some(),
+            Kind::Example(_) => server.has_example(),
+            Kind::Room { .. } | Kind::Idle => server.rooms().is_some(),
         }
     }
 

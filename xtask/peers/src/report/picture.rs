@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::Results;
+use crate::protocol::number::TEXT;
 use crate::servers::{Kind, Store};
 use crate::workload::Unit;
 
@@ -67,7 +68,7 @@ pub(crate) fn render(results: &Results) -> String {
     }
     let machine = &results.machine;
     let caption = format!(
-        "Server CPU for a message that arrived, 200 bytes, unless it says otherwise; less is better. {}, {} cores, {}.",
+        "Server CPU for a message of {TEXT} bytes that arrived, unless it says otherwise; less is better. {}, {} cores, {}.",
         machine.processor, machine.cores, machine.kernel
     );
     y += GAP;

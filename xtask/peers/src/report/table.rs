@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::{Results, Row, Work};
 use crate::measure::Sample;
+use crate::protocol::number::TEXT;
 use crate::servers::{Kind, Peer};
 use crate::workload::Unit;
 
@@ -72,12 +73,10 @@ fn ratio(results: &Results, work: &Work, row: &Row, reference: Reference<'_>) ->
     };
     match work.rows.iter().find(|row| row.kind == wanted) {
         Some(other) => row.ratio(other, work.workload.unit).map(|ratio| times(&ratio)).unwrap_or_default(),
-        None => match reference {
-            Reference::Peer(peer) if results.missing.iter().any(|(missing, _)| *missing == peer) => {
-                "not measured".to_owned()
-            }
-            _ => String::new(),
-        },
+        None => {
+            let is_missing = results.missing.iter().any(|(missing, _)| Kind::Peer(*missing) == wanted);
+            if is_missing && work.workload.is_for(wanted) { "not measured".to_owned() } else { String::new() }
+        }
     }
 }
 
@@ -85,8 +84,8 @@ fn ratio(results: &Results, work: &Work, row: &Row, reference: Reference<'_>) ->
 fn notes(results: &Results) -> String {
     let (machine, plan) = (&results.machine, results.plan);
     let mut notes = format!(
-        "\n{}, {} cores, {}; the server on one core, the load on another. Messages of 200 bytes of text. {} rounds of {} s \
-         in turn: medians, with the range; a ratio is that of rounds next to each other.\n",
+        "\n{}, {} cores, {}; the server on one core, the load on another. Messages of {TEXT} bytes of text. Rounds per \
+         server: {}, of {} s, in turn: medians, with the range; a ratio is that of rounds next to each other.\n",
         machine.processor,
         machine.cores,
         machine.kernel,
