@@ -66,7 +66,11 @@ impl Process {
         pin(cores.server)?;
         let child = command.spawn();
         pin(cores.generator)?;
-        let mut process = Self { child: child?, address, log: log.to_owned() };
+        let cannot_run = |error: io::Error| {
+            let program = command.get_program().display();
+            io::Error::new(error.kind(), format!("cannot run {program}: {error}"))
+        };
+        let mut process = Self { child: child.map_err(cannot_run)?, address, log: log.to_owned() };
         process.wait_until_it_accepts()?;
         Ok(process)
     }

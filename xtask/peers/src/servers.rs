@@ -183,8 +183,9 @@ impl Server {
 
     fn command(&self, address: SocketAddr, data: &Path) -> Command {
         let (host, port) = (address.ip().to_string(), address.port().to_string());
-        let mut command = Command::new(&self.program);
-        command.current_dir(data);
+        // setpriv, of util-linux, becomes the server. The kernel kills it when this process ends, however it ends.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]).arg(&self.program).current_dir(data);
         match self.kind {
             Kind::Ours { store, .. } => {
                 command.args(["--listen", &address.to_string()]);
