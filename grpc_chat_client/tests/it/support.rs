@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use grpc_chat_service::config::{Config, Store};
-use grpc_chat_service::server;
+use grpc_chat_service::server::{self, BindError, Server};
 use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 
@@ -39,7 +39,7 @@ impl Service {
         let (bound, address) = std::sync::mpsc::channel();
         let thread = thread::spawn(move || {
             tokio::runtime::Runtime::new().unwrap().block_on(async {
-                let server = server::bind(config).await.unwrap();
+                let server = bind(config).await;
                 bound.send(server.local_addr()).unwrap();
                 server.run(async { drop(stopped.await) }).await;
             });
@@ -72,6 +72,22 @@ impl Drop for Service {
     fn drop(&mut self) {
         self.shut_down();
     }
+}
+
+/// Binds a server. Where a service has just left its data directory, the directory may still be locked for a moment: a process
+/// that another test is starting has this process's files until it runs its own program.
+async fn bind(config: Config) -> Server {
+    soon(async {
+        loop {
+            match server::bind(config.clone()).await {
+                Err(BindError::History(error)) if error.to_string().contains("in use by another process") => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                bound => return bound.unwrap(),
+            }
+        }
+    })
+    .await
 }
 
 /// What a client process printed, and its exit code.
