@@ -19,8 +19,8 @@ use tonic::Code;
 pub struct Refused {
     /// The gRPC status code.
     pub code: Code,
-    /// The machine-readable reason, where the service gave one, such as `NOT_THE_AUTHOR` or `OTHER_EPOCH` (`chat.v1`,
-    /// "Errors"); empty otherwise.
+    /// The machine-readable reason, where the service gave one, such as `NOT_THE_AUTHOR` or `FORKED`: the name of a value of
+    /// `chat.v1.Reason`. Empty otherwise.
     pub reason: String,
     /// A sentence in the service's own words, which may change. Pass it through [`sanitize`](crate::sanitize()) before
     /// showing it.

@@ -51,10 +51,15 @@ impl HandMade {
 }
 
 impl Session {
-    /// Waits for the next frame, and returns its id and its body.
-    pub(crate) async fn next(&mut self) -> (u64, client_frame::Body) {
-        let frame = soon(self.received.message()).await.unwrap().expect("the client should not have ended the session");
-        (frame.id, frame.body.unwrap())
+    /// Waits for the next frame that is not a Ping, and returns its id and its body.
+    async fn next(&mut self) -> (u64, client_frame::Body) {
+        loop {
+            let frame = soon(self.received.message()).await.unwrap();
+            let pb::ClientFrame { id, body } = frame.expect("the client should not have ended the session");
+            if !matches!(body, Some(client_frame::Body::Ping(_))) {
+                return (id, body.unwrap());
+            }
+        }
     }
 
     /// Waits for a Join and replies to it. Returns where the client asked to start.

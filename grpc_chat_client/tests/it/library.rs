@@ -55,16 +55,9 @@ async fn find<T>(events: &mut Events, mut fits: impl FnMut(Update) -> Option<T>)
 
 /// Takes updates until the connection is lost.
 async fn until_reconnecting(events: &mut Events) {
-    reconnecting(events).await;
-}
-
-/// Takes updates until the connection is lost, and returns why it was.
-async fn reconnecting(events: &mut Events) -> String {
-    let why = |update| match update {
-        Update::Connection(ConnectionState::Reconnecting { why, .. }) => Some(why),
-        _ => None,
-    };
-    find(events, why).await
+    let reconnecting =
+        |update| matches!(update, Update::Connection(ConnectionState::Reconnecting { .. })).then_some(());
+    find(events, reconnecting).await;
 }
 
 async fn next_event(events: &mut Events) -> Event {

@@ -76,11 +76,14 @@ fn the_delay_that_the_service_asks_for_is_kept() {
 fn after_a_drain_the_state_says_why_the_service_ended_the_session() {
     let ended = Status::unavailable("the session has ended");
     for (reason, sentence) in [
-        (pb::DrainReason::Shutdown, "the service is stopping"),
-        (pb::DrainReason::Age, "the session was open for as long as the service allows"),
+        (pb::DrainReason::Shutdown.into(), "the service is stopping"),
+        (pb::DrainReason::Age.into(), "the session was open for as long as the service allows"),
+        (pb::DrainReason::Epoch.into(), "the history has started a new epoch"),
+        // A reason of a later version of the protocol.
+        (99, "the service ended the session"),
     ] {
         let (mut engine, now) = online();
-        let draining = pb::Draining { reason: reason.into(), ..pb::Draining::default() };
+        let draining = pb::Draining { reason, ..pb::Draining::default() };
         engine.frame_received(frame(0, server_frame::Body::Draining(draining)), now);
         engine.session_ended(&ended, now);
         let states = connections(&mut engine);
