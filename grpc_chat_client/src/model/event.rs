@@ -76,7 +76,7 @@ impl Event {
     /// [`Page`](crate::Page) that the event came with.
     ///
     /// ```
-    /// use grpc_chat_client::{Cursor, Event, Start};
+    /// use grpc_chat_client::{Event, Start};
     ///
     /// fn go_on(epoch: u64, last: &Event) -> Start {
     ///     Start::After(last.cursor(epoch))
