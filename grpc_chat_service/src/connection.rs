@@ -1,42 +1,56 @@
 //! One connection, from its first byte to its last: one task drives HTTP/2 and every call on it.
 
-mod calls;
+mod call;
+mod driver;
+mod keep_alive;
 mod opening;
+mod request;
 mod socket;
+mod tasks;
 
-use std::convert::Infallible;
 use std::error::Error;
-use std::pin::pin;
+use std::future::Future;
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
-use hyper::server::conn::http2;
-use hyper::service::Service;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::drain::Drain;
 use crate::limits::ConnectionLimits;
-
-pub(crate) use calls::Calls;
+use driver::Driver;
 use opening::Opening;
+pub(crate) use request::RequestBody;
 use socket::CorkedSocket;
+pub(crate) use tasks::Calls;
+use tasks::Tasks;
 
-/// Serves one connection until the peer closes it, or until the server shuts down and the open calls have ended.
+/// How a connection is to end. The later ones prevail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Ending {
+    /// Once the open calls have ended. No further ones are accepted.
+    Graceful,
+    /// Now.
+    AtOnce,
+}
+
+/// Serves one connection until the peer closes it, or until the server shuts down and the open calls have ended, or until
+/// the server gives up on them.
 ///
-/// `service` is given the [`Calls`] of the connection, with which a call starts what has to run beside its response.
-pub(crate) async fn serve<T, S, B>(
+/// `service` is given the [`Calls`] of the connection, with which a call starts what has to run beside its response, and
+/// returns the function that handles requests.
+pub(crate) async fn serve<T, H, F, B>(
     mut socket: T,
-    service: impl FnOnce(Calls) -> S,
+    peer: SocketAddr,
+    service: impl FnOnce(Calls) -> H,
     limits: &ConnectionLimits,
     drain: &Drain,
 ) where
-    T: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-    S::Future: Send + 'static,
-    B: Body<Data = Bytes> + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Fn(Request<RequestBody>) -> F + Unpin,
+    F: Future<Output = Response<B>> + Send + Unpin + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let opening = tokio::select! {
@@ -51,38 +65,64 @@ pub(crate) async fn serve<T, S, B>(
             return;
         }
         Ok(Ok(Opening::Tls)) => {
-            tracing::info!("refused a TLS client: this port is not encrypted; connect with http://");
+            tracing::info!(%peer, "refused a TLS client: this port is not encrypted; connect with http://");
             return;
         }
-        Ok(Ok(Opening::Other)) => return tracing::debug!("refused: the peer does not speak HTTP/2"),
-        Ok(Err(error)) => return tracing::debug!(%error, "the peer closed the connection before the HTTP/2 preface"),
-        Err(_) => return tracing::debug!("refused: no HTTP/2 preface within the handshake deadline"),
+        Ok(Ok(Opening::Other)) => return tracing::debug!(%peer, "refused: the peer does not speak HTTP/2"),
+        Ok(Err(error)) => {
+            return tracing::debug!(%peer, %error, "the peer closed the connection before the HTTP/2 preface");
+        }
+        Err(_) => return tracing::debug!(%peer, "refused: no HTTP/2 preface within the handshake deadline"),
     }
 
-    let calls = Calls::default();
-    let service = service(calls.clone());
+    if let Err(error) = serve_http2(socket, service, limits, drain).await {
+        tracing::debug!(%peer, error = &error as &dyn Error, "connection ended");
+    }
+}
+
+/// Serves a connection whose preface has been read.
+async fn serve_http2<T, H, F, B>(
+    socket: T,
+    service: impl FnOnce(Calls) -> H,
+    limits: &ConnectionLimits,
+    drain: &Drain,
+) -> Result<(), h2::Error>
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Fn(Request<RequestBody>) -> F + Unpin,
+    F: Future<Output = Response<B>> + Send + Unpin + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     let (socket, cork) = CorkedSocket::new(&opening::PREFACE[..], socket);
-    let connection = http2::Builder::new(calls.clone())
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(limits.stream_window_bytes)
+    // Does not wait: the preface is there, and the cork takes the settings.
+    let mut http2 = h2::server::Builder::new()
+        .initial_window_size(limits.stream_window_bytes)
         .initial_connection_window_size(limits.window_bytes())
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(limits.header_bytes)
-        .max_local_error_reset_streams(limits.local_resets)
-        .max_send_buf_size(limits.send_buffer_bytes)
-        .keep_alive_interval(limits.ping_after)
-        .keep_alive_timeout(limits.ping_timeout)
-        .serve_connection(TokioIo::new(socket), service);
-    let mut connection = pin!(calls.drive(connection, cork));
+        .max_local_error_reset_streams(Some(limits.local_resets))
+        .max_send_buffer_size(limits.send_buffer_bytes)
+        .handshake(socket)
+        .await?;
 
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = drain.begun() => {
-            connection.as_mut().connection().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(error = &error as &dyn Error, "connection ended");
+    let tasks = Tasks::default();
+    if let Some(pings) = http2.ping_pong() {
+        let lost = keep_alive::lost(cork.clone(), pings, *limits);
+        tasks.start(async move {
+            lost.await;
+            tracing::debug!("the peer does not answer");
+            Some(Ending::AtOnce)
+        });
     }
+    let (begun, given_up) = (drain.begun(), drain.given_up());
+    tasks.start(async move {
+        begun.await;
+        Some(Ending::Graceful)
+    });
+    tasks.start(async move {
+        given_up.await;
+        Some(Ending::AtOnce)
+    });
+    Driver { http2, cork, handle: service(tasks.calls()), tasks }.await
 }

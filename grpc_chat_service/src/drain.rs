@@ -6,26 +6,37 @@ use std::task::{Context, Poll};
 use tokio_stream::Stream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// Signals, once, that the server is shutting down. Clones share the signal.
+/// Signals, once, that the server is shutting down, and later that it waits no longer. Clones share the signals.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Drain {
     begun: CancellationToken,
+    given_up: CancellationToken,
 }
 
 impl Drain {
-    /// Gives the signal.
+    /// Signals that the server is shutting down.
     pub(crate) fn begin(&self) {
         self.begun.cancel();
     }
 
-    /// Whether the signal has been given.
+    /// Whether the server is shutting down.
     pub(crate) fn has_begun(&self) -> bool {
         self.begun.is_cancelled()
     }
 
-    /// Waits for the signal.
+    /// Waits until the server is shutting down.
     pub(crate) fn begun(&self) -> WaitForCancellationFutureOwned {
         self.begun.clone().cancelled_owned()
+    }
+
+    /// Signals that what has not ended by now is to be closed.
+    pub(crate) fn give_up(&self) {
+        self.given_up.cancel();
+    }
+
+    /// Waits until what has not ended is to be closed.
+    pub(crate) fn given_up(&self) -> WaitForCancellationFutureOwned {
+        self.given_up.clone().cancelled_owned()
     }
 
     /// Wraps a stream so that, if the server shuts down before it ends, `farewell` is its last item. Items that are

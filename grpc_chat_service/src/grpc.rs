@@ -9,14 +9,12 @@ mod sessions;
 mod status;
 mod unary;
 
-use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use futures_util::future::Either;
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
 use stubs::chat::v1::chat_service_server::SERVICE_NAME as CHAT_SERVICE;
 use stubs::chat_server::SERVICE_NAME as EXAMPLE_SERVICE;
 use tokio::sync::watch;
@@ -26,7 +24,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::access::Caller;
-use crate::connection::Calls;
+use crate::connection::{Calls, RequestBody};
 use crate::session::Context;
 
 pub(crate) use convert::ENCODE;
@@ -99,38 +97,31 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Returns the service for one connection. Its handlers find the caller in their request, and start there what runs
-    /// beside their response.
-    pub(crate) fn for_connection(&self, peer: SocketAddr, calls: Calls) -> Connected {
-        Connected { routes: self.routes.clone(), caller: Caller { peer }, calls }
-    }
-}
-
-/// The service of one connection.
-pub(crate) struct Connected {
-    routes: Routes,
-    caller: Caller,
-    calls: Calls,
-}
-
-impl hyper::service::Service<Request<Incoming>> for Connected {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Either<
-        Ready<Result<Self::Response, Infallible>>,
-        <Routes as tonic::codegen::Service<Request<Incoming>>>::Future,
-    >;
-
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        if let Err(status) = check_is_grpc(request.method(), request.headers()) {
-            let mut refusal = Response::new(Body::empty());
-            *refusal.status_mut() = status;
-            return Either::Left(ready(Ok(refusal)));
+    /// Returns the function that handles the requests of one connection. Handlers find the caller in their request, and
+    /// start there what runs beside their response.
+    pub(crate) fn for_connection(
+        &self,
+        peer: SocketAddr,
+        calls: Calls,
+    ) -> impl Fn(Request<RequestBody>) -> BoxFuture<'static, Response<Body>> + Unpin + use<> {
+        let (routes, caller) = (self.routes.clone(), Caller { peer });
+        move |mut request| {
+            if let Err(status) = check_is_grpc(request.method(), request.headers()) {
+                let mut refusal = Response::new(Body::empty());
+                *refusal.status_mut() = status;
+                return Box::pin(ready(refusal));
+            }
+            request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(calls.clone());
+            // The router is always ready, and a clone of it is one more reference.
+            let response = tonic::codegen::Service::call(&mut routes.clone(), request);
+            Box::pin(async move {
+                match response.await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                }
+            })
         }
-        request.extensions_mut().insert(self.caller);
-        request.extensions_mut().insert(self.calls.clone());
-        // The router is always ready, and a clone of it is one more reference.
-        Either::Right(tonic::codegen::Service::call(&mut self.routes.clone(), request))
     }
 }
 

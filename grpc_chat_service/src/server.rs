@@ -7,9 +7,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
 
 use crate::access::{PermittedHistory, Policy};
 use crate::cluster::MemoryCluster;
@@ -80,7 +78,6 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { listener, config, history, published } = self;
         log_start(&config, listener.local_addr(), &*history);
-        let cut = CancellationToken::new();
         let connections = TaskTracker::new();
         let network = match &config.store {
             Store::Memory(cluster) => cluster.network.clone(),
@@ -95,12 +92,11 @@ impl Server {
                 // Replies are small and waited for, so they are sent at once. If this fails, the connection is already
                 // closed.
                 let _ = socket.set_nodelay(true);
-                let (served, cut) = (chat.serve(socket, peer), cut.clone());
-                let serving = async move {
-                    let _uncut = cut.run_until_cancelled(served).await;
+                let served = chat.serve(socket, peer);
+                connections.spawn(async move {
+                    served.await;
                     drop(slot);
-                };
-                connections.spawn(serving.instrument(tracing::info_span!("connection", %peer)));
+                });
             }
         };
         let reporting_health = health.follow(history.healthy());
@@ -117,7 +113,7 @@ impl Server {
         connections.close();
         if tokio::time::timeout(config.grace, connections.wait()).await.is_err() {
             tracing::warn!(connections = connections.len(), "the grace period is over: closing what is still open");
-            cut.cancel();
+            chat.drain.give_up();
             connections.wait().await;
         }
         // Nobody appends any more. What was accepted is stored before the process ends.
@@ -179,7 +175,7 @@ impl Chat {
         let (service, limits, drain) = (Arc::clone(&self.service), Arc::clone(&self.limits), self.drain.clone());
         async move {
             let service = |calls| service.for_connection(peer, calls);
-            connection::serve(socket, service, &limits, &drain).await;
+            connection::serve(socket, peer, service, &limits, &drain).await;
         }
     }
 

@@ -9,6 +9,7 @@ mod reader;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +67,7 @@ pub(crate) struct Session {
     outbox: Arc<Outbox>,
     protocol: Protocol,
     id: String,
+    peer: SocketAddr,
     /// The user who was welcomed.
     user: Option<UserId>,
     /// How the session ends, for the log.
@@ -99,6 +101,7 @@ pub(crate) fn open(context: &Arc<Context>, caller: Caller, kind: ClientKind) -> 
         outbox,
         protocol: Protocol::new(settings, Instant::now()),
         id: new_uuid().to_string(),
+        peer: caller.peer,
         user: None,
         end: "disconnected",
         appends: VecDeque::new(),
@@ -178,7 +181,7 @@ impl Session {
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Welcome { reply_to, user, client } => {
-                tracing::info!(session = self.id, %user, client, "session opened");
+                tracing::info!(peer = %self.peer, session = self.id, %user, client, "session opened");
                 self.user = Some(user.clone());
                 let welcome = Welcome {
                     session_id: self.id.clone(),
@@ -290,7 +293,7 @@ impl Drop for Session {
     /// Logged here, so that the end of a session is also logged when its connection is lost.
     fn drop(&mut self) {
         if let Some(user) = &self.user {
-            tracing::info!(session = self.id, %user, reason = self.end, "session ended");
+            tracing::info!(peer = %self.peer, session = self.id, %user, reason = self.end, "session ended");
         }
     }
 }

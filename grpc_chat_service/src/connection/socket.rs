@@ -6,47 +6,58 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 /// The size from which collected writes are sent without waiting for more.
 const SEND_BYTES: usize = 32 * 1024;
 
-/// A socket that first yields bytes that were read from it before, and whose writes go to a [`Cork`].
+/// A socket that first yields bytes that were read from it before, and whose writes are collected until they are sent.
+///
+/// h2 writes and flushes each larger frame by itself; a system call for each would cost more than collecting them does.
 pub(super) struct CorkedSocket<T> {
-    unread: &'static [u8],
-    reading: ReadHalf<T>,
-    cork: Cork<T>,
+    shared: Arc<Shared<T>>,
 }
 
-/// What has been written and not yet sent. h2 writes and flushes each larger frame by itself; a system call for each
-/// would cost more than this copy does. Short lock, never held across an await, and only ever taken by the connection's
-/// own task.
-pub(super) struct Cork<T>(Arc<Mutex<Unsent<T>>>);
+/// The connection's hold on its [`CorkedSocket`].
+pub(super) struct Cork<T> {
+    shared: Arc<Shared<T>>,
+}
 
-struct Unsent<T> {
-    socket: WriteHalf<T>,
-    /// At most [`SEND_BYTES`] and one frame.
-    bytes: BytesMut,
+/// Short lock, never held across an await, and only ever taken by the connection's own task.
+struct Shared<T>(Mutex<State<T>>);
+
+struct State<T> {
+    socket: T,
+    /// Was read before, and is read again first.
+    unread: &'static [u8],
+    /// When the peer last gave a sign of life: bytes of its own, or room for more of ours after there was none.
+    last_heard: Instant,
+    /// What has been written and not sent yet: at most [`SEND_BYTES`] and one frame.
+    unsent: BytesMut,
     /// The peer reads more slowly than we write: nothing is added until everything collected has been sent.
     blocked: bool,
 }
 
 impl<T: AsyncRead + AsyncWrite> CorkedSocket<T> {
     pub(super) fn new(unread: &'static [u8], socket: T) -> (Self, Cork<T>) {
-        let (reading, writing) = tokio::io::split(socket);
-        let unsent = Arc::new(Mutex::new(Unsent { socket: writing, bytes: BytesMut::new(), blocked: false }));
-        (Self { unread, reading, cork: Cork(Arc::clone(&unsent)) }, Cork(unsent))
+        let state = State { socket, unread, last_heard: Instant::now(), unsent: BytesMut::new(), blocked: false };
+        let shared = Arc::new(Shared(Mutex::new(state)));
+        (Self { shared: Arc::clone(&shared) }, Cork { shared })
     }
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for CorkedSocket<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.unread.is_empty() {
-            return Pin::new(&mut self.reading).poll_read(cx, buf);
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.shared.lock();
+        if state.unread.is_empty() {
+            ready!(Pin::new(&mut state.socket).poll_read(cx, buf))?;
+            state.last_heard = Instant::now();
+            return Poll::Ready(Ok(()));
         }
-        let now = self.unread.len().min(buf.remaining());
-        buf.put_slice(&self.unread[..now]);
-        self.unread.advance(now);
+        let now = state.unread.len().min(buf.remaining());
+        buf.put_slice(&state.unread[..now]);
+        state.unread.advance(now);
         Poll::Ready(Ok(()))
     }
 }
@@ -62,9 +73,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for CorkedSocket<T> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut unsent = self.cork.lock();
-        ready!(unsent.poll_send(cx))?;
-        Pin::new(&mut unsent.socket).poll_shutdown(cx)
+        let mut state = self.shared.lock();
+        ready!(state.poll_send(cx))?;
+        Pin::new(&mut state.socket).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -72,12 +83,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for CorkedSocket<T> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut unsent = self.cork.lock();
-        if unsent.blocked || unsent.bytes.len() >= SEND_BYTES {
-            ready!(unsent.poll_send(cx))?;
+        let mut state = self.shared.lock();
+        if state.blocked || state.unsent.len() >= SEND_BYTES {
+            ready!(state.poll_send(cx))?;
         }
         for buf in bufs {
-            unsent.bytes.extend_from_slice(buf);
+            state.unsent.extend_from_slice(buf);
         }
         Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()))
     }
@@ -87,31 +98,48 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for CorkedSocket<T> {
     }
 }
 
-impl<T> Cork<T> {
-    fn lock(&self) -> MutexGuard<'_, Unsent<T>> {
+impl<T: AsyncRead + AsyncWrite + Unpin> Cork<T> {
+    /// Sends what has been collected.
+    pub(super) fn poll_send(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shared.lock().poll_send(cx)
+    }
+
+    /// Returns when the peer last gave a sign of life: bytes of its own, or room for more of ours after there was none.
+    pub(super) fn last_heard(&self) -> Instant {
+        self.shared.lock().last_heard
+    }
+}
+
+impl<T> Clone for Cork<T> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Cork<T> {
-    /// Sends what has been collected.
-    pub(super) fn poll_send(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.lock().poll_send(cx)
-    }
-}
-
-impl<T: AsyncRead + AsyncWrite + Unpin> Unsent<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> State<T> {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.blocked = true;
-        while !self.bytes.is_empty() {
-            match ready!(Pin::new(&mut self.socket).poll_write(cx, &self.bytes))? {
+        if self.unsent.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let was_blocked = std::mem::replace(&mut self.blocked, true);
+        while !self.unsent.is_empty() {
+            match ready!(Pin::new(&mut self.socket).poll_write(cx, &self.unsent))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                sent => self.bytes.advance(sent),
+                sent => self.unsent.advance(sent),
+            }
+            if was_blocked {
+                self.last_heard = Instant::now();
             }
         }
         self.blocked = false;
         // An idle connection keeps no buffer.
-        self.bytes = BytesMut::new();
+        self.unsent = BytesMut::new();
         Poll::Ready(Ok(()))
     }
 }

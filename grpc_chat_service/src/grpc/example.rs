@@ -11,7 +11,7 @@ use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::responses::Responses;
-use super::{lines, status};
+use super::{caller, lines, status};
 use crate::session::Context;
 
 pub(super) fn server(context: &Arc<Context>) -> ChatServer<Example> {
@@ -32,13 +32,14 @@ impl Chat for Example {
     /// tonic asks for the next response when the caller has room for it, and that takes the next message. No task, no
     /// channel, no buffer; a caller that does not read is held back by HTTP/2's own flow control.
     async fn chat(&self, request: Request<Streaming<ChatMessage>>) -> Result<Response<BoxStream<String>>, Status> {
+        let peer = caller::caller(request.extensions())?.peer;
         if let Some(room) = lines::room(&request)? {
             let lines = lines::join(&self.context, room, request).await?;
-            return Ok(Response::new(Box::pin(Responses::new(lines))));
+            return Ok(Response::new(Box::pin(Responses::new(lines, peer))));
         }
         let responses = request.into_inner().map(|message| message.map(respond));
         let responses = self.context.drain.end(responses, || Err(status::shutting_down()));
-        Ok(Response::new(Box::pin(Responses::new(responses))))
+        Ok(Response::new(Box::pin(Responses::new(responses, peer))))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The responses of a streaming call, with a log line for how it ended and statuses as gRPC defines them.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -11,13 +12,14 @@ use super::status;
 /// The responses of one call.
 pub(super) struct Responses<S> {
     responses: S,
+    peer: SocketAddr,
     sent: u64,
     ended: bool,
 }
 
 impl<S> Responses<S> {
-    pub(super) fn new(responses: S) -> Self {
-        Self { responses, sent: 0, ended: false }
+    pub(super) fn new(responses: S, peer: SocketAddr) -> Self {
+        Self { responses, peer, sent: 0, ended: false }
     }
 }
 
@@ -31,7 +33,7 @@ where
         let Poll::Ready(next) = Pin::new(&mut self.responses).poll_next(cx) else {
             return Poll::Pending;
         };
-        let sent = self.sent;
+        let (peer, sent) = (self.peer, self.sent);
         Poll::Ready(match next {
             Some(Ok(response)) => {
                 self.sent += 1;
@@ -41,17 +43,17 @@ where
                 self.ended = true;
                 let error = status::standard(error);
                 match error.code() {
-                    Code::Cancelled => tracing::info!(sent, "the caller left during a call"),
+                    Code::Cancelled => tracing::info!(%peer, sent, "the caller left during a call"),
                     Code::Unavailable => {
-                        tracing::info!(sent, "a call ended because the server is shutting down");
+                        tracing::info!(%peer, sent, "a call ended because the server is shutting down");
                     }
-                    code => tracing::warn!(sent, ?code, why = error.message(), "a call failed"),
+                    code => tracing::warn!(%peer, sent, ?code, why = error.message(), "a call failed"),
                 }
                 Some(Err(error))
             }
             None => {
                 self.ended = true;
-                tracing::debug!(sent, "a call completed");
+                tracing::debug!(%peer, sent, "a call completed");
                 None
             }
         })
@@ -62,7 +64,7 @@ impl<S> Drop for Responses<S> {
     /// A call that is dropped before its end was reset, or has lost its connection.
     fn drop(&mut self) {
         if !self.ended {
-            tracing::info!(sent = self.sent, "the caller left during a call");
+            tracing::info!(peer = %self.peer, sent = self.sent, "the caller left during a call");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::{Ready, ready};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
@@ -49,7 +50,7 @@ impl Sessions {
         let (session, outbound) = session::open(&self.context, caller, ClientKind::Chat);
         calls.start(session.run(frames));
 
-        let mut response = Response::new(Body::new(Frames { outbound }));
+        let mut response = Response::new(Body::new(Frames { outbound, peer: caller.peer }));
         response.headers_mut().insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
         Ok(response)
     }
@@ -102,6 +103,7 @@ impl Decoder for FrameDecoder {
 /// What a session sends, as the body of its response.
 struct Frames {
     outbound: Outbound,
+    peer: SocketAddr,
 }
 
 impl http_body::Body for Frames {
@@ -117,7 +119,7 @@ impl http_body::Body for Frames {
                 Sent::Frames(bytes) => Ok(Frame::data(bytes)),
                 Sent::End(end) => {
                     let status = status::from_end(&end);
-                    tracing::debug!(code = ?status.code(), why = status.message(), "stream ends");
+                    tracing::debug!(peer = %self.peer, code = ?status.code(), why = status.message(), "stream ends");
                     let mut trailers = HeaderMap::new();
                     if status.add_header(&mut trailers).is_err() {
                         // Happens only for a message that is not a valid header value, and ours are sentences.
