@@ -1,10 +1,10 @@
 //! One connection, from its first byte to its last: one task drives HTTP/2 and every call on it.
 
+mod body;
 mod call;
 mod driver;
 mod keep_alive;
 mod opening;
-mod request;
 mod socket;
 mod tasks;
 
@@ -12,16 +12,14 @@ use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::drain::Drain;
 use crate::limits::ConnectionLimits;
+pub(crate) use body::{AnyBody, Part, RequestBody, ResponseBody};
 use driver::Driver;
 use opening::Opening;
-pub(crate) use request::RequestBody;
 use socket::CorkedSocket;
 pub(crate) use tasks::Calls;
 use tasks::Tasks;
@@ -50,8 +48,7 @@ pub(crate) async fn serve<T, H, F, B>(
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Request<RequestBody>) -> F + Unpin,
     F: Future<Output = Response<B>> + Send + Unpin + 'static,
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: ResponseBody + Unpin + 'static,
 {
     let opening = tokio::select! {
         opening = tokio::time::timeout(limits.handshake, opening::read(&mut socket)) => opening,
@@ -91,8 +88,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Request<RequestBody>) -> F + Unpin,
     F: Future<Output = Response<B>> + Send + Unpin + 'static,
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: ResponseBody + Unpin + 'static,
 {
     let (socket, cork) = CorkedSocket::new(&opening::PREFACE[..], socket);
     // Does not wait: the preface is there, and the cork takes the settings.
@@ -124,5 +120,5 @@ where
         given_up.await;
         Some(Ending::AtOnce)
     });
-    Driver { http2, cork, handle: service(tasks.calls()), tasks }.await
+    Driver::new(http2, cork, service(tasks.calls()), tasks).await
 }

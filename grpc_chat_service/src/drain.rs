@@ -1,7 +1,9 @@
 //! The signal that the server is shutting down.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use tokio_stream::Stream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -10,18 +12,21 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Drain {
     begun: CancellationToken,
+    /// The same, for those who look often. Set first.
+    has_begun: Arc<AtomicBool>,
     given_up: CancellationToken,
 }
 
 impl Drain {
     /// Signals that the server is shutting down.
     pub(crate) fn begin(&self) {
+        self.has_begun.store(true, Ordering::SeqCst);
         self.begun.cancel();
     }
 
     /// Whether the server is shutting down.
     pub(crate) fn has_begun(&self) -> bool {
-        self.begun.is_cancelled()
+        self.has_begun.load(Ordering::SeqCst)
     }
 
     /// Waits until the server is shutting down.
@@ -42,7 +47,7 @@ impl Drain {
     /// Wraps a stream so that, if the server shuts down before it ends, `farewell` is its last item. Items that are
     /// ready are always passed on first: the farewell comes once the stream has nothing to give.
     pub(crate) fn end<S: Stream + Unpin>(&self, stream: S, farewell: fn() -> S::Item) -> UntilDrained<S> {
-        UntilDrained { stream: Some(stream), begun: Box::pin(self.begun()), farewell }
+        UntilDrained { stream: Some(stream), drain: self.clone(), begun: Box::pin(self.begun()), waker: None, farewell }
     }
 }
 
@@ -50,7 +55,10 @@ impl Drain {
 pub(crate) struct UntilDrained<S: Stream> {
     /// `None` once it has ended.
     stream: Option<S>,
+    drain: Drain,
     begun: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Whom `begun` wakes.
+    waker: Option<Waker>,
     farewell: fn() -> S::Item,
 }
 
@@ -58,17 +66,23 @@ impl<S: Stream + Unpin> Stream for UntilDrained<S> {
     type Item = S::Item;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
-        let Some(stream) = &mut self.stream else {
+        let this = &mut *self;
+        let Some(stream) = &mut this.stream else {
             return Poll::Ready(None);
         };
         if let Poll::Ready(item) = Pin::new(stream).poll_next(cx) {
             return Poll::Ready(item);
         }
-        if self.begun.as_mut().poll(cx).is_pending() {
+        // Polled after each message, by the same task every time: it is registered once.
+        if !this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            this.waker = Some(cx.waker().clone());
+            let _ = this.begun.as_mut().poll(cx);
+        }
+        if !this.drain.has_begun() {
             return Poll::Pending;
         }
-        self.stream = None;
-        Poll::Ready(Some((self.farewell)()))
+        this.stream = None;
+        Poll::Ready(Some((this.farewell)()))
     }
 }
 

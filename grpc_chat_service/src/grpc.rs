@@ -2,8 +2,11 @@
 
 mod caller;
 mod convert;
+mod encode;
 mod example;
 mod lines;
+mod messages;
+mod reply;
 mod responses;
 mod sessions;
 mod status;
@@ -18,13 +21,12 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use stubs::chat::v1::chat_service_server::SERVICE_NAME as CHAT_SERVICE;
 use stubs::chat_server::SERVICE_NAME as EXAMPLE_SERVICE;
 use tokio::sync::watch;
-use tonic::body::Body;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::access::Caller;
-use crate::connection::{Calls, RequestBody};
+use crate::connection::{AnyBody, Calls, RequestBody, ResponseBody};
 use crate::session::Context;
 
 pub(crate) use convert::ENCODE;
@@ -40,7 +42,6 @@ pub(crate) async fn service(context: Arc<Context>) -> (Service, Health) {
     }
 
     let mut routes = Routes::builder();
-    routes.add_service(example::server(&context));
     routes.add_service(unary::server(&context));
     routes.add_service(health);
     match (reflection().build_v1(), reflection().build_v1alpha()) {
@@ -50,9 +51,7 @@ pub(crate) async fn service(context: Arc<Context>) -> (Service, Health) {
         // The descriptor set is part of the binary and covered by a test, so this does not happen in the field.
         (Err(error), _) | (_, Err(error)) => tracing::error!(%error, "no reflection"),
     }
-    let sessions = sessions::Sessions::new(context);
-    let routes: Routes = routes.routes().into_axum_router().route_service(sessions::PATH, sessions).into();
-    (Service { routes: routes.prepare() }, Health { reporter })
+    (Service { context, routes: routes.routes().prepare() }, Health { reporter })
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {
@@ -91,36 +90,54 @@ impl Health {
     }
 }
 
-/// The routes that all connections share.
+/// The body of a response.
+pub(crate) type Body = Box<dyn ResponseBody>;
+
+/// What all connections share.
 pub(crate) struct Service {
+    context: Arc<Context>,
+    /// The methods that are not on the hot path.
     routes: Routes,
 }
 
 impl Service {
-    /// Returns the function that handles the requests of one connection. Handlers find the caller in their request, and
-    /// start there what runs beside their response.
+    /// Returns the function that handles the requests of one connection.
+    ///
+    /// The two bidirectional methods, through which all messages go, are in front of the generated routes: those would
+    /// copy, box and poll each message several times over.
     pub(crate) fn for_connection(
         &self,
         peer: SocketAddr,
         calls: Calls,
     ) -> impl Fn(Request<RequestBody>) -> BoxFuture<'static, Response<Body>> + Unpin + use<> {
-        let (routes, caller) = (self.routes.clone(), Caller { peer });
+        let (context, routes, caller) = (Arc::clone(&self.context), self.routes.clone(), Caller { peer });
         move |mut request| {
             if let Err(status) = check_is_grpc(request.method(), request.headers()) {
-                let mut refusal = Response::new(Body::empty());
+                let mut refusal = Response::new(Box::new(AnyBody(tonic::body::Body::empty())) as Body);
                 *refusal.status_mut() = status;
                 return Box::pin(ready(refusal));
             }
-            request.extensions_mut().insert(caller);
-            request.extensions_mut().insert(calls.clone());
-            // The router is always ready, and a clone of it is one more reference.
-            let response = tonic::codegen::Service::call(&mut routes.clone(), request);
-            Box::pin(async move {
-                match response.await {
-                    Ok(response) => response,
-                    Err(never) => match never {},
+            match request.uri().path() {
+                sessions::PATH => {
+                    let response = sessions::call(&context, caller, &calls, request);
+                    Box::pin(ready(response.unwrap_or_else(reply::failed)))
                 }
-            })
+                example::PATH => {
+                    let response = example::call(Arc::clone(&context), caller, calls.clone(), request);
+                    Box::pin(async { response.await.unwrap_or_else(reply::failed) })
+                }
+                _ => {
+                    request.extensions_mut().insert(caller);
+                    // The router is always ready, and a clone of it is one more reference.
+                    let response = tonic::codegen::Service::call(&mut routes.clone(), request);
+                    Box::pin(async {
+                        match response.await {
+                            Ok(response) => response.map(|body| Box::new(AnyBody(body)) as Body),
+                            Err(never) => match never {},
+                        }
+                    })
+                }
+            }
         }
     }
 }

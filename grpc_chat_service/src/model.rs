@@ -126,7 +126,8 @@ impl RoomId {
     ///
     /// [`Invalid`] if it does not have the form described at [`RoomId`].
     pub fn new(text: &str) -> Result<Self, Invalid> {
-        if text.split('/').any(str::is_empty) {
+        let slash_at_end = text.starts_with('/') || text.ends_with('/');
+        if text.is_empty() || slash_at_end || text.as_bytes().windows(2).any(|two| two == b"//") {
             return Err(Invalid("must not be empty, and must not begin or end with / or have it doubled"));
         }
         check_id(text, |b| b == b'/')?;
@@ -237,10 +238,17 @@ pub fn check_text(text: &str, max_bytes: usize) -> Result<(), Invalid> {
     if text.len() > max_bytes {
         return Err(Invalid("is longer than Welcome.limits.max_text_bytes"));
     }
-    if text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+    if may_have_controls(text) && text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
         return Err(Invalid("must not have control characters other than newline and tab"));
     }
     Ok(())
+}
+
+/// Looks at the bytes, which is much faster than to decode them: the controls are the bytes below 0x20, 0x7f, and some of the
+/// characters that begin with 0xc2.
+fn may_have_controls(text: &str) -> bool {
+    // No early return, so that the compiler can compare many at once.
+    text.bytes().fold(false, |any, byte| any | matches!(byte, ..b'\t' | 0x0b..0x20 | 0x7f | 0xc2))
 }
 
 /// Returns a new UUIDv7. A clock before 1970, for which there is none, counts as 1970.

@@ -10,14 +10,16 @@ mod reader;
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use futures_util::stream::FuturesUnordered;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_stream::{Stream, StreamExt};
+use tokio_stream::Stream;
 
 use crate::access::{Caller, PermittedHistory, Policy};
 use crate::drain::Drain;
@@ -76,8 +78,24 @@ pub(crate) struct Session {
     /// batch.
     appends: VecDeque<Append>,
     lookups: FuturesUnordered<Lookup>,
+    /// One future for what happens rarely. In a set, so that it is polled when it has been woken, and not for every frame.
+    rare: FuturesUnordered<BoxFuture<'static, Rare>>,
+    /// When [`Rare::Deadline`] will happen at the latest.
+    next_tick: Option<Instant>,
+    half_closed: bool,
+    draining: bool,
     /// The epoch of the history; the session ends when it changes.
     epoch: watch::Receiver<Epoch>,
+}
+
+/// What happens to a session rarely.
+enum Rare {
+    /// The server is shutting down.
+    Drained,
+    /// The history has started a new epoch.
+    EpochEnded,
+    /// The protocol's deadline may have come.
+    Deadline,
 }
 
 /// An item of a caller's stream: a frame, or why there will be no more.
@@ -106,6 +124,10 @@ pub(crate) fn open(context: &Arc<Context>, caller: Caller, kind: ClientKind) -> 
         end: "disconnected",
         appends: VecDeque::new(),
         lookups: FuturesUnordered::new(),
+        rare: FuturesUnordered::new(),
+        next_tick: None,
+        half_closed: false,
+        draining: false,
         epoch,
     };
     (session, outbound)
@@ -116,51 +138,74 @@ impl Session {
     /// not the client reads what it is sent: an unread stream would block its whole connection.
     pub(crate) async fn run(mut self, frames: impl Stream<Item = Received>) {
         let mut frames = pin!(frames);
-        let mut half_closed = false;
-        let mut closed = pin!(self.outbox.closed());
-        let mut drained = pin!(self.context.drain.begun());
-        let mut draining = false;
-        let mut timer = pin!(tokio::time::sleep_until(Instant::now()));
+        poll_fn(|cx| self.poll(frames.as_mut(), cx)).await;
+    }
+
+    fn poll(&mut self, mut frames: Pin<&mut impl Stream<Item = Received>>, cx: &mut TaskContext<'_>) -> Poll<()> {
+        // One look at the clock for everything that has arrived.
+        let now = Instant::now();
         loop {
-            let deadline = self.protocol.deadline();
-            // Every frame moves the deadline back; a timer that fires early finds nothing to do and is set again.
-            if let Some(deadline) = deadline
-                && (timer.is_elapsed() || deadline < timer.deadline())
-            {
-                timer.as_mut().reset(deadline);
+            self.set_tick();
+            let Load { backlogged, blocked, closed } = self.outbox.load(cx);
+            if closed {
+                return Poll::Ready(());
             }
-            let Load { backlogged, blocked } = self.outbox.load();
-            let reads = self.reads_frames(backlogged, blocked);
-            tokio::select! {
-                // The most frequent input comes first, so that a frame does not cost a look at all the others. Frames
-                // cannot starve them: a stream's window and the requests in flight are both bounded.
-                biased;
-                frame = frames.next(), if !half_closed && reads => match frame {
-                    Some(Ok(frame)) => self.protocol.frame(frame, Instant::now()),
-                    Some(Err(end)) => {
-                        half_closed = true;
-                        self.protocol.end(end);
-                    }
-                    None => {
-                        half_closed = true;
-                        self.protocol.half_close();
-                    }
-                },
-                // Requests in flight can wait for their replies, and are bounded. A client that joins a hundred rooms at
-                // once is sent more replies than it may leave unread.
-                done = poll_fn(|cx| next_append(&mut self.appends, cx)), if !backlogged => self.complete(done),
-                Some(done) = self.lookups.next(), if !backlogged => self.complete(done),
-                () = &mut closed => break,
-                () = self.outbox.relieved(), if backlogged => {}
-                () = &mut drained, if !draining => {
-                    draining = true;
-                    self.protocol.drain();
+            // The most frequent input comes first, so that a frame does not cost a look at all the others. Frames cannot
+            // starve them: a stream's window and the requests in flight are both bounded.
+            if !self.half_closed
+                && self.reads_frames(backlogged, blocked)
+                && let Poll::Ready(frame) = frames.as_mut().poll_next(cx)
+            {
+                self.half_closed = !matches!(frame, Some(Ok(_)));
+                match frame {
+                    Some(Ok(frame)) => self.protocol.frame(frame, now),
+                    Some(Err(end)) => self.protocol.end(end),
+                    None => self.protocol.half_close(),
                 }
-                Ok(()) = self.epoch.changed() => self.protocol.epoch_ended(),
-                () = &mut timer, if deadline.is_some() => self.protocol.tick(Instant::now(), blocked),
+            // Requests in flight can wait for their replies, and are bounded. A client that joins a hundred rooms at once is
+            // sent more replies than it may leave unread.
+            } else if !backlogged && let Poll::Ready(done) = next_append(&mut self.appends, cx) {
+                self.complete(done);
+            } else if !backlogged && let Poll::Ready(Some(done)) = self.lookups.poll_next_unpin(cx) {
+                self.complete(done);
+            } else if let Poll::Ready(Some(rare)) = self.rare.poll_next_unpin(cx) {
+                match rare {
+                    Rare::Drained => {
+                        self.draining = true;
+                        self.protocol.drain();
+                    }
+                    Rare::EpochEnded => {
+                        self.epoch.mark_unchanged();
+                        self.protocol.epoch_ended();
+                    }
+                    Rare::Deadline => self.protocol.tick(Instant::now(), blocked),
+                }
+            } else {
+                return Poll::Pending;
             }
             self.act();
         }
+    }
+
+    /// Has [`Rare::Deadline`] happen when the protocol is due. Every frame moves its deadline back; a tick that comes early
+    /// finds nothing to do, and the next one is set then.
+    fn set_tick(&mut self) {
+        let deadline = self.protocol.deadline();
+        let is_earlier = deadline.is_some_and(|deadline| self.next_tick.is_none_or(|next| deadline < next));
+        if !self.rare.is_empty() && !is_earlier {
+            return;
+        }
+        self.next_tick = deadline;
+        let drained = (!self.draining).then(|| self.context.drain.begun());
+        let mut epoch = self.epoch.clone();
+        self.rare.clear();
+        self.rare.push(Box::pin(async move {
+            tokio::select! {
+                () = optional(drained) => Rare::Drained,
+                Ok(()) = epoch.changed() => Rare::EpochEnded,
+                () = optional(deadline.map(tokio::time::sleep_until)) => Rare::Deadline,
+            }
+        }));
     }
 
     /// Whether the next frame is read now.
@@ -286,6 +331,14 @@ impl Session {
         if !self.outbox.send(reply_to, body) {
             self.protocol.end(End::RepliesUnread);
         }
+    }
+}
+
+/// Waits for a future, or for ever if there is none.
+async fn optional<T>(future: Option<impl Future<Output = T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
     }
 }
 

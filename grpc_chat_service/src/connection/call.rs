@@ -3,13 +3,15 @@
 use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::Response;
-use http_body::Body;
+
+use super::body::{Part, ResetWatch, ResponseBody};
 
 /// Why a response was not sent completely.
 #[derive(Debug)]
@@ -25,13 +27,12 @@ enum Unsent {
 }
 
 /// Waits for the response to a request and sends it.
-pub(super) async fn respond<F, B>(response: F, mut sender: SendResponse<Bytes>)
+pub(super) async fn respond<F, B>(response: F, mut sender: SendResponse<Bytes>, watch: Arc<ResetWatch>)
 where
     F: Future<Output = Response<B>> + Unpin,
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: ResponseBody + Unpin,
 {
-    match send(response, &mut sender).await {
+    match send(response, &mut sender, watch).await {
         Ok(()) => {}
         Err(Unsent::Reset(reason)) => tracing::debug!(%reason, "the peer reset a call"),
         Err(Unsent::Closed) => tracing::debug!("a call was closed before its response was complete"),
@@ -43,73 +44,71 @@ where
     }
 }
 
-async fn send<F, B>(mut response: F, sender: &mut SendResponse<Bytes>) -> Result<(), Unsent>
+async fn send<F, B>(mut response: F, sender: &mut SendResponse<Bytes>, watch: Arc<ResetWatch>) -> Result<(), Unsent>
 where
     F: Future<Output = Response<B>> + Unpin,
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: ResponseBody + Unpin,
 {
     let response = poll_fn(|cx| match Pin::new(&mut response).poll(cx) {
         Poll::Ready(response) => Poll::Ready(Ok(response)),
         Poll::Pending => sender.poll_reset(cx).map(|reset| Err(Unsent::from(reset))),
     });
     let (head, body) = response.await?.into_parts();
-    let head = Response::from_parts(head, ());
-    if body.is_end_stream() {
-        sender.send_response(head, true)?;
+    let is_empty = body.is_empty();
+    let stream = sender.send_response(Response::from_parts(head, ()), is_empty)?;
+    if is_empty {
         return Ok(());
     }
-    let stream = sender.send_response(head, false)?;
-    SendBody { body, stream, data: None }.await
+    SendBody { body, stream, watch, unsent: None }.await
 }
 
 /// Sends a body.
 struct SendBody<B> {
     body: B,
     stream: SendStream<Bytes>,
-    /// Waits for capacity.
-    data: Option<Bytes>,
+    watch: Arc<ResetWatch>,
+    /// Waits until the stream may send.
+    unsent: Option<Bytes>,
 }
 
-impl<B> Future for SendBody<B>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+impl<B: ResponseBody + Unpin> Future for SendBody<B> {
     type Output = Result<(), Unsent>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        // Before the body, for which a request that was reset may look like one that has ended.
-        if let Poll::Ready(reset) = this.stream.poll_reset(cx) {
-            return Poll::Ready(Err(reset.into()));
+        if let Some(bytes) = this.unsent.take() {
+            ready!(this.poll_send(bytes, cx))?;
         }
-        loop {
-            if this.data.is_some() {
-                ready!(poll_capacity(&mut this.stream, cx))?;
-                if let Some(data) = this.data.take() {
-                    this.stream.send_data(data, false)?;
-                }
-            }
-            let Some(frame) = ready!(Pin::new(&mut this.body).poll_frame(cx)) else {
-                return Poll::Ready(Ok(this.stream.send_data(Bytes::new(), true)?));
-            };
-            match frame.map_err(|error| Unsent::Body(error.into()))?.into_data() {
-                Ok(data) if data.is_empty() => {}
-                Ok(data) => {
-                    // Capacity is claimed when there is data, and only as much as shows that the peer reads: what is
-                    // claimed for a stream that has nothing to send is missing elsewhere on the connection.
-                    this.stream.reserve_capacity(1);
-                    this.data = Some(data);
-                }
-                Err(frame) => {
-                    if let Ok(trailers) = frame.into_trailers() {
-                        this.stream.reserve_capacity(0);
-                        return Poll::Ready(Ok(this.stream.send_trailers(trailers)?));
+        while let Poll::Ready(part) = this.body.poll_part(cx) {
+            match part.transpose().map_err(Unsent::Body)? {
+                Some(Part::Data { bytes, is_all }) => {
+                    ready!(this.poll_send(bytes, cx))?;
+                    if is_all {
+                        break;
                     }
                 }
+                Some(Part::Trailers(trailers)) => return Poll::Ready(Ok(this.stream.send_trailers(trailers)?)),
+                None => return Poll::Ready(Ok(this.stream.send_data(Bytes::new(), true)?)),
             }
         }
+        if this.watch.has_request_ended() {
+            return this.stream.poll_reset(cx).map(|reset| Err(reset.into()));
+        }
+        Poll::Pending
+    }
+}
+
+impl<B> SendBody<B> {
+    /// Sends `bytes`, or keeps them until the stream may send.
+    fn poll_send(&mut self, bytes: Bytes, cx: &mut Context<'_>) -> Poll<Result<(), Unsent>> {
+        // Capacity is claimed when there is data, and only as much as shows that the peer reads: what is claimed for a stream
+        // that has nothing to send is missing elsewhere on the connection.
+        self.stream.reserve_capacity(1);
+        if poll_capacity(&mut self.stream, cx)?.is_pending() {
+            self.unsent = Some(bytes);
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(self.stream.send_data(bytes, false)?))
     }
 }
 

@@ -1,16 +1,27 @@
 //! The socket as HTTP/2 sees it: writes are collected until the connection's task has nothing more to do.
 
+use std::cell::Cell;
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BytesMut};
+use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 /// The size from which collected writes are sent without waiting for more.
 const SEND_BYTES: usize = 32 * 1024;
+
+/// The largest buffer kept for reuse: enough for what is collected before it is sent.
+const SPARE_BYTES: usize = 2 * SEND_BYTES;
+
+thread_local! {
+    /// A buffer for the next connection that writes on this thread. Most connections send what they have collected before
+    /// the next one writes anything, so an idle one needs no buffer, and this one stays in the processor's cache.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// A socket that first yields bytes that were read from it before, and whose writes are collected until they are sent.
 ///
@@ -34,14 +45,16 @@ struct State<T> {
     /// When the peer last gave a sign of life: bytes of its own, or room for more of ours after there was none.
     last_heard: Instant,
     /// What has been written and not sent yet: at most [`SEND_BYTES`] and one frame.
-    unsent: BytesMut,
+    unsent: Vec<u8>,
+    /// How much of it has been sent nevertheless, because the socket took only a part.
+    sent: usize,
     /// The peer reads more slowly than we write: nothing is added until everything collected has been sent.
     blocked: bool,
 }
 
 impl<T: AsyncRead + AsyncWrite> CorkedSocket<T> {
     pub(super) fn new(unread: &'static [u8], socket: T) -> (Self, Cork<T>) {
-        let state = State { socket, unread, last_heard: Instant::now(), unsent: BytesMut::new(), blocked: false };
+        let state = State { socket, unread, last_heard: Instant::now(), unsent: Vec::new(), sent: 0, blocked: false };
         let shared = Arc::new(Shared(Mutex::new(state)));
         (Self { shared: Arc::clone(&shared) }, Cork { shared })
     }
@@ -87,6 +100,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for CorkedSocket<T> {
         if state.blocked || state.unsent.len() >= SEND_BYTES {
             ready!(state.poll_send(cx))?;
         }
+        if state.unsent.capacity() == 0 {
+            state.unsent = SPARE.take();
+        }
         for buf in bufs {
             state.unsent.extend_from_slice(buf);
         }
@@ -127,19 +143,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> State<T> {
         if self.unsent.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        let was_blocked = std::mem::replace(&mut self.blocked, true);
-        while !self.unsent.is_empty() {
-            match ready!(Pin::new(&mut self.socket).poll_write(cx, &self.unsent))? {
+        let was_blocked = mem::replace(&mut self.blocked, true);
+        while self.sent < self.unsent.len() {
+            match ready!(Pin::new(&mut self.socket).poll_write(cx, &self.unsent[self.sent..]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                sent => self.unsent.advance(sent),
+                sent => self.sent += sent,
             }
             if was_blocked {
                 self.last_heard = Instant::now();
             }
         }
         self.blocked = false;
-        // An idle connection keeps no buffer.
-        self.unsent = BytesMut::new();
+        self.sent = 0;
+        let mut spare = mem::take(&mut self.unsent);
+        spare.clear();
+        if spare.capacity() <= SPARE_BYTES {
+            SPARE.set(spare);
+        }
         Poll::Ready(Ok(()))
     }
 }

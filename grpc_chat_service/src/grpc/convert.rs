@@ -6,8 +6,9 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 use stubs::chat::v1 as pb;
 
-use super::status;
-use crate::history::{Appended, Expected};
+use super::messages::PREFIX_BYTES;
+use super::{encode, status};
+use crate::history::Expected;
 use crate::model::{
     self, Change, ClientMsgId, DeviceId, Durability, Epoch, Event, Invalid, RoomId, Seq, UnixMillis, UserId,
 };
@@ -15,10 +16,6 @@ use crate::refusal::Refusal;
 use crate::session::frame::{
     Body, ChangeRequest, DrainReason, Encode, Hello, Inbound, Joined, Request, Start, Verdict, Welcome,
 };
-
-/// The length of the prefix of every message on the wire: a flag for compression, and the message's length.
-/// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>, "Length-Prefixed-Message".
-const PREFIX_BYTES: usize = 5;
 
 /// The most past events that a Join may ask for.
 pub(super) const MAX_LAST: u32 = 1000;
@@ -28,13 +25,18 @@ const MAX_CLIENT_BYTES: usize = 64;
 
 /// Encodes a session's frames.
 pub(crate) const ENCODE: Encode = Encode {
-    event: |event, out| server_frame(0, pb::server_frame::Body::Event(event_to_wire(event)), out),
-    frame: |reply_to, body, out| server_frame(reply_to, body_to_wire(body), out),
+    event: encode::event,
+    frame: |reply_to, body, out| match body {
+        Body::Ack { room, client_msg_id, appended, durability } => {
+            encode::ack(reply_to, room, client_msg_id, appended, *durability, out);
+        }
+        _ => encode_message(&pb::ServerFrame { reply_to, body: body_to_wire(body) }, out),
+    },
 };
 
 /// Converts a message, without its prefix.
 pub(super) fn frame_from_wire(bytes: Bytes, max_text_bytes: usize) -> Inbound {
-    match pb::ClientFrame::decode(bytes.clone()) {
+    match pb::ClientFrame::decode(&bytes[..]) {
         Ok(pb::ClientFrame { id, body }) => {
             let request = body.ok_or(Refusal::UnknownBody).and_then(|body| request_from_wire(body, max_text_bytes));
             Inbound { id, request }
@@ -179,15 +181,15 @@ pub(super) fn field(name: &'static str, why: Invalid) -> Refusal {
     Refusal::Field { name, why }
 }
 
-fn server_frame(reply_to: u64, body: pb::server_frame::Body, out: &mut BytesMut) {
-    let frame = pb::ServerFrame { reply_to, body: Some(body) };
-    let length = frame.encoded_len();
+/// Appends a message, with its prefix.
+pub(super) fn encode_message(message: &impl Message, out: &mut BytesMut) {
+    let length = message.encoded_len();
     out.reserve(PREFIX_BYTES + length);
     out.put_u8(0);
-    // A frame is about as long as what a client may send, far below 4 GiB.
+    // A message is about as long as what a client may send, far below 4 GiB.
     out.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
     // Fails only if there is no room in the buffer, which was reserved above.
-    let _ = frame.encode(out);
+    let _ = message.encode(out);
 }
 
 /// Removes the first message from the front, without its prefix, if all of it is there.
@@ -228,20 +230,12 @@ pub(super) fn event_to_wire(event: &Event) -> pb::Event {
     }
 }
 
-fn body_to_wire(body: &Body) -> pb::server_frame::Body {
+/// Returns `None` for an Ack, which `encode` writes.
+fn body_to_wire(body: &Body) -> Option<pb::server_frame::Body> {
     use pb::server_frame::Body as Wire;
-    match body {
+    Some(match body {
         Body::Welcome(welcome) => Wire::Welcome(welcome_to_wire(welcome)),
-        Body::Ack { room, client_msg_id, appended: Appended { seq, time, duplicate }, durability } => {
-            Wire::Ack(pb::Ack {
-                room: room.to_string(),
-                seq: *seq,
-                time: Some(time_to_wire(*time)),
-                client_msg_id: Bytes::copy_from_slice(&client_msg_id.0),
-                duplicate: *duplicate,
-                durability: durability_to_wire(*durability).into(),
-            })
-        }
+        Body::Ack { .. } => return None,
         Body::Error(refusal) => Wire::Error(pb::Error { status: Some(status::to_frame(refusal)) }),
         Body::Joined(joined) => Wire::Joined(joined_to_wire(joined)),
         Body::CaughtUp { room, seq } => Wire::CaughtUp(pb::CaughtUp { room: room.to_string(), seq: *seq }),
@@ -269,7 +263,7 @@ fn body_to_wire(body: &Body) -> pb::server_frame::Body {
         Body::Ping => Wire::Ping(pb::Ping {}),
         Body::Pong => Wire::Pong(pb::Pong {}),
         Body::Done => Wire::Done(pb::Done {}),
-    }
+    })
 }
 
 fn welcome_to_wire(welcome: &Welcome) -> pb::Welcome {

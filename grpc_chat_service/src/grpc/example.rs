@@ -4,46 +4,50 @@
 
 use std::sync::Arc;
 
+use http::{Request, Response};
+use prost::Message;
 use stubs::ChatMessage;
-use stubs::chat_server::{Chat, ChatServer};
-use tokio_stream::StreamExt;
-use tonic::codegen::BoxStream;
-use tonic::{Request, Response, Status, Streaming};
+use tokio_stream::{Stream, StreamExt};
+use tonic::Status;
 
+use super::reply::{self, Reply};
 use super::responses::Responses;
-use super::{caller, lines, status};
+use super::{Body, lines, messages, status};
+use crate::access::Caller;
+use crate::connection::{Calls, RequestBody};
 use crate::session::Context;
 
-pub(super) fn server(context: &Arc<Context>) -> ChatServer<Example> {
-    let max_bytes = context.limits.connection.message_bytes;
-    ChatServer::new(Example { context: Arc::clone(context) }).max_decoding_message_size(max_bytes)
-}
+/// The path of the method.
+pub(super) const PATH: &str = "/Chat/chat";
 
-/// The handler. It keeps no state: callers do not see each other.
-pub(super) struct Example {
-    context: Arc<Context>,
-}
-
-#[tonic::async_trait]
-impl Chat for Example {
-    type chatStream = BoxStream<String>;
-
-    /// A bidirectional call is a function from one stream to another, and here the responses *are* the messages, mapped:
-    /// tonic asks for the next response when the caller has room for it, and that takes the next message. No task, no
-    /// channel, no buffer; a caller that does not read is held back by HTTP/2's own flow control.
-    async fn chat(&self, request: Request<Streaming<ChatMessage>>) -> Result<Response<BoxStream<String>>, Status> {
-        let peer = caller::caller(request.extensions())?.peer;
-        if let Some(room) = lines::room(&request)? {
-            let lines = lines::join(&self.context, room, request).await?;
-            return Ok(Response::new(Box::pin(Responses::new(lines, peer))));
-        }
-        let responses = request.into_inner().map(|message| message.map(respond));
-        let responses = self.context.drain.end(responses, || Err(status::shutting_down()));
-        Ok(Response::new(Box::pin(Responses::new(responses, peer))))
-    }
+/// The whole example. A bidirectional call is a function from one stream to another, and here the responses *are* the
+/// messages, mapped: the next response is asked for when the caller has room for it, and that takes the next message. No
+/// task, no channel, no buffer; a caller that does not read is held back by HTTP/2's own flow control.
+fn chat(messages: impl Stream<Item = Result<ChatMessage, Status>>) -> impl Stream<Item = Result<String, Status>> {
+    messages.map(|message| message.map(respond))
 }
 
 /// Does what `format!("{name}: {message}")` does, but allocates the text once, with the right size.
 fn respond(ChatMessage { name, message }: ChatMessage) -> String {
     [&name, ": ", &message].concat()
+}
+
+/// Handles a call of the method.
+pub(super) async fn call(
+    context: Arc<Context>,
+    caller: Caller,
+    calls: Calls,
+    request: Request<RequestBody>,
+) -> Result<Response<Body>, Status> {
+    let (max_bytes, drain) = (context.limits.connection.message_bytes, context.drain.clone());
+    if let Some(place) = lines::place(request.headers())? {
+        let lines = lines::join(&context, caller, &calls, place, messages::of(request, max_bytes)?).await?;
+        return Ok(reply::response(Reply::new(Responses::new(lines, caller.peer))));
+    }
+    let messages = messages::of(request, max_bytes)?.map(|message| {
+        let message = message.map_err(|broken| status::from_broken(&broken))?;
+        ChatMessage::decode(message).map_err(|error| status::undecodable(&error))
+    });
+    let responses = drain.end(chat(messages), || Err(status::shutting_down()));
+    Ok(reply::response(Reply::new(Responses::new(responses, caller.peer))))
 }

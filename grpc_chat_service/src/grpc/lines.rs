@@ -7,13 +7,17 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use prost::Message;
 use stubs::ChatMessage;
 use stubs::chat::v1 as pb;
 use tokio_stream::{Stream, StreamExt};
-use tonic::{Request, Status, Streaming};
+use tonic::Status;
 
-use super::{caller, convert, status};
+use super::messages::Messages;
+use super::{convert, status};
+use crate::access::Caller;
+use crate::connection::{Calls, RequestBody};
 use crate::history::Expected;
 use crate::model::{self, Change, ClientMsgId, Invalid, RoomId, UserId};
 use crate::refusal::Refusal;
@@ -29,24 +33,27 @@ const LAST: &str = "chat-last";
 /// The user that is present in the room for a caller who posts under any name.
 const GUEST: &str = "guest";
 
-/// Returns the room that the caller wants to take part in, if it names one.
+/// Where a caller of the example takes part.
+pub(super) struct Place {
+    room: RoomId,
+    /// How many past events it starts with.
+    last: u32,
+}
+
+/// Returns where the caller wants to take part, if it names a room.
 ///
 /// # Errors
 ///
-/// `INVALID_ARGUMENT` if what it names is not the id of a room.
-pub(super) fn room<T>(request: &Request<T>) -> Result<Option<RoomId>, Status> {
-    let Some(room) = request.metadata().get(ROOM) else {
-        return Ok(None);
-    };
-    let room = convert::room_from_wire(room.to_str().unwrap_or_default());
-    room.map(Some).map_err(|refusal| status::from_refusal(&refusal))
-}
-
-/// Returns how many past events the caller wants to start with.
-fn last<T>(request: &Request<T>) -> Result<u32, Status> {
-    let Some(last) = request.metadata().get(LAST) else { return Ok(0) };
-    let last = last.to_str().ok().and_then(|last| last.parse().ok()).filter(|last| *last <= convert::MAX_LAST);
-    last.ok_or_else(|| status::from_refusal(&convert::field(LAST, Invalid("must be a number, at most 1,000"))))
+/// `INVALID_ARGUMENT` if what it names is not the id of a room, or if it asks for too many past events.
+pub(super) fn place(headers: &HeaderMap) -> Result<Option<Place>, Status> {
+    let Some(room) = headers.get(ROOM) else { return Ok(None) };
+    let place = convert::room_from_wire(room.to_str().unwrap_or_default()).and_then(|room| {
+        let Some(last) = headers.get(LAST) else { return Ok(Place { room, last: 0 }) };
+        let last = last.to_str().ok().and_then(|last| last.parse().ok()).filter(|last| *last <= convert::MAX_LAST);
+        let last = last.ok_or_else(|| convert::field(LAST, Invalid("must be a number, at most 1,000")))?;
+        Ok(Place { room, last })
+    });
+    place.map(Some).map_err(|refusal| status::from_refusal(&refusal))
 }
 
 /// Joins the room for the caller, from its head on, or from as many events before it as the caller asks for.
@@ -56,13 +63,12 @@ fn last<T>(request: &Request<T>) -> Result<u32, Status> {
 /// The status of a room that the caller may not use, or whose history cannot be read.
 pub(super) async fn join(
     context: &Arc<Context>,
-    room: RoomId,
-    request: Request<Streaming<ChatMessage>>,
+    caller: Caller,
+    calls: &Calls,
+    Place { room, last }: Place,
+    messages: Messages<RequestBody>,
 ) -> Result<Lines, Status> {
-    let caller = caller::caller(request.extensions())?;
-    let calls = caller::calls(request.extensions())?;
     let permit = context.policy.read(&caller, room.clone()).map_err(|refusal| status::from_refusal(&refusal))?;
-    let last = last(&request)?;
     let state = context.history.room_state(&permit, None, last, 0).await;
     let state = state.map_err(|error| status::from_refusal(&Refusal::from_read(error, &room)))?;
     // Starting here, and not at the head when the session has joined, the caller is sent its own first message.
@@ -74,14 +80,15 @@ pub(super) async fn join(
     let client = "the example's caller".to_owned();
     let hello = Hello { user: Some(user), device: None, heartbeats: false, client };
     let opening = [frame::Request::Hello(hello), frame::Request::Join { room: room.clone(), start }];
-    let messages = request.into_inner().map(move |message| message.map(|message| post(message, &room, max_text_bytes)));
+    let messages = messages.map(move |message| {
+        let message = message.map_err(|broken| status::end_of_broken(&broken))?;
+        let message = ChatMessage::decode(message).map_err(|_| End::NotFrames)?;
+        Ok(post(message, &room, max_text_bytes))
+    });
     let mut next_id = 0;
     let frames = tokio_stream::iter(opening.map(|request| Ok(Ok(request)))).chain(messages).map(move |request| {
         next_id += 1;
-        match request {
-            Ok(request) => Ok(Inbound { id: next_id, request }),
-            Err(status) => Err(status::stream_error(&status)),
-        }
+        request.map(|request| Inbound { id: next_id, request })
     });
     let (session, outbound) = session::open(context, caller, ClientKind::Example);
     calls.start(session.run(frames));

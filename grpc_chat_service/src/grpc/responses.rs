@@ -1,4 +1,4 @@
-//! The responses of a streaming call, with a log line for how it ended and statuses as gRPC defines them.
+//! The responses of a streaming call, with a log line for how it ended.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -6,8 +6,6 @@ use std::task::{Context, Poll};
 
 use tokio_stream::Stream;
 use tonic::{Code, Status};
-
-use super::status;
 
 /// The responses of one call.
 pub(super) struct Responses<S> {
@@ -41,7 +39,6 @@ where
             }
             Some(Err(error)) => {
                 self.ended = true;
-                let error = status::standard(error);
                 match error.code() {
                     Code::Cancelled => tracing::info!(%peer, sent, "the caller left during a call"),
                     Code::Unavailable => {

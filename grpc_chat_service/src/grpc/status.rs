@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use http::HeaderValue;
 use prost::Message;
 use stubs::chat::v1::Reason;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt, pb};
 
+use super::messages::Broken;
 use crate::refusal::Refusal;
 use crate::session::frame::End;
 
@@ -207,23 +207,32 @@ pub(super) fn from_end(end: &End) -> Status {
     .into()
 }
 
-/// Returns how a session ends whose caller's stream has failed with this status.
-pub(super) fn stream_error(status: &Status) -> End {
-    match status.code() {
-        // From tonic's decoder, for a length over the limit.
-        Code::OutOfRange => End::FrameTooLarge,
-        Code::Internal => End::NotFrames,
-        _ => End::Disconnected,
+/// Returns the status for a call of the example whose request has broken off.
+pub(super) fn from_broken(broken: &Broken) -> Status {
+    match broken {
+        Broken::TooLong { bytes, max_bytes } => Status::resource_exhausted(format!(
+            "a message has {bytes} bytes, over the limit of {max_bytes}; send less at once"
+        )),
+        Broken::Flag(flag) => {
+            Status::internal(format!("a message has the flag {flag}; only 0, uncompressed, is accepted"))
+        }
+        Broken::CutOff => Status::internal("the request ended within a message"),
+        Broken::Disconnected => Status::cancelled("the caller has disconnected"),
     }
 }
 
-/// Replaces a status of tonic's by the one that gRPC's own libraries use: `OUT_OF_RANGE`, for a message over the limit, is
-/// `RESOURCE_EXHAUSTED` there (<https://grpc.io/docs/guides/status-codes/>).
-pub(super) fn standard(status: Status) -> Status {
-    match status.code() {
-        Code::OutOfRange => Status::resource_exhausted(status.message()),
-        _ => status,
+/// Returns how a session ends whose request has broken off.
+pub(super) fn end_of_broken(broken: &Broken) -> End {
+    match broken {
+        Broken::TooLong { .. } => End::FrameTooLarge,
+        Broken::Flag(_) | Broken::CutOff => End::NotFrames,
+        Broken::Disconnected => End::Disconnected,
     }
+}
+
+/// Returns the status for a message that cannot be decoded. `INTERNAL` is what gRPC's own libraries use.
+pub(super) fn undecodable(error: &prost::DecodeError) -> Status {
+    Status::internal(format!("a message cannot be decoded: {error}"))
 }
 
 /// Returns the status for a call of the example that is open when the server shuts down.
@@ -231,9 +240,9 @@ pub(super) fn shutting_down() -> Status {
     Status::unavailable("the server is shutting down; call again soon")
 }
 
-/// Returns the status for a session whose frames are compressed.
+/// Returns the status for a call whose messages are compressed.
 pub(super) fn compressed() -> Status {
-    let mut status = Status::unimplemented("compressed frames are not accepted");
+    let mut status = Status::unimplemented("compressed messages are not accepted");
     status.metadata_mut().insert("grpc-accept-encoding", tonic::metadata::MetadataValue::from_static("identity"));
     status
 }
@@ -246,11 +255,6 @@ pub(super) fn no_connection() -> Status {
 /// Returns the status for a frame of this server that cannot be decoded.
 pub(super) fn undecodable_own_frame() -> Status {
     Status::internal("a frame of this server cannot be decoded")
-}
-
-/// Returns a code as the value of the `grpc-status` trailer.
-pub(super) fn code_header(code: Code) -> HeaderValue {
-    HeaderValue::from(code as i32)
 }
 
 /// A status in the making: every one names its reason in an ErrorInfo, and has the details that go with its code.

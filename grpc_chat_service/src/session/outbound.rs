@@ -92,12 +92,12 @@ impl Outbound {
                 state.polled_empty = true;
                 return Poll::Pending;
             }
+            if was_backlogged {
+                state.wake_session();
+            }
             drop(state);
             if let Some((reader, permit, after)) = next {
                 self.page = Some(Paging { reader, events: self.history.read_after(&permit, after, PAGE) });
-            }
-            if was_backlogged {
-                self.outbox.relieved.notify_one();
             }
             merge_small(parts, &mut self.ready);
         }

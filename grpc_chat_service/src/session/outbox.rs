@@ -2,11 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::Waker;
+use std::task::{Context, Waker};
 
 use bytes::BytesMut;
-use tokio::sync::Notify;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::reader::{Reader, ReaderStart};
 use crate::model::{RoomId, Seq};
@@ -23,10 +21,6 @@ pub(super) struct Outbox {
     state: Mutex<State>,
     pub(super) encode: Encode,
     max_reply_bytes: usize,
-    /// Notified when the stream has taken replies from a backlogged outbox.
-    pub(super) relieved: Notify,
-    /// The stream has ended or been dropped; nothing will be taken any more.
-    closed: CancellationToken,
 }
 
 /// The load of an outbox.
@@ -37,6 +31,8 @@ pub(super) struct Load {
     /// The stream is blocked by flow control: the client has not read what the stream took last. Exact only on the
     /// stream's own task, where whatever has been woken has also been polled.
     pub(super) blocked: bool,
+    /// The stream has ended or been dropped; nothing will be taken any more.
+    pub(super) closed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -59,17 +55,15 @@ pub(super) struct State {
     pub(super) polled_empty: bool,
     /// Wakes the stream, if it has not been woken already.
     pub(super) waker: Option<Waker>,
+    /// See [`Load::closed`].
+    closed: bool,
+    /// Wakes the session when the stream is closed, and when it has taken replies from a backlogged outbox.
+    session: Option<Waker>,
 }
 
 impl Outbox {
     pub(super) fn new(encode: Encode, max_reply_bytes: usize) -> Arc<Self> {
-        Arc::new(Self {
-            state: Mutex::default(),
-            encode,
-            max_reply_bytes,
-            relieved: Notify::new(),
-            closed: CancellationToken::new(),
-        })
+        Arc::new(Self { state: Mutex::default(), encode, max_reply_bytes })
     }
 
     /// Queues a frame. Returns `false` if the client has left too many replies unread.
@@ -150,31 +144,27 @@ impl Outbox {
         drop(left);
     }
 
-    pub(super) fn load(&self) -> Load {
-        let state = self.lock();
-        Load { backlogged: self.is_backlogged(&state), blocked: !state.polled_empty }
+    /// Returns the load, and has the session's task woken when the outbox is no longer backlogged, or is closed.
+    pub(super) fn load(&self, cx: &Context<'_>) -> Load {
+        let mut state = self.lock();
+        match &mut state.session {
+            Some(session) => session.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Load { backlogged: self.is_backlogged(&state), blocked: !state.polled_empty, closed: state.closed }
     }
 
     pub(super) fn is_backlogged(&self, state: &State) -> bool {
         state.replies.len() > self.max_reply_bytes / 2
     }
 
-    /// Waits until a backlogged outbox no longer is.
-    pub(super) async fn relieved(&self) {
-        self.relieved.notified().await;
-    }
-
-    /// Waits until the stream has ended or been dropped.
-    pub(super) fn closed(&self) -> WaitForCancellationFutureOwned {
-        self.closed.clone().cancelled_owned()
-    }
-
     /// Releases the readers, since nothing will be sent any more.
     pub(super) fn close(&self) {
-        self.closed.cancel();
         let left = {
             let mut state = self.lock();
+            state.closed = true;
             state.waker = None;
+            state.wake_session();
             state.take_readers()
         };
         drop(left);
@@ -197,6 +187,13 @@ impl State {
     fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
+        }
+    }
+
+    /// Wakes the session to look at the load again.
+    pub(super) fn wake_session(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.wake();
         }
     }
 
