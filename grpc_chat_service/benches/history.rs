@@ -130,6 +130,6 @@ fn draft(caller: usize, n: usize) -> Draft {
         sender: UserId::new(&format!("user-{:02}", caller % 64)).unwrap(),
         device: None,
         client_msg_id: ClientMsgId(id),
-        change: Change::Post { text: "x".repeat(TEXT_BYTES), reply_to: None },
+        change: Change::Post { text: "x".repeat(TEXT_BYTES).into(), reply_to: None },
     }
 }

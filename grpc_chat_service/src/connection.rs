@@ -11,7 +11,9 @@ mod tasks;
 use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 
+use futures_util::future::OptionFuture;
 use http::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -22,16 +24,7 @@ use driver::Driver;
 use opening::Opening;
 use socket::CorkedSocket;
 pub(crate) use tasks::Calls;
-use tasks::Tasks;
-
-/// How a connection is to end. The later ones prevail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Ending {
-    /// Once the open calls have ended. No further ones are accepted.
-    Graceful,
-    /// Now.
-    AtOnce,
-}
+use tasks::{Ending, Tasks};
 
 /// Serves one connection until the peer closes it, or until the server shuts down and the open calls have ended, or until
 /// the server gives up on them.
@@ -72,18 +65,23 @@ pub(crate) async fn serve<T, H, F, B>(
         Err(_) => return tracing::debug!(%peer, "refused: no HTTP/2 preface within the handshake deadline"),
     }
 
-    if let Err(error) = serve_http2(socket, service, limits, drain).await {
+    // In a box of its own, because the task is as large as the largest of its steps, for as long as it lives.
+    let served = match Box::pin(open_http2(socket, service, limits, drain)).await {
+        Ok(driver) => driver.await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = served {
         tracing::debug!(%peer, error = &error as &dyn Error, "connection ended");
     }
 }
 
-/// Serves a connection whose preface has been read.
-async fn serve_http2<T, H, F, B>(
+/// Prepares to serve a connection whose preface has been read.
+async fn open_http2<T, H, F, B>(
     socket: T,
     service: impl FnOnce(Calls) -> H,
     limits: &ConnectionLimits,
     drain: &Drain,
-) -> Result<(), h2::Error>
+) -> Result<Pin<Box<Driver<T, H>>>, h2::Error>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Request<RequestBody>) -> F + Unpin,
@@ -103,22 +101,19 @@ where
         .await?;
 
     let tasks = Tasks::default();
-    if let Some(pings) = http2.ping_pong() {
-        let lost = keep_alive::lost(cork.clone(), pings, *limits);
-        tasks.start(async move {
-            lost.await;
-            tracing::debug!("the peer does not answer");
-            Some(Ending::AtOnce)
-        });
-    }
-    let (begun, given_up) = (drain.begun(), drain.given_up());
-    tasks.start(async move {
+    let begun = drain.begun();
+    tasks.start_ending(async {
         begun.await;
-        Some(Ending::Graceful)
+        Ending::Graceful
     });
-    tasks.start(async move {
-        given_up.await;
-        Some(Ending::AtOnce)
+    let given_up = drain.given_up();
+    let lost = http2.ping_pong().map(|pings| keep_alive::lost(cork.clone(), pings, *limits));
+    tasks.start_ending(async {
+        tokio::select! {
+            () = given_up => {}
+            Some(()) = OptionFuture::from(lost) => tracing::debug!("the peer does not answer"),
+        }
+        Ending::AtOnce
     });
-    Driver::new(http2, cork, service(tasks.calls()), tasks).await
+    Ok(Box::pin(Driver::new(http2, cork, service(tasks.calls()), tasks, limits.stream_window_bytes)))
 }

@@ -2,6 +2,7 @@
 
 mod caller;
 mod convert;
+mod decode;
 mod encode;
 mod example;
 mod lines;
@@ -26,10 +27,11 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::access::Caller;
-use crate::connection::{AnyBody, Calls, RequestBody, ResponseBody};
+use crate::connection::{AnyBody, Calls, RequestBody};
 use crate::session::Context;
 
-pub(crate) use convert::ENCODE;
+pub(crate) use encode::ENCODE;
+use reply::Body;
 
 /// The name under which `grpc.health.v1` reports on the whole server.
 const WHOLE_SERVER: &str = "";
@@ -89,9 +91,6 @@ impl Health {
         }
     }
 }
-
-/// The body of a response.
-pub(crate) type Body = Box<dyn ResponseBody>;
 
 /// What all connections share.
 pub(crate) struct Service {

@@ -60,7 +60,7 @@ pub enum Change {
     /// Posts a message, possibly as a reply to an earlier one.
     Post {
         /// The message. Empty only if it has been erased since.
-        text: String,
+        text: Arc<str>,
         /// The message this replies to.
         reply_to: Option<Seq>,
     },
@@ -69,7 +69,7 @@ pub enum Change {
         /// The message.
         seq: Seq,
         /// The new text. Empty only if it has been erased since.
-        text: String,
+        text: Arc<str>,
     },
     /// Erases one of the sender's own messages.
     Delete {
@@ -220,7 +220,7 @@ impl Event {
     pub fn erase(&mut self) {
         self.erased = true;
         if let Change::Post { text, .. } | Change::Edit { text, .. } = &mut self.draft.change {
-            *text = String::new();
+            *text = Arc::default();
         }
     }
 }

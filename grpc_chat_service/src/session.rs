@@ -8,9 +8,9 @@ mod protocol;
 mod reader;
 
 use std::collections::{HashMap, VecDeque};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
@@ -136,12 +136,12 @@ pub(crate) fn open(context: &Arc<Context>, caller: Caller, kind: ClientKind) -> 
 impl Session {
     /// Runs until the stream of what it sends has ended or been dropped. `frames` is read as fast as it comes, whether or
     /// not the client reads what it is sent: an unread stream would block its whole connection.
-    pub(crate) async fn run(mut self, frames: impl Stream<Item = Received>) {
-        let mut frames = pin!(frames);
-        poll_fn(|cx| self.poll(frames.as_mut(), cx)).await;
+    pub(crate) fn run(mut self, mut frames: impl Stream<Item = Received> + Unpin) -> impl Future<Output = ()> {
+        // Not an async function, which would keep room for its arguments twice.
+        poll_fn(move |cx| self.poll(&mut frames, cx))
     }
 
-    fn poll(&mut self, mut frames: Pin<&mut impl Stream<Item = Received>>, cx: &mut TaskContext<'_>) -> Poll<()> {
+    fn poll(&mut self, frames: &mut (impl Stream<Item = Received> + Unpin), cx: &mut TaskContext<'_>) -> Poll<()> {
         // One look at the clock for everything that has arrived.
         let now = Instant::now();
         loop {
@@ -154,7 +154,7 @@ impl Session {
             // starve them: a stream's window and the requests in flight are both bounded.
             if !self.half_closed
                 && self.reads_frames(backlogged, blocked)
-                && let Poll::Ready(frame) = frames.as_mut().poll_next(cx)
+                && let Poll::Ready(frame) = Pin::new(&mut *frames).poll_next(cx)
             {
                 self.half_closed = !matches!(frame, Some(Ok(_)));
                 match frame {

@@ -1,6 +1,7 @@
 //! The bodies of requests and responses.
 
 use std::error::Error;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,11 +12,17 @@ use h2::RecvStream;
 use http::HeaderMap;
 use http_body::{Body, Frame};
 
+/// From this size on, what has been read is released at once, and not when everything that is there has been read. A quarter of
+/// the window of a stream: the peer need not wait for it.
+const RELEASE_BYTES: usize = 4 * 1024;
+
 /// The body of a request.
 pub(crate) struct RequestBody {
     stream: RecvStream,
     /// All data has been read; trailers may follow.
     data_ended: bool,
+    /// Read, and the peer has not been allowed to send as much again yet.
+    unreleased: usize,
     watch: Arc<ResetWatch>,
 }
 
@@ -33,6 +40,9 @@ pub(crate) trait ResponseBody: Send {
         false
     }
 
+    /// Told that the peer does not read: a part waits until it does. And, later, that it has.
+    fn set_blocked(&mut self, _blocked: bool) {}
+
     /// Returns the next part, or `None` after the last.
     ///
     /// # Errors
@@ -46,7 +56,8 @@ pub(crate) trait ResponseBody: Send {
 pub(crate) enum Part {
     Data {
         bytes: Bytes,
-        /// There is nothing after this at present: the body has arranged for its task to be woken when there is.
+        /// There is nothing after this at present, and the body has arranged during this call that its task is woken when
+        /// there is.
         is_all: bool,
     },
     /// The last part.
@@ -55,11 +66,17 @@ pub(crate) enum Part {
 
 impl RequestBody {
     pub(super) fn new(stream: RecvStream) -> Self {
-        Self { stream, data_ended: false, watch: Arc::default() }
+        Self { stream, data_ended: false, unreleased: 0, watch: Arc::default() }
     }
 
     pub(super) fn watch(&self) -> Arc<ResetWatch> {
         Arc::clone(&self.watch)
+    }
+
+    /// Allows the peer to send as much as has been read.
+    fn release(&mut self) {
+        // Fails only for a stream that has been reset.
+        let _ = self.stream.flow_control().release_capacity(mem::take(&mut self.unreleased));
     }
 }
 
@@ -69,11 +86,15 @@ impl Body for RequestBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         if !self.data_ended {
-            if let Some(data) = ready!(self.stream.poll_data(cx)) {
-                if let Ok(data) = &data {
-                    // The peer may send as much again. Fails only for a stream that has been reset.
-                    let _ = self.stream.flow_control().release_capacity(data.len());
-                }
+            let data = self.stream.poll_data(cx);
+            match &data {
+                Poll::Ready(Some(Ok(data))) => self.unreleased += data.len(),
+                _ => self.release(),
+            }
+            if self.unreleased >= RELEASE_BYTES {
+                self.release();
+            }
+            if let Some(data) = ready!(data) {
                 return Poll::Ready(Some(data.map(Frame::data)));
             }
             self.data_ended = true;
@@ -108,6 +129,10 @@ impl ResetWatch {
 impl<B: ResponseBody + ?Sized> ResponseBody for Box<B> {
     fn is_empty(&self) -> bool {
         (**self).is_empty()
+    }
+
+    fn set_blocked(&mut self, blocked: bool) {
+        (**self).set_blocked(blocked);
     }
 
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, Box<dyn Error + Send + Sync>>>> {

@@ -78,11 +78,15 @@ impl<B: ResponseBody + Unpin> Future for SendBody<B> {
         let this = &mut *self;
         if let Some(bytes) = this.unsent.take() {
             ready!(this.poll_send(bytes, cx))?;
+            this.body.set_blocked(false);
         }
         while let Poll::Ready(part) = this.body.poll_part(cx) {
             match part.transpose().map_err(Unsent::Body)? {
                 Some(Part::Data { bytes, is_all }) => {
-                    ready!(this.poll_send(bytes, cx))?;
+                    if this.poll_send(bytes, cx)?.is_pending() {
+                        this.body.set_blocked(true);
+                        return Poll::Pending;
+                    }
                     if is_all {
                         break;
                     }

@@ -7,10 +7,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::Ending;
+/// How a connection is to end. The later ones prevail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Ending {
+    /// Once the open calls have ended. No further ones are accepted.
+    Graceful,
+    /// Now.
+    AtOnce,
+}
 
-/// A future that runs on the connection's task. It may return that the connection is to end.
-type Task = Pin<Box<dyn Future<Output = Option<Ending>> + Send>>;
+/// A future that runs on the connection's task.
+enum Task {
+    Call(Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// Completes when the connection is to end.
+    Ending(Pin<Box<dyn Future<Output = Ending> + Send>>),
+}
 
 /// Starts calls on the connection's own task instead of on a task each: all that are ready put their frames into the
 /// connection's buffer, and then it is sent once. No call outlives its connection.
@@ -49,9 +60,15 @@ struct Shared(Mutex<State>);
 struct State {
     started: Vec<Task>,
     woken: Vec<usize>,
-    /// Wakes the owner. `None` while the owner runs: it looks here before it goes to sleep.
+    /// HTTP/2 has been woken: by the socket, or by a call that gave it something to send.
+    http2_woken: bool,
+    /// Wakes the owner. `None` while the owner runs: it looks here before it goes to sleep. Without this, each call that
+    /// sends something would have its own connection scheduled once more.
     owner: Option<Waker>,
 }
+
+/// Wakes HTTP/2.
+struct Http2Waker(Arc<Shared>);
 
 /// Wakes one task.
 struct TaskWaker {
@@ -64,10 +81,8 @@ struct TaskWaker {
 impl Calls {
     /// Runs `call` on the connection's task, until it completes or the connection is closed.
     pub(crate) fn start(&self, call: impl Future<Output = ()> + Send + 'static) {
-        self.shared.start(Box::pin(async move {
-            call.await;
-            None
-        }));
+        let call = Task::Call(Box::pin(call));
+        self.shared.note(|state| state.started.push(call));
     }
 }
 
@@ -77,13 +92,14 @@ impl Tasks {
         Calls { shared: Arc::clone(&self.shared) }
     }
 
-    /// Starts a task. It is polled for the first time by the next [`Tasks::run`].
-    pub(super) fn start(&self, task: impl Future<Output = Option<Ending>> + Send + 'static) {
-        self.shared.start(Box::pin(task));
+    /// Starts a future that completes when the connection is to end.
+    pub(super) fn start_ending(&self, ending: impl Future<Output = Ending> + Send + 'static) {
+        let ending = Task::Ending(Box::pin(ending));
+        self.shared.note(|state| state.started.push(ending));
     }
 
-    /// Polls the tasks that have been woken or started, and passes on what they return. Returns whether there were any.
-    pub(super) fn run(&mut self, mut returned: impl FnMut(Ending)) -> bool {
+    /// Polls the tasks that have been woken or started. Returns whether there were any.
+    pub(super) fn run(&mut self, mut end: impl FnMut(Ending)) -> bool {
         let mut woken = mem::take(&mut self.woken);
         let started = {
             let mut state = self.shared.lock();
@@ -94,17 +110,34 @@ impl Tasks {
         let any = !woken.is_empty();
         for index in woken.drain(..) {
             if let Some(ending) = self.poll(index) {
-                returned(ending);
+                end(ending);
             }
         }
         self.woken = woken;
         any
     }
 
-    /// Has the owner woken with the next task. Returns `false`, and does not, if a task has been woken already.
+    /// Has every task polled.
+    pub(super) fn wake_all(&self) {
+        for running in self.slots.iter().flatten() {
+            running.state.wake_by_ref();
+        }
+    }
+
+    /// Returns what wakes HTTP/2.
+    pub(super) fn http2_waker(&self) -> Waker {
+        Arc::new(Http2Waker(Arc::clone(&self.shared))).into()
+    }
+
+    /// Returns whether HTTP/2 has been woken since the last call.
+    pub(super) fn take_http2_woken(&self) -> bool {
+        mem::take(&mut self.shared.lock().http2_woken)
+    }
+
+    /// Has the owner woken with the next task, or with HTTP/2. Returns `false`, and does not, if one has been woken already.
     pub(super) fn sleep(&self, cx: &Context<'_>) -> bool {
         let mut state = self.shared.lock();
-        if !state.woken.is_empty() || !state.started.is_empty() {
+        if state.http2_woken || !state.woken.is_empty() || !state.started.is_empty() {
             return false;
         }
         match &mut state.owner {
@@ -131,7 +164,12 @@ impl Tasks {
         let Some(Running { task, state, waker }) = &mut self.slots[index] else { return None };
         // Before polling: whatever happens from here on has it polled again.
         state.is_woken.store(false, Ordering::Release);
-        match task.as_mut().poll(&mut Context::from_waker(waker)) {
+        let cx = &mut Context::from_waker(waker);
+        let ended = match task {
+            Task::Call(call) => call.as_mut().poll(cx).map(|()| None),
+            Task::Ending(ending) => ending.as_mut().poll(cx).map(Some),
+        };
+        match ended {
             Poll::Pending => None,
             Poll::Ready(ending) => {
                 self.slots[index] = None;
@@ -151,9 +189,10 @@ impl Drop for Tasks {
 }
 
 impl Shared {
-    fn start(&self, task: Task) {
+    /// Notes something for the owner, and wakes it.
+    fn note(&self, note: impl FnOnce(&mut State)) {
         let mut state = self.lock();
-        state.started.push(task);
+        note(&mut state);
         let owner = state.owner.take();
         drop(state);
         if let Some(owner) = owner {
@@ -172,15 +211,18 @@ impl Wake for TaskWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.is_woken.swap(true, Ordering::AcqRel) {
-            return;
+        if !self.is_woken.swap(true, Ordering::AcqRel) {
+            self.shared.note(|state| state.woken.push(self.index));
         }
-        let mut state = self.shared.lock();
-        state.woken.push(self.index);
-        let owner = state.owner.take();
-        drop(state);
-        if let Some(owner) = owner {
-            owner.wake();
-        }
+    }
+}
+
+impl Wake for Http2Waker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.note(|state| state.http2_woken = true);
     }
 }

@@ -1,20 +1,22 @@
 //! Converts between protobuf messages and the chat's own types: `from_wire` validates, `to_wire` encodes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 use stubs::chat::v1 as pb;
 
+use super::decode::PlainSend;
 use super::messages::PREFIX_BYTES;
-use super::{encode, status};
+use super::{decode, status};
 use crate::history::Expected;
 use crate::model::{
     self, Change, ClientMsgId, DeviceId, Durability, Epoch, Event, Invalid, RoomId, Seq, UnixMillis, UserId,
 };
 use crate::refusal::Refusal;
 use crate::session::frame::{
-    Body, ChangeRequest, DrainReason, Encode, Hello, Inbound, Joined, Request, Start, Verdict, Welcome,
+    Body, ChangeRequest, DrainReason, Hello, Inbound, Joined, Request, Start, Verdict, Welcome,
 };
 
 /// The most past events that a Join may ask for.
@@ -23,31 +25,48 @@ pub(super) const MAX_LAST: u32 = 1000;
 /// The longest name or version of a client program, in bytes.
 const MAX_CLIENT_BYTES: usize = 64;
 
-/// Encodes a session's frames.
-pub(crate) const ENCODE: Encode = Encode {
-    event: encode::event,
-    frame: |reply_to, body, out| match body {
-        Body::Ack { room, client_msg_id, appended, durability } => {
-            encode::ack(reply_to, room, client_msg_id, appended, *durability, out);
-        }
-        _ => encode_message(&pb::ServerFrame { reply_to, body: body_to_wire(body) }, out),
-    },
-};
+/// Converts the frames of one stream.
+pub(super) struct FrameDecoder {
+    max_text_bytes: usize,
+    /// The room of the last message. The next one is likely to be for the same room, and then its id need not be made again.
+    last_room: Option<RoomId>,
+}
 
-/// Converts a message, without its prefix.
-pub(super) fn frame_from_wire(bytes: Bytes, max_text_bytes: usize) -> Inbound {
-    match pb::ClientFrame::decode(&bytes[..]) {
-        Ok(pb::ClientFrame { id, body }) => {
-            let request = body.ok_or(Refusal::UnknownBody).and_then(|body| request_from_wire(body, max_text_bytes));
-            Inbound { id, request }
+impl FrameDecoder {
+    pub(super) fn new(max_text_bytes: usize) -> Self {
+        Self { max_text_bytes, last_room: None }
+    }
+
+    /// Converts a message, without its prefix.
+    pub(super) fn frame_from_wire(&mut self, bytes: &[u8]) -> Inbound {
+        if let Some(PlainSend { id, room, text, client_msg_id }) = decode::plain_send(bytes) {
+            return Inbound { id, request: self.post(room, text, client_msg_id) };
         }
-        Err(_) => Inbound { id: id_of(bytes), request: Err(Refusal::Undecodable) },
+        match pb::ClientFrame::decode(bytes) {
+            Ok(pb::ClientFrame { id, body }) => {
+                let request = body.ok_or(Refusal::UnknownBody);
+                Inbound { id, request: request.and_then(|body| request_from_wire(body, self.max_text_bytes)) }
+            }
+            Err(_) => Inbound { id: id_of(bytes), request: Err(Refusal::Undecodable) },
+        }
+    }
+
+    /// Does what [`request_from_wire`] does, for a message without further fields.
+    fn post(&mut self, room: &str, text: &str, client_msg_id: &[u8]) -> Result<Request, Refusal> {
+        check_text(text, self.max_text_bytes)?;
+        let client_msg_id = optional_id("client_msg_id", client_msg_id)?.unwrap_or_else(ClientMsgId::random);
+        let room = match &self.last_room {
+            Some(last) if last.as_str() == room => last.clone(),
+            _ => self.last_room.insert(room_from_wire(room)?).clone(),
+        };
+        let change = Change::Post { text: text.into(), reply_to: None };
+        Ok(Request::Change(ChangeRequest { room, client_msg_id, change, expected: Expected::default(), sender: None }))
     }
 }
 
 /// Returns the id of a frame that cannot be decoded as a whole, for example because a text in it is not UTF-8; 0 if the
 /// id cannot be decoded either.
-fn id_of(bytes: Bytes) -> u64 {
+fn id_of(bytes: &[u8]) -> u64 {
     #[derive(Clone, PartialEq, prost::Message)]
     struct OnlyId {
         #[prost(uint64, tag = "1")]
@@ -77,7 +96,7 @@ fn request_from_wire(body: pb::client_frame::Body, max_text_bytes: usize) -> Res
         Body::Leave(pb::Leave { room }) => Request::Leave { room: room_from_wire(&room)? },
         Body::Send(send) => Request::Change(send_from_wire(send, max_text_bytes)?),
         Body::Edit(pb::Edit { room, seq, text, client_msg_id, epoch, target_client_msg_id }) => {
-            let text = text_from_wire(text, max_text_bytes)?;
+            let text = text_from_wire(&text, max_text_bytes)?;
             let edit = Change::Edit { seq: seq_from_wire("seq", seq)?, text };
             Request::Change(change(&room, &client_msg_id, edit, epoch, &target_client_msg_id)?)
         }
@@ -106,7 +125,7 @@ fn request_from_wire(body: pb::client_frame::Body, max_text_bytes: usize) -> Res
 /// Converts a message to post.
 pub(super) fn send_from_wire(send: pb::Send, max_text_bytes: usize) -> Result<ChangeRequest, Refusal> {
     let pb::Send { room, text, client_msg_id, reply_to_seq, epoch, target_client_msg_id } = send;
-    let text = text_from_wire(text, max_text_bytes)?;
+    let text = text_from_wire(&text, max_text_bytes)?;
     let reply_to = if reply_to_seq == 0 { None } else { Some(seq_from_wire("reply_to_seq", reply_to_seq)?) };
     change(&room, &client_msg_id, Change::Post { text, reply_to }, epoch, &target_client_msg_id)
 }
@@ -163,9 +182,13 @@ pub(super) fn room_from_wire(room: &str) -> Result<RoomId, Refusal> {
     RoomId::new(room).map_err(|why| field("room", why))
 }
 
-fn text_from_wire(text: String, max_bytes: usize) -> Result<String, Refusal> {
-    model::check_text(&text, max_bytes).map_err(|why| field("text", why))?;
-    Ok(text)
+fn text_from_wire(text: &str, max_bytes: usize) -> Result<Arc<str>, Refusal> {
+    check_text(text, max_bytes)?;
+    Ok(text.into())
+}
+
+fn check_text(text: &str, max_bytes: usize) -> Result<(), Refusal> {
+    model::check_text(text, max_bytes).map_err(|why| field("text", why))
 }
 
 fn seq_from_wire(name: &'static str, seq: Seq) -> Result<Seq, Refusal> {
@@ -206,12 +229,12 @@ pub(super) fn event_to_wire(event: &Event) -> pb::Event {
     let Event { seq, prev_seq, time, draft, erased } = event;
     let body = match &draft.change {
         Change::Post { text, reply_to } => pb::event::Body::Posted(pb::Posted {
-            text: text.clone(),
+            text: text.to_string(),
             reply_to_seq: reply_to.unwrap_or_default(),
             erased: *erased,
         }),
         Change::Edit { seq, text } => {
-            pb::event::Body::Edited(pb::Edited { seq: *seq, text: text.clone(), erased: *erased })
+            pb::event::Body::Edited(pb::Edited { seq: *seq, text: text.to_string(), erased: *erased })
         }
         Change::Delete { seq } => pb::event::Body::Deleted(pb::Deleted { seq: *seq }),
         Change::React { seq, reaction, remove } => {
@@ -231,7 +254,7 @@ pub(super) fn event_to_wire(event: &Event) -> pb::Event {
 }
 
 /// Returns `None` for an Ack, which `encode` writes.
-fn body_to_wire(body: &Body) -> Option<pb::server_frame::Body> {
+pub(super) fn body_to_wire(body: &Body) -> Option<pb::server_frame::Body> {
     use pb::server_frame::Body as Wire;
     Some(match body {
         Body::Welcome(welcome) => Wire::Welcome(welcome_to_wire(welcome)),

@@ -3,13 +3,26 @@
 //!
 //! <https://protobuf.dev/programming-guides/encoding/>. A test compares every byte with what the generated code writes.
 
-use bytes::{BufMut, BytesMut};
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+use bytes::BytesMut;
+use prost::encoding::{WireType, encoded_len_varint, key_len};
+use stubs::chat::v1 as pb;
 
 use super::convert;
 use super::messages::PREFIX_BYTES;
 use crate::history::Appended;
 use crate::model::{Change, ClientMsgId, DeviceId, Durability, Event, RoomId, UnixMillis};
+use crate::session::frame::{Body, Encode};
+
+/// Encodes a session's frames.
+pub(crate) const ENCODE: Encode = Encode {
+    event,
+    frame: |reply_to, body, out| match body {
+        Body::Ack { room, client_msg_id, appended, durability } => {
+            ack(reply_to, room, client_msg_id, appended, *durability, out);
+        }
+        _ => convert::encode_message(&pb::ServerFrame { reply_to, body: convert::body_to_wire(body) }, out),
+    },
+};
 
 /// A protobuf message.
 trait Message {
@@ -28,8 +41,11 @@ trait Fields {
 #[derive(Default)]
 struct Length(usize);
 
-/// Writes the fields.
-struct Writer<'a>(&'a mut BytesMut);
+/// Writes the fields into a slice that is as long as they are.
+struct Writer<'a> {
+    bytes: &'a mut [u8],
+    written: usize,
+}
 
 /// `chat.v1.ServerFrame` with one of its bodies.
 struct Frame<M> {
@@ -53,12 +69,12 @@ struct Time(UnixMillis);
 struct EventBody<'a>(&'a Event);
 
 /// Appends an event as a frame, with gRPC's prefix.
-pub(super) fn event(event: &Event, out: &mut BytesMut) {
+fn event(event: &Event, out: &mut BytesMut) {
     frame(&Frame { reply_to: 0, tag: 5, body: event }, out);
 }
 
 /// Appends an Ack as a frame, with gRPC's prefix.
-pub(super) fn ack(
+fn ack(
     reply_to: u64,
     room: &RoomId,
     client_msg_id: &ClientMsgId,
@@ -70,12 +86,13 @@ pub(super) fn ack(
 }
 
 fn frame(frame: &impl Message, out: &mut BytesMut) {
-    let length = length(frame);
-    out.reserve(PREFIX_BYTES + length);
-    out.put_u8(0);
+    let (start, length) = (out.len(), length(frame));
+    out.resize(start + PREFIX_BYTES + length, 0);
+    let mut writer = Writer { bytes: &mut out[start..], written: 0 };
+    writer.byte(0);
     // A frame is about as long as what a client may send, far below 4 GiB.
-    out.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-    frame.fields(&mut Writer(out));
+    writer.raw(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+    frame.fields(&mut writer);
 }
 
 fn length(message: &impl Message) -> usize {
@@ -171,25 +188,49 @@ impl Fields for Length {
     }
 }
 
+impl Writer<'_> {
+    fn byte(&mut self, byte: u8) {
+        self.bytes[self.written] = byte;
+        self.written += 1;
+    }
+
+    fn raw(&mut self, bytes: &[u8]) {
+        self.bytes[self.written..][..bytes.len()].copy_from_slice(bytes);
+        self.written += bytes.len();
+    }
+
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.byte(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.byte(value as u8);
+    }
+
+    fn key(&mut self, tag: u32, wire_type: WireType) {
+        self.varint(u64::from(tag << 3 | wire_type as u32));
+    }
+}
+
 impl Fields for Writer<'_> {
     fn number(&mut self, tag: u32, value: u64) {
         if value > 0 {
-            encode_key(tag, WireType::Varint, self.0);
-            encode_varint(value, self.0);
+            self.key(tag, WireType::Varint);
+            self.varint(value);
         }
     }
 
     fn bytes(&mut self, tag: u32, value: &[u8]) {
         if !value.is_empty() {
-            encode_key(tag, WireType::LengthDelimited, self.0);
-            encode_varint(value.len() as u64, self.0);
-            self.0.extend_from_slice(value);
+            self.key(tag, WireType::LengthDelimited);
+            self.varint(value.len() as u64);
+            self.raw(value);
         }
     }
 
     fn message(&mut self, tag: u32, value: &impl Message) {
-        encode_key(tag, WireType::LengthDelimited, self.0);
-        encode_varint(length(value) as u64, self.0);
+        self.key(tag, WireType::LengthDelimited);
+        self.varint(length(value) as u64);
         value.fields(self);
     }
 }
@@ -214,8 +255,9 @@ mod tests {
 
     fn change() -> impl Strategy<Value = Change> {
         prop_oneof![
-            (".{0,200}", prop::option::of(1..u64::MAX)).prop_map(|(text, reply_to)| Change::Post { text, reply_to }),
-            (number(), ".{0,200}").prop_map(|(seq, text)| Change::Edit { seq, text }),
+            (".{0,200}", prop::option::of(1..u64::MAX))
+                .prop_map(|(text, reply_to)| Change::Post { text: text.into(), reply_to }),
+            (number(), ".{0,200}").prop_map(|(seq, text)| Change::Edit { seq, text: text.into() }),
             number().prop_map(|seq| Change::Delete { seq }),
             (number(), ".{0,8}", any::<bool>()).prop_map(|(seq, reaction, remove)| Change::React {
                 seq,

@@ -5,14 +5,13 @@
 use std::sync::Arc;
 
 use http::{Request, Response};
-use prost::Message;
 use stubs::ChatMessage;
 use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 
-use super::reply::{self, Reply};
+use super::reply::{self, Body, Reply};
 use super::responses::Responses;
-use super::{Body, lines, messages, status};
+use super::{decode, lines, messages, status};
 use crate::access::Caller;
 use crate::connection::{Calls, RequestBody};
 use crate::session::Context;
@@ -40,13 +39,15 @@ pub(super) async fn call(
     request: Request<RequestBody>,
 ) -> Result<Response<Body>, Status> {
     let (max_bytes, drain) = (context.limits.connection.message_bytes, context.drain.clone());
-    if let Some(place) = lines::place(request.headers())? {
-        let lines = lines::join(&context, caller, &calls, place, messages::of(request, max_bytes)?).await?;
+    let place = lines::place(request.headers())?;
+    let messages = messages::of(request, max_bytes).map_err(|broken| status::from_broken(&broken))?;
+    if let Some(place) = place {
+        let lines = lines::join(&context, caller, &calls, place, messages).await?;
         return Ok(reply::response(Reply::new(Responses::new(lines, caller.peer))));
     }
-    let messages = messages::of(request, max_bytes)?.map(|message| {
+    let messages = messages.map(|message| {
         let message = message.map_err(|broken| status::from_broken(&broken))?;
-        ChatMessage::decode(message).map_err(|error| status::undecodable(&error))
+        decode::chat_message(&message).map_err(|error| status::undecodable(&error))
     });
     let responses = drain.end(chat(messages), || Err(status::shutting_down()));
     Ok(reply::response(Reply::new(Responses::new(responses, caller.peer))))

@@ -15,7 +15,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 
 use super::messages::Messages;
-use super::{convert, status};
+use super::{convert, decode, status};
 use crate::access::Caller;
 use crate::connection::{Calls, RequestBody};
 use crate::history::Expected;
@@ -82,7 +82,7 @@ pub(super) async fn join(
     let opening = [frame::Request::Hello(hello), frame::Request::Join { room: room.clone(), start }];
     let messages = messages.map(move |message| {
         let message = message.map_err(|broken| status::end_of_broken(&broken))?;
-        let message = ChatMessage::decode(message).map_err(|_| End::NotFrames)?;
+        let message = decode::chat_message(&message).map_err(|_| End::NotFrames)?;
         Ok(post(message, &room, max_text_bytes))
     });
     let mut next_id = 0;
@@ -103,7 +103,7 @@ fn post(message: ChatMessage, room: &RoomId, max_text_bytes: usize) -> Result<fr
         room: room.clone(),
         // The example has no way to repeat a message.
         client_msg_id: ClientMsgId::random(),
-        change: Change::Post { text, reply_to: None },
+        change: Change::Post { text: text.into(), reply_to: None },
         expected: Expected::default(),
         sender: Some(sender),
     }))
@@ -132,7 +132,7 @@ impl Stream for Lines {
                 }
             }
             match ready!(this.outbound.poll(cx)) {
-                Some(Sent::Frames(frames)) => this.frames = frames,
+                Some(Sent::Frames { bytes, .. }) => this.frames = bytes,
                 Some(Sent::End(End::Completed)) | None => this.ended = true,
                 Some(Sent::End(end)) => {
                     this.ended = true;

@@ -8,9 +8,6 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::Request;
 use http_body::Body;
 use tokio_stream::Stream;
-use tonic::Status;
-
-use super::status;
 
 /// The length of the prefix of every message on the wire: a flag for compression, and the message's length.
 /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>, "Length-Prefixed-Message".
@@ -33,7 +30,9 @@ pub(super) struct Messages<B> {
 pub(super) enum Broken {
     /// A message is longer than it may be.
     TooLong { bytes: usize, max_bytes: usize },
-    /// A message is compressed, or its prefix is no prefix.
+    /// The messages are compressed.
+    Compressed,
+    /// A message is compressed although the request does not say so, or its prefix is no prefix.
     Flag(u8),
     /// The stream ended within a message.
     CutOff,
@@ -45,10 +44,10 @@ pub(super) enum Broken {
 ///
 /// # Errors
 ///
-/// `UNIMPLEMENTED` if they are compressed.
-pub(super) fn of<B>(request: Request<B>, max_bytes: usize) -> Result<Messages<B>, Status> {
+/// [`Broken::Compressed`].
+pub(super) fn of<B>(request: Request<B>, max_bytes: usize) -> Result<Messages<B>, Broken> {
     if request.headers().get("grpc-encoding").is_some_and(|encoding| encoding != "identity") {
-        return Err(status::compressed());
+        return Err(Broken::Compressed);
     }
     Ok(Messages::new(request.into_body(), max_bytes))
 }

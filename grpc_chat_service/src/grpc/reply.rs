@@ -10,12 +10,14 @@ use prost::Message;
 use tokio_stream::Stream;
 use tonic::{Code, Status};
 
-use super::Body;
 use super::convert::encode_message;
 use crate::connection::{AnyBody, Part, ResponseBody};
 
 /// From this size on, what has been encoded is sent without waiting for more.
 const SEND_BYTES: usize = 32 * 1024;
+
+/// The body of a response.
+pub(crate) type Body = Box<dyn ResponseBody>;
 
 /// Returns the response whose body is `body`.
 pub(super) fn response(body: impl ResponseBody + 'static) -> Response<Body> {

@@ -9,7 +9,9 @@ use http::{Request, Response};
 use tokio_stream::StreamExt;
 use tonic::Status;
 
-use super::{Body, convert, messages, reply, status};
+use super::convert::FrameDecoder;
+use super::reply::{self, Body};
+use super::{messages, status};
 use crate::access::Caller;
 use crate::connection::{Calls, Part, RequestBody, ResponseBody};
 use crate::session::{self, ClientKind, Context, Outbound, Sent};
@@ -25,10 +27,11 @@ pub(super) fn call(
     request: Request<RequestBody>,
 ) -> Result<Response<Body>, Status> {
     let limits = &context.limits;
-    let max_text_bytes = limits.session.text_bytes;
+    let mut decoder = FrameDecoder::new(limits.session.text_bytes);
     // Each message is decoded separately: one that cannot be decoded is refused, and the next one is read.
-    let frames = messages::of(request, limits.connection.message_bytes)?.map(move |message| match message {
-        Ok(message) => Ok(convert::frame_from_wire(message, max_text_bytes)),
+    let messages = messages::of(request, limits.connection.message_bytes);
+    let frames = messages.map_err(|broken| status::from_broken(&broken))?.map(move |message| match message {
+        Ok(message) => Ok(decoder.frame_from_wire(&message)),
         Err(broken) => Err(status::end_of_broken(&broken)),
     });
     let (session, outbound) = session::open(context, caller, ClientKind::Chat);
@@ -44,10 +47,14 @@ struct Frames {
 }
 
 impl ResponseBody for Frames {
+    fn set_blocked(&mut self, blocked: bool) {
+        self.outbound.set_blocked(blocked);
+    }
+
     fn poll_part(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Part, Box<dyn Error + Send + Sync>>>> {
         self.outbound.poll(cx).map(|sent| {
             sent.map(|sent| match sent {
-                Sent::Frames(bytes) => Ok(Part::Data { bytes, is_all: false }),
+                Sent::Frames { bytes, is_all } => Ok(Part::Data { bytes, is_all }),
                 Sent::End(end) => {
                     let status = status::from_end(&end);
                     tracing::debug!(peer = %self.peer, code = ?status.code(), why = status.message(), "stream ends");

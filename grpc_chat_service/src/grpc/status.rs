@@ -207,12 +207,18 @@ pub(super) fn from_end(end: &End) -> Status {
     .into()
 }
 
-/// Returns the status for a call of the example whose request has broken off.
+/// Returns the status for a call whose request has broken off.
 pub(super) fn from_broken(broken: &Broken) -> Status {
     match broken {
         Broken::TooLong { bytes, max_bytes } => Status::resource_exhausted(format!(
             "a message has {bytes} bytes, over the limit of {max_bytes}; send less at once"
         )),
+        Broken::Compressed => {
+            let mut status = Status::unimplemented("compressed messages are not accepted");
+            let identity = tonic::metadata::MetadataValue::from_static("identity");
+            status.metadata_mut().insert("grpc-accept-encoding", identity);
+            status
+        }
         Broken::Flag(flag) => {
             Status::internal(format!("a message has the flag {flag}; only 0, uncompressed, is accepted"))
         }
@@ -225,7 +231,7 @@ pub(super) fn from_broken(broken: &Broken) -> Status {
 pub(super) fn end_of_broken(broken: &Broken) -> End {
     match broken {
         Broken::TooLong { .. } => End::FrameTooLarge,
-        Broken::Flag(_) | Broken::CutOff => End::NotFrames,
+        Broken::Compressed | Broken::Flag(_) | Broken::CutOff => End::NotFrames,
         Broken::Disconnected => End::Disconnected,
     }
 }
@@ -238,13 +244,6 @@ pub(super) fn undecodable(error: &prost::DecodeError) -> Status {
 /// Returns the status for a call of the example that is open when the server shuts down.
 pub(super) fn shutting_down() -> Status {
     Status::unavailable("the server is shutting down; call again soon")
-}
-
-/// Returns the status for a call whose messages are compressed.
-pub(super) fn compressed() -> Status {
-    let mut status = Status::unimplemented("compressed messages are not accepted");
-    status.metadata_mut().insert("grpc-accept-encoding", tonic::metadata::MetadataValue::from_static("identity"));
-    status
 }
 
 /// Returns the status for a request without the facts that the connection attaches to it.

@@ -151,15 +151,15 @@ fn draft(room: &str, sender: &str, id: u64, change: Change) -> Draft {
 }
 
 fn text(text: &str) -> Change {
-    Change::Post { text: text.to_owned(), reply_to: None }
+    Change::Post { text: text.into(), reply_to: None }
 }
 
 fn reply(seq: Seq, text: &str) -> Change {
-    Change::Post { text: text.to_owned(), reply_to: Some(seq) }
+    Change::Post { text: text.into(), reply_to: Some(seq) }
 }
 
 fn edit(seq: Seq, text: &str) -> Change {
-    Change::Edit { seq, text: text.to_owned() }
+    Change::Edit { seq, text: text.into() }
 }
 
 fn delete(seq: Seq) -> Change {
@@ -463,7 +463,7 @@ async fn deleting_erases_a_message_and_its_edits(open: Open) {
     let texts: Vec<_> = read
         .iter()
         .map(|event| match &event.draft.change {
-            Change::Post { text, .. } | Change::Edit { text, .. } => (text.as_str(), event.erased),
+            Change::Post { text, .. } | Change::Edit { text, .. } => (&**text, event.erased),
             _ => ("-", event.erased),
         })
         .collect();

@@ -184,13 +184,13 @@ mod tests {
     }
 
     fn posts(seqs: std::ops::RangeInclusive<Seq>) -> Vec<Event> {
-        seqs.map(|seq| event(seq, Change::Post { text: "x".repeat(seq as usize % 7), reply_to: None })).collect()
+        seqs.map(|seq| event(seq, Change::Post { text: "x".repeat(seq as usize % 7).into(), reply_to: None })).collect()
     }
 
     /// `seq:text;`, so that tests can read what is taken.
     fn encode(event: &Event, out: &mut BytesMut) {
         let text = match &event.draft.change {
-            Change::Post { text, .. } | Change::Edit { text, .. } => text.as_str(),
+            Change::Post { text, .. } | Change::Edit { text, .. } => text,
             Change::Delete { .. } => "deleted",
             Change::React { .. } => "reacted",
         };
@@ -242,10 +242,10 @@ mod tests {
     #[test]
     fn a_delete_leaves_no_text_behind() {
         let mut tail = Tail::new(1000);
-        let secret = |seq| event(seq, Change::Post { text: "secret".to_owned(), reply_to: None });
+        let secret = |seq| event(seq, Change::Post { text: "secret".into(), reply_to: None });
         tail.extend(vec![secret(1)], encode);
-        let edit = event(3, Change::Edit { seq: 2, text: "secret too".to_owned() });
-        let kept = event(4, Change::Post { text: "kept".to_owned(), reply_to: None });
+        let edit = event(3, Change::Edit { seq: 2, text: "secret too".into() });
+        let kept = event(4, Change::Post { text: "kept".into(), reply_to: None });
         tail.extend(vec![secret(2), edit, kept, event(5, Change::Delete { seq: 2 })], encode);
         assert_eq!(tail.take(0, 1000, &mut Vec::new()), Taken::Behind);
         let mut parts = Vec::new();

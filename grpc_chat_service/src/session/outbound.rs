@@ -8,7 +8,6 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 
 use super::outbox::{Outbox, State};
-use super::reader::Reader;
 use crate::access::{PermittedHistory, ReadPermit};
 use crate::history::{Page, ReadError};
 use crate::model::{Event, Seq};
@@ -34,6 +33,8 @@ pub(crate) struct Outbound {
     page: Option<Paging>,
     /// Collected, and not yet taken.
     ready: VecDeque<Bytes>,
+    /// Being collected. Empty between polls; kept for its allocation.
+    parts: Vec<Bytes>,
     ended: bool,
 }
 
@@ -47,21 +48,30 @@ struct Paging {
 #[derive(Debug)]
 pub(crate) enum Sent {
     /// Whole frames.
-    Frames(Bytes),
+    Frames {
+        bytes: Bytes,
+        /// There is nothing after this at present, and the task will be woken when there is.
+        is_all: bool,
+    },
     /// The end of the stream.
     End(End),
 }
 
 impl Outbound {
     pub(super) fn new(outbox: Arc<Outbox>, history: PermittedHistory) -> Self {
-        Self { outbox, history, page: None, ready: VecDeque::new(), ended: false }
+        Self { outbox, history, page: None, ready: VecDeque::new(), parts: Vec::new(), ended: false }
+    }
+
+    /// Notes that the client does not read what was taken last, or that it has.
+    pub(crate) fn set_blocked(&self, blocked: bool) {
+        self.outbox.lock().blocked = blocked;
     }
 
     /// Returns the next frames, up to about one write's worth of what is ready; `None` after the end.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Sent>> {
         loop {
-            if let Some(frames) = self.ready.pop_front() {
-                return Poll::Ready(Some(Sent::Frames(frames)));
+            if let Some(bytes) = self.ready.pop_front() {
+                return Poll::Ready(Some(Sent::Frames { bytes, is_all: false }));
             }
             if self.ended {
                 return Poll::Ready(None);
@@ -70,27 +80,26 @@ impl Outbound {
                 Poll::Ready(events) => Some((paging.reader, events)),
                 Poll::Pending => None,
             });
-            let mut parts = Vec::new();
             let mut state = self.outbox.lock();
-            state.waker = None;
-            state.polled_empty = false;
+            state.is_asleep = false;
             let was_backlogged = self.outbox.is_backlogged(&state);
             if let Some((reader, events)) = page {
                 self.page = None;
-                state.apply_page(reader, events, &self.outbox.encode, &mut parts);
+                state.apply_page(reader, events, &self.outbox.encode, &mut self.parts);
             }
-            state.collect(&self.outbox.encode, &mut parts);
+            state.collect(&self.outbox.encode, &mut self.parts);
             let next = if self.page.is_none() { state.next_page() } else { None };
-            if parts.is_empty() && next.is_none() {
-                if let Some(end) = state.ended() {
-                    drop(state);
-                    self.ended = true;
-                    self.outbox.close();
-                    return Poll::Ready(Some(Sent::End(end)));
-                }
-                state.waker = Some(cx.waker().clone());
-                state.polled_empty = true;
-                return Poll::Pending;
+            let is_idle = self.parts.is_empty() && next.is_none();
+            if is_idle && let Some(end) = state.ended() {
+                drop(state);
+                self.ended = true;
+                self.outbox.close();
+                return Poll::Ready(Some(Sent::End(end)));
+            }
+            // The usual case, for which the stream need not be polled twice.
+            let is_all = self.parts.len() == 1 && next.is_none() && !state.has_more();
+            if is_idle || is_all {
+                state.sleep(cx);
             }
             if was_backlogged {
                 state.wake_session();
@@ -99,7 +108,15 @@ impl Outbound {
             if let Some((reader, permit, after)) = next {
                 self.page = Some(Paging { reader, events: self.history.read_after(&permit, after, PAGE) });
             }
-            merge_small(parts, &mut self.ready);
+            match self.parts.pop() {
+                Some(bytes) if self.parts.is_empty() => return Poll::Ready(Some(Sent::Frames { bytes, is_all })),
+                Some(bytes) => {
+                    self.parts.push(bytes);
+                    merge_small(&mut self.parts, &mut self.ready);
+                }
+                None if is_idle => return Poll::Pending,
+                None => {}
+            }
         }
     }
 }
@@ -114,7 +131,9 @@ impl State {
     /// Collects the replies, then what is new in every room that is due, each in turn, until there is a write's worth.
     fn collect(&mut self, encode: &Encode, parts: &mut Vec<Bytes>) {
         if !self.replies.is_empty() {
-            parts.push(self.replies.split().freeze());
+            // All of the buffer: an idle session keeps none.
+            self.last_replies_bytes = self.replies.len();
+            parts.push(std::mem::take(&mut self.replies).freeze());
         }
         if self.end.is_some() {
             return;
@@ -123,7 +142,7 @@ impl State {
         while bytes < TURN_BYTES
             && let Some(id) = self.due.pop_front()
         {
-            let Some(reader) = self.readers.get_mut(&id) else {
+            let Some(reader) = self.readers.get_mut(id) else {
                 continue;
             };
             // Otherwise a busy room would keep the stream from ending.
@@ -165,7 +184,7 @@ impl State {
             return None;
         }
         while let Some(id) = self.behind.pop_front() {
-            if let Some(reader) = self.readers.get(&id) {
+            if let Some(reader) = self.readers.get_mut(id) {
                 return Some((id, reader.permit.clone(), reader.cursor));
             }
         }
@@ -174,7 +193,7 @@ impl State {
 
     /// Puts a page of the history on the stream. The reader is due afterwards: the tail may be able to continue from there.
     fn apply_page(&mut self, id: u64, events: Result<Vec<Event>, ReadError>, encode: &Encode, parts: &mut Vec<Bytes>) {
-        let Some(reader) = self.readers.get_mut(&id) else {
+        let Some(reader) = self.readers.get_mut(id) else {
             return;
         };
         reader.behind = false;
@@ -208,9 +227,14 @@ impl State {
         }
     }
 
+    /// Whether there may be more at once, or the stream may end.
+    fn has_more(&self) -> bool {
+        !self.due.is_empty() || self.end.is_some() || self.finishing
+    }
+
     /// Returns how the stream ends, if it does now that everything queued has been taken.
     fn ended(&mut self) -> Option<End> {
-        if self.end.is_none() && self.finishing && self.readers.values().all(Reader::is_level) {
+        if self.end.is_none() && self.finishing && self.readers.iter_mut().all(|reader| reader.is_level()) {
             self.end = Some(End::Completed);
         }
         self.end.clone()
@@ -218,9 +242,9 @@ impl State {
 }
 
 /// Merges small parts, so that they are sent as one, and leaves large ones as they are, shared with all readers.
-fn merge_small(parts: Vec<Bytes>, ready: &mut VecDeque<Bytes>) {
+fn merge_small(parts: &mut Vec<Bytes>, ready: &mut VecDeque<Bytes>) {
     let mut small = BytesMut::new();
-    let mut parts = parts.into_iter().peekable();
+    let mut parts = parts.drain(..).peekable();
     while let Some(part) = parts.next() {
         if small.is_empty() && (part.len() >= LARGE_PART || parts.peek().is_none()) {
             ready.push_back(part);
@@ -266,7 +290,7 @@ mod tests {
             sender: UserId::new("u").unwrap(),
             device: None,
             client_msg_id: ClientMsgId([0; 16]),
-            change: Change::Post { text: "x".to_owned(), reply_to: None },
+            change: Change::Post { text: "x".into(), reply_to: None },
         };
         Event { seq, prev_seq: seq - 1, time: 0, draft, erased: false }
     }

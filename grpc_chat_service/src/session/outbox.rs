@@ -28,8 +28,7 @@ pub(super) struct Outbox {
 pub(super) struct Load {
     /// The queued replies exceed half of what a client may leave unread.
     pub(super) backlogged: bool,
-    /// The stream is blocked by flow control: the client has not read what the stream took last. Exact only on the
-    /// stream's own task, where whatever has been woken has also been polled.
+    /// The stream is blocked by flow control: the client has not read what the stream took last.
     pub(super) blocked: bool,
     /// The stream has ended or been dropped; nothing will be taken any more.
     pub(super) closed: bool,
@@ -39,8 +38,9 @@ pub(super) struct Load {
 pub(super) struct State {
     /// Encoded replies.
     pub(super) replies: BytesMut,
-    pub(super) readers: HashMap<u64, Reader>,
-    by_room: HashMap<RoomId, u64>,
+    /// The size of the replies that were taken last, which the next ones will resemble.
+    pub(super) last_replies_bytes: usize,
+    pub(super) readers: Readers,
     /// Readers whose room may have something new, in turn.
     pub(super) due: VecDeque<u64>,
     /// Readers that need a page of the history, in turn.
@@ -50,11 +50,12 @@ pub(super) struct State {
     pub(super) finishing: bool,
     /// Send the replies, then end.
     pub(super) end: Option<End>,
-    /// The stream has been polled and was told that there is nothing. If false, the last chunk it took still waits for the
-    /// client's flow-control window.
-    pub(super) polled_empty: bool,
-    /// Wakes the stream, if it has not been woken already.
-    pub(super) waker: Option<Waker>,
+    /// See [`Load::blocked`].
+    pub(super) blocked: bool,
+    /// Wakes the stream.
+    waker: Option<Waker>,
+    /// The stream has taken everything, and has not been woken since.
+    pub(super) is_asleep: bool,
     /// See [`Load::closed`].
     closed: bool,
     /// Wakes the session when the stream is closed, and when it has taken replies from a backlogged outbox.
@@ -69,6 +70,7 @@ impl Outbox {
     /// Queues a frame. Returns `false` if the client has left too many replies unread.
     pub(super) fn send(&self, reply_to: u64, body: &Body) -> bool {
         let mut state = self.lock();
+        state.reserve();
         (self.encode.frame)(reply_to, body, &mut state.replies);
         state.wake();
         state.replies.len() <= self.max_reply_bytes
@@ -85,12 +87,12 @@ impl Outbox {
         // Taken before the reader looks, so that it misses nothing in between.
         let weak: Weak<Self> = Arc::downgrade(self);
         let seat = room.seat(id, weak);
-        let reader = Reader::new(Arc::clone(room), seat, start);
+        let reader = Reader::new(id, Arc::clone(room), seat, start);
         let mut state = self.lock();
         (self.encode.frame)(reply_to, joined, &mut state.replies);
-        state.readers.insert(id, reader);
+        let replaced = state.readers.remove(room.id());
+        state.readers.push(reader);
         state.due.push_back(id);
-        let replaced = state.by_room.insert(room.id().clone(), id).and_then(|old| state.readers.remove(&old));
         state.wake();
         let within_limit = state.replies.len() <= self.max_reply_bytes;
         drop(state);
@@ -102,8 +104,7 @@ impl Outbox {
     /// Notes that the client knows how far its user has read, because it has just said so itself.
     pub(super) fn marked(&self, room: &RoomId, seq: Seq) {
         let mut state = self.lock();
-        let state = &mut *state;
-        if let Some(reader) = state.by_room.get(room).and_then(|id| state.readers.get_mut(id))
+        if let Some(reader) = state.readers.of_room(room)
             && seq <= reader.cursor.max(reader.known)
         {
             reader.read = reader.read.max(seq);
@@ -113,7 +114,7 @@ impl Outbox {
     /// Stops delivering the room.
     pub(super) fn leave(&self, room: &RoomId) {
         let mut state = self.lock();
-        let left = state.by_room.remove(room).and_then(|id| state.readers.remove(&id));
+        let left = state.readers.remove(room);
         drop(state);
         // A reader leaves its room when dropped, which must happen outside of the lock.
         drop(left);
@@ -123,12 +124,12 @@ impl Outbox {
     pub(super) fn finish(&self, heads: &HashMap<RoomId, Seq>) {
         let mut state = self.lock();
         state.finishing = true;
-        for reader in state.readers.values_mut() {
+        let state = &mut *state;
+        for reader in state.readers.iter_mut() {
             let head = heads.get(reader.room.id()).copied().unwrap_or_default();
             reader.known = reader.known.max(head);
+            state.due.push_back(reader.id);
         }
-        let all: Vec<u64> = state.readers.keys().copied().collect();
-        state.due.extend(all);
         state.wake();
     }
 
@@ -151,7 +152,7 @@ impl Outbox {
             Some(session) => session.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
         }
-        Load { backlogged: self.is_backlogged(&state), blocked: !state.polled_empty, closed: state.closed }
+        Load { backlogged: self.is_backlogged(&state), blocked: state.blocked, closed: state.closed }
     }
 
     pub(super) fn is_backlogged(&self, state: &State) -> bool {
@@ -163,7 +164,7 @@ impl Outbox {
         let left = {
             let mut state = self.lock();
             state.closed = true;
-            state.waker = None;
+            state.is_asleep = false;
             state.wake_session();
             state.take_readers()
         };
@@ -184,9 +185,27 @@ impl Subscriber for Outbox {
 }
 
 impl State {
+    /// Makes room for replies at once, and not bit by bit.
+    fn reserve(&mut self) {
+        if self.replies.capacity() == 0 {
+            self.replies.reserve(self.last_replies_bytes);
+        }
+    }
+
+    /// Has the stream woken by what comes next.
+    pub(super) fn sleep(&mut self, cx: &Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        self.is_asleep = true;
+    }
+
     fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
+        if std::mem::take(&mut self.is_asleep)
+            && let Some(waker) = &self.waker
+        {
+            waker.wake_by_ref();
         }
     }
 
@@ -198,8 +217,38 @@ impl State {
     }
 
     /// Removes all readers. They leave their rooms when dropped, which must happen outside of the lock.
-    fn take_readers(&mut self) -> HashMap<u64, Reader> {
-        self.by_room.clear();
+    fn take_readers(&mut self) -> Readers {
         std::mem::take(&mut self.readers)
+    }
+}
+
+/// The readers of a session, in the order of their ids. There are few, and most often one.
+#[derive(Debug, Default)]
+pub(super) struct Readers(Vec<Reader>);
+
+impl Readers {
+    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Reader> {
+        let index = self.0.binary_search_by_key(&id, |reader| reader.id).ok()?;
+        self.0.get_mut(index)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Reader> {
+        self.0.iter_mut()
+    }
+
+    fn of_room(&mut self, room: &RoomId) -> Option<&mut Reader> {
+        self.0.iter_mut().find(|reader| reader.room.id() == room)
+    }
+
+    /// Adds a reader, whose id is higher than all others.
+    fn push(&mut self, reader: Reader) {
+        // Most sessions have one.
+        self.0.reserve_exact(usize::from(self.0.is_empty()));
+        self.0.push(reader);
+    }
+
+    fn remove(&mut self, room: &RoomId) -> Option<Reader> {
+        let index = self.0.iter().position(|reader| reader.room.id() == room)?;
+        Some(self.0.remove(index))
     }
 }

@@ -12,6 +12,8 @@ use crate::session::frame::{Body, Encode};
 /// One room as read by one session.
 #[derive(Debug)]
 pub(super) struct Reader {
+    /// Unique in the session, and never used again.
+    pub(super) id: u64,
     pub(super) room: Arc<Room>,
     pub(super) seat: Arc<Seat>,
     pub(super) permit: ReadPermit,
@@ -44,9 +46,9 @@ pub(super) struct ReaderStart {
 }
 
 impl Reader {
-    pub(super) fn new(room: Arc<Room>, seat: Arc<Seat>, start: ReaderStart) -> Self {
+    pub(super) fn new(id: u64, room: Arc<Room>, seat: Arc<Seat>, start: ReaderStart) -> Self {
         let ReaderStart { permit, user, cursor, known, seen, read } = start;
-        Self { room, seat, permit, user, cursor, known, catching_up: true, seen, read, behind: false }
+        Self { id, room, seat, permit, user, cursor, known, catching_up: true, seen, read, behind: false }
     }
 
     /// Whether everything that has to be delivered has been.

@@ -154,6 +154,53 @@ async fn a_peer_that_stops_acknowledging_pings_is_disconnected() {
     assert_eq!(responsive.echo("Sam", "Hi").await, "Sam: Hi");
 }
 
+/// Before a peer has acknowledged the settings, it may send as much as HTTP/2 allows by default, which is more than the window
+/// that the settings announce.
+#[tokio::test]
+async fn a_peer_that_sends_more_than_a_window_before_it_acknowledges_the_settings_may_send_more_afterwards() {
+    const ACK: u8 = 1;
+    for early_bytes in [16_486, 20_000, 60_000] {
+        let server = start().await;
+        let mut peer = TcpClient::connect(server.addr).await;
+        // Each response is as long as its message.
+        let message = chat_message("x", "hello");
+        let messages = message.repeat(early_bytes / message.len());
+        // The responses have to fit.
+        let window = http2_frame(frame_type::WINDOW_UPDATE, 0, 0, &0x10_0000_u32.to_be_bytes());
+        peer.write(&[http2_opening(), window, example_headers(1)].concat()).await;
+        for part in messages.chunks(16_384) {
+            peer.write(&http2_frame(frame_type::DATA, 0, 1, part)).await;
+        }
+        // What has been sent, less what was allowed again: the rest of the window that HTTP/2 starts with.
+        let (mut replies, mut allowed) = (0, 65_535 - i64::try_from(messages.len()).unwrap());
+        let mut stream_window = 65_535;
+        let mut acknowledged = false;
+        while !acknowledged || allowed <= 0 {
+            let frame = peer.next_frame().await.expect("the connection was closed, or nothing may be sent any more");
+            match frame.frame_type {
+                frame_type::DATA => replies += frame.payload.len(),
+                frame_type::WINDOW_UPDATE if frame.stream == 1 => {
+                    allowed += i64::from(u32::from_be_bytes(frame.payload[..].try_into().unwrap()));
+                }
+                frame_type::SETTINGS if frame.flags & ACK == 0 => {
+                    const INITIAL_WINDOW_SIZE: u16 = 4;
+                    for setting in frame.payload.chunks(6) {
+                        if setting[..2] == INITIAL_WINDOW_SIZE.to_be_bytes() {
+                            stream_window = u32::from_be_bytes(setting[2..].try_into().unwrap()).into();
+                        }
+                    }
+                }
+                _ => {}
+            }
+            if !acknowledged && replies >= messages.len() {
+                acknowledged = true;
+                peer.write(&http2_frame(frame_type::SETTINGS, ACK, 0, &[])).await;
+                allowed += stream_window - 65_535;
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn metadata_over_the_limit_is_refused_and_the_connection_stays_open() {
     let server = start().await;

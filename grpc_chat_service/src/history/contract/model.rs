@@ -61,11 +61,11 @@ impl Model {
                 match &mut event.draft.change {
                     Change::Post { text, .. } if Some(seq) == target_seq => {
                         event.erased = true;
-                        text.clear();
+                        *text = "".into();
                     }
                     Change::Edit { seq, text } if Some(*seq) == target_seq => {
                         event.erased = true;
-                        text.clear();
+                        *text = "".into();
                     }
                     _ => {}
                 }
@@ -90,8 +90,8 @@ fn change() -> impl Strategy<Value = Change> {
     let text = || "[a-c]{1,8}";
     prop_oneof![
         4 => (text(), proptest::option::weighted(0.3, 0..8_u64))
-            .prop_map(|(text, reply_to)| Change::Post { text, reply_to }),
-        2 => (1..8_u64, text()).prop_map(|(seq, text)| Change::Edit { seq, text }),
+            .prop_map(|(text, reply_to)| Change::Post { text: text.into(), reply_to }),
+        2 => (1..8_u64, text()).prop_map(|(seq, text)| Change::Edit { seq, text: text.into() }),
         2 => (1..8_u64).prop_map(|seq| Change::Delete { seq }),
         1 => (1..8_u64, any::<bool>())
             .prop_map(|(seq, remove)| Change::React { seq, reaction: "+1".to_owned(), remove }),

@@ -52,8 +52,8 @@ pub(super) struct Columns<'a> {
 impl<'a> Columns<'a> {
     pub(super) fn of(event: &'a Event) -> Self {
         let (kind, body) = match &event.draft.change {
-            Change::Post { text, .. } => (POST, text.as_str()),
-            Change::Edit { text, .. } => (EDIT, text.as_str()),
+            Change::Post { text, .. } => (POST, &**text),
+            Change::Edit { text, .. } => (EDIT, &**text),
             Change::Delete { .. } => (DELETE, ""),
             Change::React { reaction, remove: false, .. } => (REACT, reaction.as_str()),
             Change::React { reaction, remove: true, .. } => (UNREACT, reaction.as_str()),
@@ -82,8 +82,8 @@ pub(super) fn read(row: &Row<'_>, room: &RoomId, expected: Seq) -> Result<Record
         }
     };
     let change = match (kind, about) {
-        (POST, reply_to) => Change::Post { text: text()?, reply_to },
-        (EDIT, Some(about)) => Change::Edit { seq: about, text: text()? },
+        (POST, reply_to) => Change::Post { text: text()?.into(), reply_to },
+        (EDIT, Some(about)) => Change::Edit { seq: about, text: text()?.into() },
         (DELETE, Some(about)) => Change::Delete { seq: about },
         (REACT | UNREACT, Some(about)) => Change::React { seq: about, reaction: text()?, remove: kind == UNREACT },
         _ => return Err(RecordError::Damaged(seq)),

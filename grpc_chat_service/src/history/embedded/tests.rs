@@ -51,7 +51,7 @@ fn ann() -> UserId {
 fn post(n: u64, text: &str) -> Draft {
     let mut id = [0; 16];
     id[8..].copy_from_slice(&n.to_be_bytes());
-    let change = Change::Post { text: text.to_owned(), reply_to: None };
+    let change = Change::Post { text: text.into(), reply_to: None };
     Draft { room: room(), sender: ann(), device: None, client_msg_id: ClientMsgId(id), change }
 }
 
@@ -156,7 +156,7 @@ async fn an_old_flipped_bit_is_found_when_it_is_read() {
     let after = history.read_after(room(), 7, Page { events: 2, bytes: 1_000 }).await.unwrap();
     assert_eq!(after[0].seq, 8);
     // Requests that need the damaged record fail; all others succeed.
-    let edit = Change::Edit { seq: 7, text: "x".to_owned() };
+    let edit = Change::Edit { seq: 7, text: "x".into() };
     assert_eq!(
         history.append(Draft { change: edit, ..post(2_000, "") }, Expected::default()).await,
         Err(AppendError::Unavailable)
@@ -405,7 +405,7 @@ async fn deleted_texts_are_in_no_file() {
         posts.push((n, appended.unwrap().seq));
         if n % 3 == 0 {
             let text = format!("{} again", if n % 4 == 0 { "kept" } else { "secret" });
-            let edit = Change::Edit { seq: posts[n as usize].1, text };
+            let edit = Change::Edit { seq: posts[n as usize].1, text: text.into() };
             history.append(Draft { change: edit, ..post(next(), "") }, Expected::default()).await.unwrap();
         }
     }
@@ -484,9 +484,9 @@ fn version_1_events() -> Vec<Event> {
         erased: false,
     };
     let mut events = vec![
-        event(1, 1, "ann", Change::Post { text: "Grüße".to_owned(), reply_to: None }),
-        event(2, 1, "bob", Change::Post { text: String::new(), reply_to: Some(1) }),
-        event(3, 2, "ann", Change::Edit { seq: 1, text: "Grüezi".to_owned() }),
+        event(1, 1, "ann", Change::Post { text: "Grüße".into(), reply_to: None }),
+        event(2, 1, "bob", Change::Post { text: "".into(), reply_to: Some(1) }),
+        event(3, 2, "ann", Change::Edit { seq: 1, text: "Grüezi".into() }),
         event(4, 3, "bob", Change::React { seq: 1, reaction: "👍".to_owned(), remove: false }),
         event(5, 4, "bob", Change::React { seq: 1, reaction: "👍".to_owned(), remove: true }),
         event(6, 5, "bob", Change::Delete { seq: 2 }),

@@ -60,7 +60,15 @@ impl Outlet {
     /// Queues those events whose rooms are followed.
     pub(super) fn stored(&self, mut events: Vec<Event>) {
         let followed = lock(&self.followed);
-        events.retain(|event| followed.contains_key(&event.draft.room));
+        // Consecutive events are of one room, most often.
+        let mut last: Option<(RoomId, bool)> = None;
+        events.retain(|event| {
+            let room = &event.draft.room;
+            match &last {
+                Some((same, is_followed)) if same == room => *is_followed,
+                _ => last.insert((room.clone(), followed.contains_key(room))).1,
+            }
+        });
         let mut backlog = lock(&self.backlog);
         if events.is_empty() {
             return;

@@ -1,5 +1,6 @@
 //! The contents of a store in memory.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
@@ -34,25 +35,34 @@ impl Tables {
         now: UnixMillis,
         stored: &mut Vec<Event>,
     ) -> Result<Appended, AppendError> {
-        let id = (draft.sender.clone(), draft.client_msg_id);
-        let known = self.rooms.get(&draft.room);
-        if let Some(first) = known.and_then(|room| room.get(*room.by_client_msg_id.get(&id)?)) {
-            rules::check_repeat(&draft, first)?;
-            return Ok(Appended { seq: first.seq, time: first.time, duplicate: true });
-        }
-        if let Some(target) = draft.change.target() {
-            rules::check_target(&draft, expected, epoch, known.and_then(|room| room.get(target)))?;
+        if draft.change.target().is_some() && !self.rooms.contains_key(&draft.room) {
+            rules::check_target(&draft, expected, epoch, None)?;
         }
         let room = self.rooms.entry(draft.room.clone()).or_default();
+        let (prev_seq, id) = (room.head(), (draft.sender.clone(), draft.client_msg_id));
+        match room.by_client_msg_id.entry(id) {
+            Entry::Vacant(new) => _ = new.insert(prev_seq + 1),
+            Entry::Occupied(known) => {
+                let seq = *known.get();
+                if let Some(first) = room.get(seq) {
+                    rules::check_repeat(&draft, first)?;
+                    return Ok(Appended { seq, time: first.time, duplicate: true });
+                }
+            }
+        }
+        if let Some(target) = draft.change.target()
+            && let Err(error) = rules::check_target(&draft, expected, epoch, room.get(target))
+        {
+            room.by_client_msg_id.remove(&(draft.sender, draft.client_msg_id));
+            return Err(error);
+        }
         if let Change::Delete { seq: deleted } = draft.change {
             room.erase(deleted);
         }
-        let prev_seq = room.head();
         let time = room.events.last().map_or(now, |last| last.time.max(now));
         let event = Event { seq: prev_seq + 1, prev_seq, time, draft, erased: false };
         let appended = Appended { seq: event.seq, time, duplicate: false };
         self.order.push((event.draft.room.clone(), event.seq));
-        room.by_client_msg_id.insert(id, event.seq);
         stored.push(event.clone());
         room.events.push(event);
         Ok(appended)

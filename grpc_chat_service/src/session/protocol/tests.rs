@@ -117,7 +117,7 @@ fn hello() -> Request {
 }
 
 fn post() -> Request {
-    let change = Change::Post { text: "Hi".to_owned(), reply_to: None };
+    let change = Change::Post { text: "Hi".into(), reply_to: None };
     Request::Change(ChangeRequest {
         room: room("r"),
         client_msg_id: ClientMsgId([0; 16]),
