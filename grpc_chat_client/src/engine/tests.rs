@@ -84,7 +84,13 @@ fn connections(engine: &mut Engine) -> Vec<ConnectionState> {
 }
 
 fn welcome() -> pb::Welcome {
-    let limits = pb::Limits { max_text_bytes: 100, max_rooms: 3, max_in_flight: 4, max_frame_bytes: 1_000 };
+    let limits = pb::Limits {
+        max_text_bytes: 100,
+        max_rooms: 3,
+        max_in_flight: 4,
+        max_frame_bytes: 1_000,
+        ..pb::Limits::default()
+    };
     let heartbeat = Some(prost_types::Duration { seconds: 10, nanos: 0 });
     pb::Welcome { user: "sam".to_owned(), limits: Some(limits), heartbeat, ..pb::Welcome::default() }
 }

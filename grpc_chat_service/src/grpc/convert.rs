@@ -300,6 +300,7 @@ fn welcome_to_wire(welcome: &Welcome) -> pb::Welcome {
             max_rooms: count(limits.rooms),
             max_in_flight: count(limits.in_flight),
             max_frame_bytes: count(*max_frame_bytes),
+            ..pb::Limits::default()
         }),
         heartbeat: Some(duration_to_wire(limits.heartbeat)),
         durability: durability_to_wire(*durability).into(),

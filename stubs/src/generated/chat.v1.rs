@@ -178,6 +178,20 @@ pub struct Limits {
     /// The longest encoded ClientFrame, in bytes.
     #[prost(uint32, tag = "4")]
     pub max_frame_bytes: u32,
+    /// The rates of the user, which all of the user's sessions and calls share: after a burst, so many a second are accepted, and
+    /// others are refused with RATE_LIMITED and a RetryInfo. 0: no such limit. Changes are sends, edits, deletes, reactions and
+    /// read marks.
+    #[prost(uint32, tag = "5")]
+    pub changes_per_second: u32,
+    /// Changes accepted at once after a pause.
+    #[prost(uint32, tag = "6")]
+    pub change_burst: u32,
+    /// Bytes of the frames of changes.
+    #[prost(uint32, tag = "7")]
+    pub bytes_per_second: u32,
+    /// Bytes accepted at once after a pause.
+    #[prost(uint32, tag = "8")]
+    pub byte_burst: u32,
 }
 /// A position in a room's history.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -904,6 +918,10 @@ pub enum Reason {
     /// OUT_OF_RANGE: events that were asked for are no longer kept; the metadata has the room and `oldest_seq`. UNAVAILABLE, in
     /// the trailers: events that were still to be sent to the client are no longer kept.
     Expired = 28,
+    /// RESOURCE_EXHAUSTED: the user, or the address, asks for more than it may in the time. RetryInfo says how long to wait; until
+    /// then the next request of that kind is refused, too. The metadata has `rate`: "changes", "bytes", "joins", "pages",
+    /// "typing", "new_rooms", "sessions", "connections" or "hellos". In the trailers: the session or the call was not accepted.
+    RateLimited = 29,
 }
 impl Reason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -941,6 +959,7 @@ impl Reason {
             Self::Unresponsive => "UNRESPONSIVE",
             Self::Forked => "FORKED",
             Self::Expired => "EXPIRED",
+            Self::RateLimited => "RATE_LIMITED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -975,6 +994,7 @@ impl Reason {
             "UNRESPONSIVE" => Some(Self::Unresponsive),
             "FORKED" => Some(Self::Forked),
             "EXPIRED" => Some(Self::Expired),
+            "RATE_LIMITED" => Some(Self::RateLimited),
             _ => None,
         }
     }
