@@ -27,6 +27,7 @@ pub mod history;
 pub mod limits;
 pub mod model;
 pub mod server;
+pub mod units;
 
 mod access;
 mod connection;

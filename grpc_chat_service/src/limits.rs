@@ -1,9 +1,16 @@
 //! Limits on what peers may use, in one place, grouped by what they apply to.
+//!
+//! Every field is a key of the configuration file, and its comment is the comment there.
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use crate::units;
+
 /// Limits on what peers may use. The defaults are safe for a service that strangers can reach.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limits {
     /// All connections together.
     pub listener: ListenerLimits,
@@ -16,7 +23,8 @@ pub struct Limits {
 }
 
 /// Limits on all connections together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ListenerLimits {
     /// Connections open at once. At the limit, new ones wait in the kernel's accept queue.
     pub connections: usize,
@@ -26,25 +34,31 @@ pub struct ListenerLimits {
 }
 
 /// Limits on one connection and its calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ConnectionLimits {
     /// How long a new connection has to send the HTTP/2 preface.
+    #[serde(with = "units::duration")]
     pub handshake: Duration,
 
     /// Calls open at once on one connection; the client library queues further ones itself.
     pub streams: u32,
 
     /// Bytes of one encoded message: 64 KiB of text, plus the name and the field headers.
+    #[serde(with = "units::size")]
     pub message_bytes: usize,
 
     /// The HTTP/2 flow-control window of one stream, in bytes: what a peer may send ahead of our reading it. Small,
     /// because the smallest messages occupy fifty times their size in memory until they are read.
+    #[serde(with = "units::size")]
     pub stream_window_bytes: u32,
 
     /// Response bytes buffered for one call whose caller does not read. hyper's default is 400 KiB.
+    #[serde(with = "units::size")]
     pub send_buffer_bytes: usize,
 
     /// Bytes of one request's header block.
+    #[serde(with = "units::size")]
     pub header_bytes: u32,
 
     /// How many stream resets a peer may provoke from *us* before the connection is closed (CVE-2025-8671,
@@ -53,24 +67,30 @@ pub struct ConnectionLimits {
     pub local_resets: usize,
 
     /// How long a connection may be silent before it is sent an HTTP/2 PING.
+    #[serde(with = "units::duration")]
     pub ping_after: Duration,
 
     /// How long the acknowledgement of that PING may take before the connection is closed.
+    #[serde(with = "units::duration")]
     pub ping_timeout: Duration,
 }
 
 /// Limits on one session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SessionLimits {
     /// How long a session has to send Hello.
+    #[serde(with = "units::duration")]
     pub hello: Duration,
 
     /// How long a client may be silent before the session sends it a Ping frame. After two and a half times as long
     /// the client is considered gone. Proxies close streams that are silent for a minute and do not forward HTTP/2
     /// PINGs.
+    #[serde(with = "units::duration")]
     pub heartbeat: Duration,
 
     /// The age at which a session is told to reconnect.
+    #[serde(with = "units::duration")]
     pub age: Duration,
 
     /// Rooms joined at once.
@@ -80,17 +100,21 @@ pub struct SessionLimits {
     pub in_flight: usize,
 
     /// Bytes of one message's text.
+    #[serde(with = "units::size")]
     pub text_bytes: usize,
 
     /// Bytes of replies queued for a client that does not read them. Beyond it the session ends: events can be read
     /// again from the history, replies cannot, and a client that keeps asking without reading is broken.
+    #[serde(with = "units::size")]
     pub unread_reply_bytes: usize,
 }
 
 /// Limits on one room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RoomLimits {
     /// Bytes of the newest events kept in memory for the room's readers. A reader further behind reads the history.
+    #[serde(with = "units::size")]
     pub tail_bytes: usize,
 }
 

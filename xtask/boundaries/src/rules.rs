@@ -14,7 +14,7 @@ const WIRE: [&str; 3] = ["tonic", "prost", "stubs"];
 const EDGE: [&str; 2] = ["grpc.rs", "grpc/"];
 
 /// The layers of the service's library, from the top. A module may import those of its own layer and below, and none above.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 11] = [
     &["server"],
     &["config"],
     &["cluster"],
@@ -25,6 +25,7 @@ const LAYERS: [&[&str]; 10] = [
     &["refusal"],
     &["history", "peers"],
     &["drain", "limits", "model"],
+    &["units"],
 ];
 
 /// Returns every import of [`WIRE`] outside of the edge, tests included.
