@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use grpc_chat_service::history::embedded::{Embedded, Options};
 use grpc_chat_service::history::{Expected, History, Published};
-use grpc_chat_service::model::{Change, ClientMsgId, Draft, Durability, RoomId, UserId};
+use grpc_chat_service::limits::HistoryLimits;
+use grpc_chat_service::model::{Account, Change, ClientMsgId, Draft, Durability, RoomId, UserId};
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
@@ -50,15 +51,16 @@ fn measure_history(parent: &Path, in_flight: usize) -> (f64, f64) {
             events as f64 / f64::from(batches)
         });
         let options = Options { durability: Durability::Synced, accept_loss: false };
-        let history = Arc::new(Embedded::open(dir.path(), options, publisher).unwrap());
+        let history = Arc::new(Embedded::open(dir.path(), options, HistoryLimits::default(), publisher).unwrap());
         let start = Instant::now();
         let mut callers = tokio::task::JoinSet::new();
         for caller in 0..in_flight {
             let history = Arc::clone(&history);
+            let account = Account::User(UserId::new(&format!("user-{caller}")).unwrap());
             callers.spawn(async move {
                 let mut acked = 0;
                 while start.elapsed() < ROUND {
-                    history.append(draft(caller, acked), Expected::default()).await.unwrap();
+                    history.append(&account, draft(caller, acked), Expected::default()).await.unwrap();
                     acked += 1;
                 }
                 acked
@@ -77,7 +79,7 @@ fn measure_sqlite(parent: &Path, batch: usize) -> f64 {
     // Creates the tables.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let options = Options { durability: Durability::Synced, accept_loss: false };
-    let history = Embedded::open(dir.path(), options, mpsc::channel(1).0).unwrap();
+    let history = Embedded::open(dir.path(), options, HistoryLimits::default(), mpsc::channel(1).0).unwrap();
     runtime.block_on(history.close());
     drop(history);
 

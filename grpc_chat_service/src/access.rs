@@ -1,6 +1,6 @@
 //! Who calls, and what they may do: permits that prove a check, and a history that is only reached with one.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -9,27 +9,61 @@ use tokio::sync::watch;
 use crate::history::{
     Appending, Expected, Following, History, Marking, Page, ReadError, RoomHead, RoomQuery, RoomState,
 };
-use crate::model::{Draft, Durability, Epoch, Event, RoomId, Seq, UserId};
+use crate::model::{self, Account, Draft, Durability, Epoch, Event, RoomId, Seq, UserId};
 use crate::refusal::Refusal;
+use crate::turns::Turns;
 
-/// The facts known about a caller when its call arrives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How many pages of the history are read at a time, and how many states of rooms, for joins. They wait apart from each other,
+/// so that whoever reads a long history does not keep others from joining.
+const READS: usize = 2;
+
+/// The facts known about a caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Caller {
     /// The address at the other end of the connection.
     pub(crate) peer: SocketAddr,
+    /// The user it is, once it is one.
+    user: Option<UserId>,
 }
 
 /// Proves that a caller may read a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ReadPermit(RoomId);
+pub(crate) struct ReadPermit {
+    room: RoomId,
+    account: Account,
+}
 
 /// Proves that a caller may write to a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct WritePermit(RoomId);
+pub(crate) struct WritePermit {
+    room: RoomId,
+    account: Account,
+}
 
 /// Decides what callers may do. At present everyone may do everything.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Policy;
+
+impl Caller {
+    /// Returns a caller that has not said who it is.
+    pub(crate) fn at(peer: SocketAddr) -> Self {
+        Self { peer, user: None }
+    }
+
+    /// Returns this caller as the user that it is.
+    pub(crate) fn named(&self, user: UserId) -> Self {
+        Self { peer: self.peer, user: Some(user) }
+    }
+
+    /// Returns the address, or rather all addresses that the same machine could use as well.
+    pub(crate) fn network(&self) -> IpAddr {
+        model::network(self.peer.ip())
+    }
+
+    fn account(&self) -> Account {
+        self.user.clone().map_or_else(|| Account::Address(self.network()), Account::User)
+    }
+}
 
 impl Policy {
     /// Checks that `caller` may read `room`.
@@ -37,8 +71,8 @@ impl Policy {
     /// # Errors
     ///
     /// The refusal to send to a caller who may not.
-    pub(crate) fn read(&self, _caller: &Caller, room: RoomId) -> Result<ReadPermit, Refusal> {
-        Ok(ReadPermit(room))
+    pub(crate) fn read(&self, caller: &Caller, room: RoomId) -> Result<ReadPermit, Refusal> {
+        Ok(ReadPermit { room, account: caller.account() })
     }
 
     /// Checks that `caller` may write to `room`.
@@ -46,56 +80,60 @@ impl Policy {
     /// # Errors
     ///
     /// The refusal to send to a caller who may not.
-    pub(crate) fn write(&self, _caller: &Caller, room: RoomId) -> Result<WritePermit, Refusal> {
-        Ok(WritePermit(room))
+    pub(crate) fn write(&self, caller: &Caller, room: RoomId) -> Result<WritePermit, Refusal> {
+        Ok(WritePermit { room, account: caller.account() })
     }
 }
 
 impl ReadPermit {
     pub(crate) fn room(&self) -> &RoomId {
-        &self.0
+        &self.room
     }
 }
 
 impl WritePermit {
     pub(crate) fn room(&self) -> &RoomId {
-        &self.0
+        &self.room
     }
 }
 
 /// The history, as callers reach it: every method that reads or writes a room takes the permit to do so.
 #[derive(Clone, Debug)]
-pub(crate) struct PermittedHistory(Arc<dyn History>);
+pub(crate) struct PermittedHistory {
+    history: Arc<dyn History>,
+    states: Turns,
+    pages: Turns,
+}
 
 impl PermittedHistory {
     pub(crate) fn new(history: Arc<dyn History>) -> Self {
-        Self(history)
+        Self { history, states: Turns::new(READS), pages: Turns::new(READS) }
     }
 
     /// See [`History::epoch`].
     pub(crate) fn epoch(&self) -> watch::Receiver<Epoch> {
-        self.0.epoch()
+        self.history.epoch()
     }
 
     /// See [`History::durability`].
     pub(crate) fn durability(&self) -> Durability {
-        self.0.durability()
+        self.history.durability()
     }
 
     /// See [`History::follow`].
     pub(crate) fn follow(&self, permit: &ReadPermit) -> Following {
-        self.0.follow(permit.room())
+        self.history.follow(permit.room())
     }
 
     /// See [`History::append`].
     pub(crate) fn append(&self, permit: &WritePermit, draft: Draft, expected: Expected) -> Appending {
         debug_assert_eq!(permit.room(), &draft.room);
-        self.0.append(draft, expected)
+        self.history.append(&permit.account, draft, expected)
     }
 
     /// See [`History::mark_read`].
     pub(crate) fn mark_read(&self, permit: &ReadPermit, user: UserId, seq: Seq) -> Marking {
-        self.0.mark_read(permit.room().clone(), user, seq)
+        self.history.mark_read(&permit.account, permit.room().clone(), user, seq)
     }
 
     /// See [`History::room_state`].
@@ -106,12 +144,12 @@ impl PermittedHistory {
         last: u32,
         at: Seq,
     ) -> BoxFuture<'static, Result<RoomState, ReadError>> {
-        self.0.room_state(RoomQuery { room: permit.room().clone(), user, last, at })
+        self.state(permit, RoomQuery { room: permit.room().clone(), user, last, at })
     }
 
     /// Returns the newest event of a room.
     pub(crate) async fn head(&self, permit: &ReadPermit) -> Result<Seq, ReadError> {
-        Ok(self.0.room_state(RoomQuery::head(permit.room().clone())).await?.head)
+        Ok(self.state(permit, RoomQuery::head(permit.room().clone())).await?.head)
     }
 
     /// See [`History::read_after`].
@@ -121,7 +159,8 @@ impl PermittedHistory {
         after: Seq,
         page: Page,
     ) -> BoxFuture<'static, Result<Vec<Event>, ReadError>> {
-        self.0.read_after(permit.room().clone(), after, page)
+        let (history, room) = (Arc::clone(&self.history), permit.room().clone());
+        self.page(permit.account.clone(), move || history.read_after(room, after, page))
     }
 
     /// See [`History::read_before`].
@@ -131,17 +170,40 @@ impl PermittedHistory {
         before: Seq,
         page: Page,
     ) -> BoxFuture<'static, Result<Vec<Event>, ReadError>> {
-        self.0.read_before(permit.room().clone(), before, page)
+        let (history, room) = (Arc::clone(&self.history), permit.room().clone());
+        self.page(permit.account.clone(), move || history.read_before(room, before, page))
     }
 
     /// Returns at most `max` rooms that have a history and that the caller may read, by id, after `after`.
     pub(crate) fn rooms(
         &self,
         _policy: &Policy,
-        _caller: &Caller,
+        caller: &Caller,
         after: Option<RoomId>,
         max: usize,
     ) -> BoxFuture<'static, Result<Vec<RoomHead>, ReadError>> {
-        self.0.rooms(after, max)
+        let history = Arc::clone(&self.history);
+        self.page(caller.account(), move || history.rooms(after, max))
+    }
+
+    /// Reads the state of a room in the account's turn.
+    fn state(&self, permit: &ReadPermit, query: RoomQuery) -> BoxFuture<'static, Result<RoomState, ReadError>> {
+        let (history, turns, account) = (Arc::clone(&self.history), self.states.clone(), permit.account.clone());
+        Box::pin(async move {
+            let _turn = turns.take(&account).await;
+            history.room_state(query).await
+        })
+    }
+
+    /// Reads a page in the account's turn.
+    fn page<T, F>(&self, account: Account, read: impl FnOnce() -> F + Send + 'static) -> BoxFuture<'static, T>
+    where
+        F: Future<Output = T> + Send,
+    {
+        let turns = self.pages.clone();
+        Box::pin(async move {
+            let _turn = turns.take(&account).await;
+            read().await
+        })
     }
 }

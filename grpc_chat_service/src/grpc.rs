@@ -109,7 +109,7 @@ impl Service {
         peer: SocketAddr,
         calls: Calls,
     ) -> impl Fn(Request<RequestBody>) -> BoxFuture<'static, Response<Body>> + Unpin + use<> {
-        let (context, routes, caller) = (Arc::clone(&self.context), self.routes.clone(), Caller { peer });
+        let (context, routes, caller) = (Arc::clone(&self.context), self.routes.clone(), Caller::at(peer));
         move |mut request| {
             if let Err(status) = check_is_grpc(request.method(), request.headers()) {
                 let mut refusal = Response::new(Box::new(AnyBody(tonic::body::Body::empty())) as Body);
@@ -118,15 +118,15 @@ impl Service {
             }
             match request.uri().path() {
                 sessions::PATH => {
-                    let response = sessions::call(&context, caller, &calls, request);
+                    let response = sessions::call(&context, &caller, &calls, request);
                     Box::pin(ready(response.unwrap_or_else(reply::failed)))
                 }
                 example::PATH => {
-                    let response = example::call(Arc::clone(&context), caller, calls.clone(), request);
+                    let response = example::call(Arc::clone(&context), caller.clone(), calls.clone(), request);
                     Box::pin(async { response.await.unwrap_or_else(reply::failed) })
                 }
                 _ => {
-                    request.extensions_mut().insert(caller);
+                    request.extensions_mut().insert(caller.clone());
                     // The router is always ready, and a clone of it is one more reference.
                     let response = tonic::codegen::Service::call(&mut routes.clone(), request);
                     Box::pin(async {

@@ -4,8 +4,8 @@
 //! history orders the events of each room, keeps what it has acknowledged, and publishes to each handle what has been
 //! stored through any of them:
 //!
-//! 1. **Order.** [`History::append`] enqueues when it is called, not when its result is awaited: what one caller appends
-//!    to a room in turn through one handle is stored in that order. Sequence numbers rise strictly, and each event names its
+//! 1. **Order.** [`History::append`] enqueues when it is called, not when its result is awaited: what one account
+//!    appends to a room in turn through one handle is stored in that order. Sequence numbers rise strictly, and each event names its
 //!    predecessor.
 //! 2. **Durable, then acknowledged.** An append succeeds only once its event is as safe as [`History::durability`] says,
 //!    and the event stays so.
@@ -48,7 +48,7 @@ use std::time::SystemTime;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::model::{ClientMsgId, Draft, Durability, Epoch, Event, RoomId, Seq, UnixMillis, UserId};
+use crate::model::{Account, ClientMsgId, Draft, Durability, Epoch, Event, RoomId, Seq, UnixMillis, UserId};
 
 pub(crate) use clock::now;
 pub use error::{AppendError, ReadError};
@@ -98,8 +98,9 @@ pub trait History: Send + Sync + fmt::Debug + 'static {
     /// Starts publishing what is stored in `room`, until the guard is dropped.
     fn follow(&self, room: &RoomId) -> Following;
 
-    /// Requests that a draft be stored. When this returns, the request has its place behind the caller's earlier ones.
-    fn append(&self, draft: Draft, expected: Expected) -> Appending;
+    /// Requests that a draft be stored. When this returns, the request has its place behind the earlier ones of its account.
+    /// Requests of different accounts are served in turn.
+    fn append(&self, account: &Account, draft: Draft, expected: Expected) -> Appending;
 
     /// Returns the state of a room. An unknown room has head 0.
     ///
@@ -128,7 +129,7 @@ pub trait History: Send + Sync + fmt::Debug + 'static {
     /// Stores how far a user has read. A mark never moves back; the result is the mark that holds now, as durable as an
     /// append. A mark that moves is published as [`Published::Read`]. A mark beyond the head is
     /// [`AppendError::NoSuchMessage`]. A mark of 0 changes nothing and only returns the current one.
-    fn mark_read(&self, room: RoomId, user: UserId, seq: Seq) -> Marking;
+    fn mark_read(&self, account: &Account, room: RoomId, user: UserId, seq: Seq) -> Marking;
 
     /// Returns a watch on whether appends can be expected to work.
     fn healthy(&self) -> watch::Receiver<bool>;

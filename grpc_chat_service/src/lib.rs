@@ -40,5 +40,6 @@ mod posting;
 mod refusal;
 mod rooms;
 mod session;
+mod turns;
 
 pub use limits::Limits;

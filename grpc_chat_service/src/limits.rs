@@ -20,6 +20,8 @@ pub struct Limits {
     pub session: SessionLimits,
     /// One room.
     pub room: RoomLimits,
+    /// What waits for the history.
+    pub history: HistoryLimits,
 }
 
 /// Limits on all connections together.
@@ -118,6 +120,19 @@ pub struct RoomLimits {
     pub tail_bytes: usize,
 }
 
+/// Limits on what waits to be stored. A request counts as its text and 256 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct HistoryLimits {
+    /// Bytes that wait, of all accounts together. Further requests are refused. Enough for a second of a fast disk.
+    #[serde(with = "units::size")]
+    pub queue_bytes: usize,
+
+    /// Bytes that wait, of one account. Enough for as many short messages as a session may have in flight.
+    #[serde(with = "units::size")]
+    pub queue_bytes_per_account: usize,
+}
+
 impl Default for ListenerLimits {
     fn default() -> Self {
         Self { connections: 16_384, connections_per_address: 4_096 }
@@ -157,6 +172,12 @@ impl Default for SessionLimits {
 impl Default for RoomLimits {
     fn default() -> Self {
         Self { tail_bytes: 1024 * 1024 }
+    }
+}
+
+impl Default for HistoryLimits {
+    fn default() -> Self {
+        Self { queue_bytes: 32 * 1024 * 1024, queue_bytes_per_account: 1024 * 1024 }
     }
 }
 

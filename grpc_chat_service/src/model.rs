@@ -1,6 +1,7 @@
 //! The vocabulary of the chat: values that are validated where they are made. Independent of wire, disk and time.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -38,6 +39,25 @@ pub struct DeviceId(Arc<str>);
 /// The idempotency key of a draft: the same for every attempt to send it. 16 bytes, by convention a UUIDv7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientMsgId(pub [u8; 16]);
+
+/// Who uses what all share. Whoever waits for it is served in turn with the others, by account.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Account {
+    /// A user.
+    User(UserId),
+    /// Whoever calls from an address without being a user.
+    Address(IpAddr),
+}
+
+/// Returns what stands for an address where addresses are counted: an IPv4 address itself, and of an IPv6 address the network,
+/// of 64 bits, within which every machine chooses its own.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+    }
+}
 
 /// A change to a room that a user asks to have stored.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -59,8 +59,11 @@ pub async fn bind(config: Config) -> Result<Server, BindError> {
         .map_err(|source| BindError::Address { address: config.listen, source })?;
     let (publisher, published) = mpsc::channel(PUBLISHED_BATCHES);
     let history: Arc<dyn History> = match &config.store {
-        Store::Memory(cluster) => Arc::new(cluster.store.open(publisher)),
-        Store::Disk { dir, options } => Arc::new(Embedded::open(dir, *options, publisher).map_err(BindError::History)?),
+        Store::Memory(cluster) => Arc::new(cluster.store.open(config.limits.history, publisher)),
+        Store::Disk { dir, options } => {
+            let opened = Embedded::open(dir, *options, config.limits.history, publisher);
+            Arc::new(opened.map_err(BindError::History)?)
+        }
     };
     Ok(Server { listener, config, history, published })
 }
@@ -195,7 +198,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (publisher, published) = mpsc::channel(PUBLISHED_BATCHES);
-    let history = Arc::new(cluster.store.open(publisher));
+    let history = Arc::new(cluster.store.open(config.limits.history, publisher));
     let (chat, _health) = Chat::start(&config, history, published, Arc::new(cluster.network.join())).await;
     loop {
         let (socket, peer) = accept().await;

@@ -106,8 +106,10 @@ pub(crate) fn open(context: &Arc<Context>, caller: Caller, kind: ClientKind) -> 
     let mut epoch = context.history.epoch();
     let outbox = Outbox::new(context.encode, context.limits.session.unread_reply_bytes);
     let outbound = Outbound::new(Arc::clone(&outbox), context.history.clone());
+    let peer = caller.peer;
     let settings = Settings {
         caller,
+        named: kind == ClientKind::Chat,
         policy: context.policy,
         limits: context.limits.session,
         epoch: *epoch.borrow_and_update(),
@@ -119,7 +121,7 @@ pub(crate) fn open(context: &Arc<Context>, caller: Caller, kind: ClientKind) -> 
         outbox,
         protocol: Protocol::new(settings, Instant::now()),
         id: new_uuid().to_string(),
-        peer: caller.peer,
+        peer,
         user: None,
         end: "disconnected",
         appends: VecDeque::new(),

@@ -12,5 +12,5 @@ use crate::access::Caller;
 ///
 /// `INTERNAL` if it did not come through a connection of this server.
 pub(super) fn caller(extensions: &Extensions) -> Result<Caller, Status> {
-    extensions.get::<Caller>().copied().ok_or_else(status::no_connection)
+    extensions.get::<Caller>().cloned().ok_or_else(status::no_connection)
 }

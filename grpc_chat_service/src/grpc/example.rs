@@ -42,7 +42,7 @@ pub(super) async fn call(
     let place = lines::place(request.headers())?;
     let messages = messages::of(request, max_bytes).map_err(|broken| status::from_broken(&broken))?;
     if let Some(place) = place {
-        let lines = lines::join(&context, caller, &calls, place, messages).await?;
+        let lines = lines::join(&context, caller.clone(), &calls, place, messages).await?;
         return Ok(reply::response(Reply::new(Responses::new(lines, caller.peer))));
     }
     let messages = messages.map(|message| {

@@ -22,7 +22,7 @@ pub(super) const PATH: &str = "/chat.v1.ChatService/Session";
 /// Opens a session.
 pub(super) fn call(
     context: &Arc<Context>,
-    caller: Caller,
+    caller: &Caller,
     calls: &Calls,
     request: Request<RequestBody>,
 ) -> Result<Response<Body>, Status> {
@@ -34,7 +34,7 @@ pub(super) fn call(
         Ok(message) => Ok(decoder.frame_from_wire(&message)),
         Err(broken) => Err(status::end_of_broken(&broken)),
     });
-    let (session, outbound) = session::open(context, caller, ClientKind::Chat);
+    let (session, outbound) = session::open(context, caller.clone(), ClientKind::Chat);
     calls.start(session.run(frames));
     Ok(reply::response(Frames { outbound, peer: caller.peer }))
 }

@@ -11,11 +11,13 @@ use tokio::sync::mpsc;
 
 use super::embedded::{Embedded, Options};
 use super::memory::MemoryStore;
+use super::queue::REQUEST_BYTES;
 use super::{
     AppendError, Appended, Appending, Expected, Following, History, Page, Position, Published, ReadError, RoomQuery,
     RoomState,
 };
-use crate::model::{Change, ClientMsgId, DeviceId, Draft, Durability, Event, RoomId, Seq, UserId};
+use crate::limits::HistoryLimits;
+use crate::model::{Account, Change, ClientMsgId, DeviceId, Draft, Durability, Event, RoomId, Seq, UserId};
 
 /// The rooms of these tests.
 const ROOMS: [&str; 8] = ["a", "a/b", "a.b", "b", "b/c", "d", "new", "Z"];
@@ -38,6 +40,17 @@ struct Bounds {
     published: usize,
 }
 
+/// Returns limits with room for as many requests with a text of one byte.
+fn queue_limits(bounds: Bounds) -> HistoryLimits {
+    let bytes = bounds.queued * (REQUEST_BYTES + 1);
+    HistoryLimits { queue_bytes: bytes, queue_bytes_per_account: bytes }
+}
+
+/// All of these tests ask on one account.
+fn account() -> Account {
+    Account::User(user_id("ann"))
+}
+
 const WIDE: Bounds = Bounds { queued: 4_096, published: 4_096 };
 const WHOLE: Page = Page { events: usize::MAX, bytes: usize::MAX };
 
@@ -54,7 +67,7 @@ fn shared_memory(bounds: Bounds) -> Store {
 
 fn memory_of(store: &MemoryStore, bounds: Bounds) -> Store {
     let (publisher, published) = mpsc::channel(bounds.published);
-    Store::new(store.with_queue(publisher, bounds.queued), published, None)
+    Store::new(store.open(queue_limits(bounds), publisher), published, None)
 }
 
 fn embedded(bounds: Bounds) -> Store {
@@ -64,7 +77,7 @@ fn embedded(bounds: Bounds) -> Store {
 fn embedded_in(dir: TempDir, bounds: Bounds) -> Store {
     let (publisher, published) = mpsc::channel(bounds.published);
     let options = Options { durability: Durability::Written, accept_loss: false };
-    let history = Embedded::with_queue(dir.path(), options, publisher, bounds.queued).unwrap();
+    let history = Embedded::open(dir.path(), options, queue_limits(bounds), publisher).unwrap();
     Store::new(history, published, Some(dir))
 }
 
@@ -89,7 +102,7 @@ impl Store {
 
     /// Requests an append without waiting for it.
     fn request(&self, draft: Draft) -> Appending {
-        self.history.append(draft, Expected::default())
+        self.history.append(&account(), draft, Expected::default())
     }
 
     async fn all(&self, room: &str) -> Vec<Event> {
@@ -101,7 +114,7 @@ impl Store {
     }
 
     async fn mark_read(&self, room: &str, user: &str, seq: Seq) -> Result<Seq, AppendError> {
-        self.history.mark_read(room_id(room), user_id(user), seq).await
+        self.history.mark_read(&account(), room_id(room), user_id(user), seq).await
     }
 
     async fn read_mark(&self, room: &str, user: &str) -> Seq {
@@ -228,8 +241,9 @@ async fn appends_of_one_caller_are_stored_in_order(open: Open) {
         let history = Arc::clone(&store.history);
         callers.spawn(async move {
             let sender = format!("user{caller}");
-            let requested: Vec<_> =
-                (0..50).map(|n| history.append(draft("a", &sender, n, text("x")), Expected::default())).collect();
+            let requested: Vec<_> = (0..50)
+                .map(|n| history.append(&account(), draft("a", &sender, n, text("x")), Expected::default()))
+                .collect();
             let mut seqs = Vec::new();
             for result in requested {
                 seqs.push(result.await.unwrap().seq);
@@ -358,7 +372,7 @@ async fn only_the_author_edits_and_deletes(open: Open) {
 async fn changes_of_another_epoch_are_refused_unless_they_are_repeats(open: Open) {
     let store = open(WIDE);
     let epoch = *store.history.epoch().borrow();
-    let append = |epoch, draft| store.history.append(draft, Expected { epoch: Some(epoch), target: None });
+    let append = |epoch, draft| store.history.append(&account(), draft, Expected { epoch: Some(epoch), target: None });
     append(epoch ^ 1, draft("a", "ann", 1, text("hi"))).await.unwrap();
     for (id, change) in [reply(1, "x"), edit(1, "x"), react(1), delete(1)].into_iter().enumerate() {
         let requested = draft("a", "ann", id as u64 + 2, change);
@@ -379,14 +393,17 @@ async fn changes_of_a_forked_history_are_refused_unless_they_are_repeats(open: O
     store.append(first).await.unwrap();
     for (id, change) in [reply(1, "x"), edit(1, "x"), react(1), delete(1)].into_iter().enumerate() {
         let requested = draft("a", "ann", id as u64 + 2, change);
-        assert_eq!(store.history.append(requested.clone(), wrong).await, Err(AppendError::Forked));
-        let stored = store.history.append(requested.clone(), right).await.unwrap();
-        let again = store.history.append(requested, wrong).await.unwrap();
+        assert_eq!(store.history.append(&account(), requested.clone(), wrong).await, Err(AppendError::Forked));
+        let stored = store.history.append(&account(), requested.clone(), right).await.unwrap();
+        let again = store.history.append(&account(), requested, wrong).await.unwrap();
         assert_eq!((again.seq, again.duplicate), (stored.seq, true));
     }
     // What does not refer to a message cannot refer to the wrong one.
-    store.history.append(draft("a", "ann", 9, text("x")), wrong).await.unwrap();
-    assert_eq!(store.history.append(draft("a", "ann", 10, react(99)), wrong).await, Err(AppendError::NoSuchMessage));
+    store.history.append(&account(), draft("a", "ann", 9, text("x")), wrong).await.unwrap();
+    assert_eq!(
+        store.history.append(&account(), draft("a", "ann", 10, react(99)), wrong).await,
+        Err(AppendError::NoSuchMessage)
+    );
 }
 
 async fn the_state_of_a_room_finds_the_last_events_and_the_event_at_a_cursor(open: Open) {
@@ -600,7 +617,7 @@ async fn a_full_queue_is_overload(open: Open) {
 async fn closing_stores_what_was_accepted_and_accepts_nothing_more(open: Open) {
     let mut store = open(WIDE);
     let requested: Vec<_> = (0..100).map(|n| store.request(draft("a", "ann", n, text("x")))).collect();
-    let mark = store.history.mark_read(room_id("a"), user_id("ann"), 100);
+    let mark = store.history.mark_read(&account(), room_id("a"), user_id("ann"), 100);
     store.history.close().await;
     store.history.close().await;
     for result in requested {
@@ -609,7 +626,7 @@ async fn closing_stores_what_was_accepted_and_accepts_nothing_more(open: Open) {
     assert_eq!(mark.await, Ok(100));
     assert_eq!(store.events().len(), 100);
     assert_eq!(store.append(draft("a", "ann", 200, text("x"))).await, Err(AppendError::Unavailable));
-    let mark = store.history.mark_read(room_id("a"), user_id("ann"), 100);
+    let mark = store.history.mark_read(&account(), room_id("a"), user_id("ann"), 100);
     assert_eq!(mark.await, Err(AppendError::Unavailable));
     assert!(!*store.history.healthy().borrow());
     assert!(store.published.recv().await.is_none());

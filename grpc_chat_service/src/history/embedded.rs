@@ -32,12 +32,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-use super::queue::{MAX_QUEUED, Queue, ReadMark};
+use super::queue::{Queue, ReadMark};
 use super::{
     Appending, Expected, Feed, Following, History, Marking, Page, Position, Publisher, ReadError, RoomHead, RoomQuery,
     RoomState,
 };
-use crate::model::{Draft, Durability, Epoch, Event, RoomId, Seq, UserId};
+use crate::limits::HistoryLimits;
+use crate::model::{Account, Draft, Durability, Epoch, Event, RoomId, Seq, UserId};
 use open::Opened;
 pub use open::Options;
 use reader::Readers;
@@ -72,24 +73,14 @@ impl Embedded {
     /// # Errors
     ///
     /// [`OpenError`] if the directory cannot be used, is in use, or does not hold what was stored there last.
-    pub fn open(dir: &Path, options: Options, publisher: Publisher) -> Result<Self, OpenError> {
-        Self::with_queue(dir, options, publisher, MAX_QUEUED)
-    }
-
-    /// As [`Embedded::open`], with another bound than [`MAX_QUEUED`].
-    pub(super) fn with_queue(
-        dir: &Path,
-        options: Options,
-        publisher: Publisher,
-        max_queued: usize,
-    ) -> Result<Self, OpenError> {
+    pub fn open(dir: &Path, options: Options, limits: HistoryLimits, publisher: Publisher) -> Result<Self, OpenError> {
         let failed = |error| OpenError { dir: dir.to_owned(), error };
         let opened = open::open(dir, options).map_err(failed)?;
         let Opened { epoch, readers, .. } = &opened;
         // It only changes while the store is closed.
         let (epoch, readers) = (watch::channel(*epoch).1, Arc::clone(readers));
         let serving = Arc::new(AtomicBool::new(true));
-        let (queue, queued) = Queue::new(max_queued);
+        let (queue, queued) = Queue::new(limits);
         let (health, healthy) = watch::channel(true);
         let (closing, closed) = watch::channel(());
         let writer = Writer::new(dir, options.durability, opened, queued, publisher, Arc::clone(&serving), health);
@@ -120,8 +111,12 @@ impl History for Embedded {
         Following::everything()
     }
 
-    fn append(&self, draft: Draft, expected: Expected) -> Appending {
-        if self.serving.load(Ordering::Acquire) { self.queue.append(draft, expected) } else { Appending::unavailable() }
+    fn append(&self, account: &Account, draft: Draft, expected: Expected) -> Appending {
+        if self.serving.load(Ordering::Acquire) {
+            self.queue.append(account, draft, expected)
+        } else {
+            Appending::unavailable()
+        }
     }
 
     fn room_state(&self, query: RoomQuery) -> BoxFuture<'static, Result<RoomState, ReadError>> {
@@ -144,9 +139,9 @@ impl History for Embedded {
         self.readers.read(move |conn| reader::rooms(conn, after.as_ref(), max))
     }
 
-    fn mark_read(&self, room: RoomId, user: UserId, seq: Seq) -> Marking {
+    fn mark_read(&self, account: &Account, room: RoomId, user: UserId, seq: Seq) -> Marking {
         let mark = ReadMark { room, user, seq };
-        if self.serving.load(Ordering::Acquire) { self.queue.mark_read(mark) } else { Marking::unavailable() }
+        if self.serving.load(Ordering::Acquire) { self.queue.mark_read(account, mark) } else { Marking::unavailable() }
     }
 
     fn healthy(&self) -> watch::Receiver<bool> {

@@ -9,15 +9,16 @@ mod tables;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt, ready};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::queue::{MAX_BATCH, MAX_QUEUED, Queue, ReadMark, Reply, Request};
+use super::queue::{Batch, Queue, Queued, ReadMark, Reply, Request};
 use super::{
     Appending, Expected, Feed, Following, History, Marking, Page, Position, Publisher, ReadError, RoomHead, RoomQuery,
     RoomState, new_epoch, now,
 };
-use crate::model::{Draft, Durability, Epoch, Event, RoomId, Seq, UnixMillis, UserId};
+use crate::limits::HistoryLimits;
+use crate::model::{Account, Draft, Durability, Epoch, Event, RoomId, Seq, UnixMillis, UserId};
 use outlet::Outlet;
 use tables::Tables;
 
@@ -94,16 +95,11 @@ impl MemoryStore {
 
     /// Opens a handle that publishes to `publisher`. Must be called within a tokio runtime.
     #[must_use]
-    pub fn open(&self, publisher: Publisher) -> Memory {
-        self.with_queue(publisher, MAX_QUEUED)
-    }
-
-    /// As [`MemoryStore::open`], with another bound on the queue.
-    pub(super) fn with_queue(&self, publisher: Publisher, max_queued: usize) -> Memory {
+    pub fn open(&self, limits: HistoryLimits, publisher: Publisher) -> Memory {
         let shared = Arc::clone(&self.shared);
         let outlet = Arc::new(Outlet::new(publisher, shared.max_backlog));
         shared.lock().outlets.push(Arc::clone(&outlet));
-        let (queue, queued) = Queue::new(max_queued);
+        let (queue, queued) = Queue::new(limits);
         let (health, healthy) = watch::channel(true);
         tokio::spawn(write(Arc::clone(&shared), Arc::clone(&outlet), queued, health));
         Memory { shared, outlet, queue, healthy }
@@ -157,8 +153,8 @@ impl History for Memory {
         Following::new(self.outlet.follow(room))
     }
 
-    fn append(&self, draft: Draft, expected: Expected) -> Appending {
-        self.queue.append(draft, expected)
+    fn append(&self, account: &Account, draft: Draft, expected: Expected) -> Appending {
+        self.queue.append(account, draft, expected)
     }
 
     fn room_state(&self, query: RoomQuery) -> BoxFuture<'static, Result<RoomState, ReadError>> {
@@ -181,8 +177,8 @@ impl History for Memory {
         ready(Ok(self.shared.lock().tables.rooms(after.as_ref(), max))).boxed()
     }
 
-    fn mark_read(&self, room: RoomId, user: UserId, seq: Seq) -> Marking {
-        self.queue.mark_read(ReadMark { room, user, seq })
+    fn mark_read(&self, account: &Account, room: RoomId, user: UserId, seq: Seq) -> Marking {
+        self.queue.mark_read(account, ReadMark { room, user, seq })
     }
 
     fn healthy(&self) -> watch::Receiver<bool> {
@@ -198,22 +194,17 @@ impl History for Memory {
 }
 
 /// Runs the writer of one handle until its queue is closed.
-async fn write(
-    shared: Arc<Shared>,
-    outlet: Arc<Outlet>,
-    mut queued: mpsc::Receiver<Request>,
-    health: watch::Sender<bool>,
-) {
+async fn write(shared: Arc<Shared>, outlet: Arc<Outlet>, mut queued: Queued, health: watch::Sender<bool>) {
     let clock = Clock { start: now(), started: Instant::now() };
-    let mut requests = Vec::new();
+    let mut batch = Batch::default();
     loop {
         tokio::select! {
             biased;
-            taken = queued.recv_many(&mut requests, MAX_BATCH) => {
-                if taken == 0 {
+            open = queued.take(&mut batch) => {
+                if !open {
                     break;
                 }
-                let replies = shared.apply(&outlet, &mut requests, clock.now());
+                let replies = shared.apply(&outlet, &mut batch, clock.now());
                 outlet.flush().await;
                 replies.into_iter().for_each(Reply::send);
             }
@@ -227,14 +218,14 @@ async fn write(
 
 impl Shared {
     /// Applies requests and queues what they have changed for all handles.
-    fn apply(&self, own: &Arc<Outlet>, requests: &mut Vec<Request>, now: UnixMillis) -> Vec<Reply> {
+    fn apply(&self, own: &Arc<Outlet>, batch: &mut Batch, now: UnixMillis) -> Vec<Reply> {
         let epoch = *self.epoch.borrow();
         let mut stored = Vec::new();
         let mut marks = Vec::new();
-        let mut replies = Vec::with_capacity(requests.len());
+        let mut replies = Vec::with_capacity(batch.len());
         let mut state = self.lock();
         let state = &mut *state;
-        for request in requests.drain(..) {
+        for request in batch.drain() {
             replies.push(match request {
                 Request::Append(append, sender) => {
                     Reply::Append(sender, state.tables.append(epoch, append, now, &mut stored))

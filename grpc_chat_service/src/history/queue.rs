@@ -1,24 +1,51 @@
 //! Requests on their way to a writer, and results on their way back.
+//!
+//! Whoever waits for the writer waits in a queue of its account, and the writer takes from these in turn: about as many
+//! bytes from each (deficit round robin). So an account that asks for much delays itself.
 
-use std::sync::{PoisonError, RwLock};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::{AppendError, Appended, Appending, Expected, Marking};
-use crate::model::{Draft, RoomId, Seq, UserId};
+use crate::limits::HistoryLimits;
+use crate::model::{Account, Change, Draft, RoomId, Seq, UserId};
 
-/// The most requests that may wait for a writer, over all rooms and sessions. Further ones are
-/// [`AppendError::Overloaded`].
-pub(super) const MAX_QUEUED: usize = 65_536;
-
-/// The most requests that a writer stores and syncs together.
+/// The most requests that a writer stores and syncs together, and about the most bytes: enough for so many short messages. A
+/// batch of any size delays whoever comes after it.
 pub(super) const MAX_BATCH: usize = 4_096;
+const MAX_BATCH_BYTES: usize = 2 * 1024 * 1024;
+
+/// What a request is counted as besides its text: about what it occupies in memory.
+pub(super) const REQUEST_BYTES: usize = 256;
+
+/// What an account may have taken from its queue before it is another one's turn, in bytes.
+const TURN_BYTES: i64 = 16 * 1024;
 
 /// The sending end of a writer's queue.
 #[derive(Debug)]
 pub(super) struct Queue {
-    /// Removed by [`Queue::close`]: the writer ends when it has emptied the queue.
-    requests: RwLock<Option<mpsc::Sender<Request>>>,
+    shared: Arc<Shared>,
+    limits: HistoryLimits,
+    /// Wakes the writer: the queue is not empty any more, or closed.
+    wake: mpsc::Sender<()>,
+}
+
+/// The receiving end of a writer's queue.
+#[derive(Debug)]
+pub(super) struct Queued {
+    shared: Arc<Shared>,
+    woken: mpsc::Receiver<()>,
+}
+
+/// Whether there was something to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Took {
+    Requests,
+    Nothing,
+    /// Nothing, and nothing will follow.
+    Closed,
 }
 
 /// Something to write, and where to send the result.
@@ -51,41 +78,208 @@ pub(super) enum Reply {
     MarkRead(oneshot::Sender<Result<Seq, AppendError>>, Result<Seq, AppendError>),
 }
 
+/// Short lock, never held across an await.
+#[derive(Debug, Default)]
+struct Shared(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// What is queued, by account. An account without anything queued has no entry.
+    accounts: HashMap<Account, Waiting>,
+    /// The accounts with something queued, the next one first.
+    turns: VecDeque<Account>,
+    bytes: usize,
+    /// Empty queues, kept for their allocations.
+    spare: Vec<VecDeque<Request>>,
+    closed: bool,
+}
+
+/// What is queued for one account.
+#[derive(Debug, Default)]
+struct Waiting {
+    requests: VecDeque<Request>,
+    bytes: usize,
+    /// The bytes that may still be taken in this turn; negative if the last turn took more.
+    credit: i64,
+}
+
 impl Queue {
-    pub(super) fn new(max: usize) -> (Self, mpsc::Receiver<Request>) {
-        let (requests, queued) = mpsc::channel(max);
-        (Self { requests: RwLock::new(Some(requests)) }, queued)
+    pub(super) fn new(limits: HistoryLimits) -> (Self, Queued) {
+        let (wake, woken) = mpsc::channel(1);
+        let shared = Arc::<Shared>::default();
+        (Self { shared: Arc::clone(&shared), limits, wake }, Queued { shared, woken })
     }
 
-    pub(super) fn append(&self, draft: Draft, expected: Expected) -> Appending {
+    pub(super) fn append(&self, account: &Account, draft: Draft, expected: Expected) -> Appending {
         let (sender, appending) = Appending::new();
-        self.push(Request::Append(Append { draft, expected }, sender));
+        self.push(account, Request::Append(Append { draft, expected }, sender));
         appending
     }
 
-    pub(super) fn mark_read(&self, mark: ReadMark) -> Marking {
+    pub(super) fn mark_read(&self, account: &Account, mark: ReadMark) -> Marking {
         let (sender, marking) = Marking::new();
-        self.push(Request::MarkRead(mark, sender));
+        self.push(account, Request::MarkRead(mark, sender));
         marking
     }
 
     /// Accepts nothing more. What is queued is still written.
     pub(super) fn close(&self) {
-        drop(self.requests.write().unwrap_or_else(PoisonError::into_inner).take());
+        self.shared.lock().closed = true;
+        self.wake();
     }
 
-    fn push(&self, request: Request) {
-        use mpsc::error::TrySendError::{Closed, Full};
-        let requests = self.requests.read().unwrap_or_else(PoisonError::into_inner);
-        let pushed = match &*requests {
-            Some(requests) => requests.try_send(request),
-            None => Err(Closed(request)),
-        };
-        match pushed {
-            Ok(()) => {}
-            Err(Full(request)) => request.refuse(AppendError::Overloaded),
-            Err(Closed(request)) => request.refuse(AppendError::Unavailable),
+    fn push(&self, account: &Account, request: Request) {
+        let bytes = request.bytes();
+        let mut state = self.shared.lock();
+        if let Err(error) = state.check(account, bytes, &self.limits) {
+            drop(state);
+            return request.refuse(error);
         }
+        let was_empty = state.push(account, request, bytes);
+        drop(state);
+        if was_empty {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        // If the channel is full, the writer is being woken already.
+        let _ = self.wake.try_send(());
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Queued {
+    /// Adds to `batch` the next requests, as far as they fit into a batch.
+    pub(super) fn try_take(&self, batch: &mut Batch) -> Took {
+        self.shared.lock().take(batch)
+    }
+
+    /// Adds to `batch` the next requests; waits until there are some. Returns `false` when nothing will follow.
+    pub(super) async fn take(&mut self, batch: &mut Batch) -> bool {
+        loop {
+            match self.try_take(batch) {
+                Took::Requests => return true,
+                Took::Closed => return false,
+                // The sender is not dropped before it has closed the queue.
+                Took::Nothing => _ = self.woken.recv().await,
+            }
+        }
+    }
+
+    /// Does what [`Queued::take`] does, on a thread that may block.
+    pub(super) fn blocking_take(&mut self, batch: &mut Batch) -> bool {
+        loop {
+            match self.try_take(batch) {
+                Took::Requests => return true,
+                Took::Closed => return false,
+                Took::Nothing => _ = self.woken.blocking_recv(),
+            }
+        }
+    }
+}
+
+/// What a writer stores and syncs together.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    requests: Vec<Request>,
+    bytes: usize,
+}
+
+impl Batch {
+    /// Removes all requests.
+    pub(super) fn drain(&mut self) -> std::vec::Drain<'_, Request> {
+        self.bytes = 0;
+        self.requests.drain(..)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.requests.len() >= MAX_BATCH || self.bytes >= MAX_BATCH_BYTES
+    }
+}
+
+impl State {
+    /// Checks that there is room for so many bytes.
+    fn check(&self, account: &Account, bytes: usize, limits: &HistoryLimits) -> Result<(), AppendError> {
+        if self.closed {
+            return Err(AppendError::Unavailable);
+        }
+        let of_account = self.accounts.get(account).map_or(0, |waiting| waiting.bytes);
+        if self.bytes + bytes > limits.queue_bytes || of_account + bytes > limits.queue_bytes_per_account {
+            return Err(AppendError::Overloaded);
+        }
+        Ok(())
+    }
+
+    /// Returns whether the queue was empty.
+    fn push(&mut self, account: &Account, request: Request, bytes: usize) -> bool {
+        let was_empty = self.turns.is_empty();
+        if let Some(waiting) = self.accounts.get_mut(account) {
+            waiting.bytes += bytes;
+            waiting.requests.push_back(request);
+        } else {
+            let mut requests = self.spare.pop().unwrap_or_default();
+            requests.push_back(request);
+            self.accounts.insert(account.clone(), Waiting { requests, bytes, credit: 0 });
+            self.turns.push_back(account.clone());
+        }
+        self.bytes += bytes;
+        was_empty
+    }
+
+    fn take(&mut self, batch: &mut Batch) -> Took {
+        if self.turns.is_empty() {
+            return if self.closed { Took::Closed } else { Took::Nothing };
+        }
+        while !batch.is_full()
+            && let Some(account) = self.turns.pop_front()
+        {
+            let Some(waiting) = self.accounts.get_mut(&account) else { continue };
+            waiting.credit += TURN_BYTES;
+            while waiting.credit > 0
+                && !batch.is_full()
+                && let Some(request) = waiting.requests.pop_front()
+            {
+                let bytes = request.bytes();
+                waiting.credit -= bytes.cast_signed() as i64;
+                waiting.bytes -= bytes;
+                self.bytes -= bytes;
+                batch.bytes += bytes;
+                batch.requests.push(request);
+            }
+            if !waiting.requests.is_empty() {
+                // What is left of a turn that the end of the batch has cut short is not saved up.
+                waiting.credit = waiting.credit.min(0);
+                self.turns.push_back(account);
+            } else if let Some(Waiting { requests, .. }) = self.accounts.remove(&account) {
+                self.keep(requests);
+            }
+        }
+        Took::Requests
+    }
+
+    /// Keeps an empty queue for the next account.
+    fn keep(&mut self, queue: VecDeque<Request>) {
+        const MAX_KEPT: usize = 64;
+        const MAX_CAPACITY: usize = 64;
+        if self.spare.len() < MAX_KEPT && queue.capacity() <= MAX_CAPACITY {
+            self.spare.push(queue);
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -95,6 +289,19 @@ impl Request {
             Self::Append(_, sender) => Reply::Append(sender, Err(error)).send(),
             Self::MarkRead(_, sender) => Reply::MarkRead(sender, Err(error)).send(),
         }
+    }
+
+    /// What the request is counted as, in bytes.
+    fn bytes(&self) -> usize {
+        let text = match self {
+            Self::Append(Append { draft, .. }, _) => match &draft.change {
+                Change::Post { text, .. } | Change::Edit { text, .. } => text.len(),
+                Change::React { reaction, .. } => reaction.len(),
+                Change::Delete { .. } => 0,
+            },
+            Self::MarkRead(..) => 0,
+        };
+        REQUEST_BYTES + text
     }
 }
 
@@ -113,5 +320,101 @@ impl Reply {
             Self::Append(sender, _) => Self::Append(sender, Err(error)).send(),
             Self::MarkRead(sender, _) => Self::MarkRead(sender, Err(error)).send(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::model::ClientMsgId;
+
+    const LIMITS: HistoryLimits = HistoryLimits { queue_bytes: 1_200_000, queue_bytes_per_account: 400_000 };
+
+    fn account(name: &str) -> Account {
+        Account::User(UserId::new(name).unwrap())
+    }
+
+    fn push(queue: &Queue, sender: &str, n: u8, text_bytes: usize) -> Appending {
+        let change = Change::Post { text: "x".repeat(text_bytes).into(), reply_to: None };
+        let (room, sender_id) = (RoomId::new("r").unwrap(), UserId::new(sender).unwrap());
+        let draft = Draft { room, sender: sender_id, device: None, client_msg_id: ClientMsgId([n; 16]), change };
+        queue.append(&account(sender), draft, Expected::default())
+    }
+
+    /// Returns the senders, and the first byte of the ids, of what is taken.
+    fn take(queued: &Queued) -> Vec<(String, u8)> {
+        let mut batch = Batch::default();
+        let took = queued.try_take(&mut batch);
+        assert_eq!(took == Took::Requests, !batch.requests.is_empty());
+        let taken = batch.drain().map(|request| match request {
+            Request::Append(Append { draft, .. }, _) => (draft.sender.as_str().to_owned(), draft.client_msg_id.0[0]),
+            Request::MarkRead(..) => unreachable!("nothing was marked"),
+        });
+        taken.collect()
+    }
+
+    #[test]
+    fn each_account_has_its_turn_and_keeps_its_order() {
+        let (queue, queued) = Queue::new(LIMITS);
+        let mut results: Vec<_> = (0..40).map(|n| push(&queue, "greedy", n, 8_000)).collect();
+        results.extend((0..3).map(|n| push(&queue, "ann", n, 10)));
+        let taken = take(&queued);
+        let ann = taken.iter().position(|(sender, _)| sender == "ann").unwrap();
+        assert!(ann <= 2, "ann waits for no more than one turn: {taken:?}");
+        for name in ["greedy", "ann"] {
+            let ids: Vec<_> = taken.iter().filter(|(sender, _)| sender == name).map(|(_, id)| *id).collect();
+            assert!(ids.is_sorted(), "{ids:?}");
+        }
+        assert_eq!(taken.len(), 43);
+        assert_eq!(take(&queued), []);
+    }
+
+    #[test]
+    fn a_long_request_is_taken_and_paid_for_later() {
+        let (queue, queued) = Queue::new(LIMITS);
+        let _results: Vec<_> = (0..4).map(|n| push(&queue, "long", n, 90_000)).collect();
+        let _results: Vec<_> = (0..12).map(|n| push(&queue, "short", n, 10_000)).collect();
+        let taken = take(&queued);
+        let first = taken.iter().rposition(|(sender, _)| sender == "short").unwrap();
+        let long_before = taken[..first].iter().filter(|(sender, _)| sender == "long").count();
+        assert!((1..=2).contains(&long_before), "about as many bytes as the other: {taken:?}");
+        assert_eq!(taken.len(), 16);
+    }
+
+    #[test]
+    fn a_batch_is_bounded_and_the_rest_comes_later() {
+        let limits = HistoryLimits { queue_bytes: usize::MAX, queue_bytes_per_account: usize::MAX };
+        let (queue, queued) = Queue::new(limits);
+        let _results: Vec<_> = (0..90).map(|n| push(&queue, "ann", n, 60_000)).collect();
+        let first = take(&queued);
+        assert!((30..=40).contains(&first.len()), "{}", first.len());
+        let rest: usize = std::iter::from_fn(|| Some(take(&queued).len()).filter(|taken| *taken > 0)).sum();
+        assert_eq!(first.len() + rest, 90);
+    }
+
+    #[test]
+    fn what_exceeds_a_budget_is_refused_and_there_is_room_again_later() {
+        let (queue, queued) = Queue::new(LIMITS);
+        let mut results: Vec<_> = (0..12).map(|n| push(&queue, ["a", "b", "c"][n / 4], n as u8, 100_000)).collect();
+        // Three of each account fit into its budget, and the ninth does not fit into that of all.
+        let refused = results.iter_mut().map(FutureExt::now_or_never);
+        let refused: Vec<_> = refused.enumerate().filter_map(|(n, result)| Some((n, result?))).collect();
+        let overloaded = Err(AppendError::Overloaded);
+        assert_eq!(refused, [3, 7, 11].map(|n| (n, overloaded)));
+        assert_eq!(take(&queued).len(), 9);
+        let _accepted = push(&queue, "a", 99, 100_000);
+        assert_eq!(take(&queued), [("a".to_owned(), 99)]);
+    }
+
+    #[test]
+    fn a_closed_queue_is_emptied_and_accepts_nothing() {
+        let (queue, queued) = Queue::new(LIMITS);
+        let _accepted = push(&queue, "ann", 1, 10);
+        queue.close();
+        let _refused = push(&queue, "ann", 2, 10);
+        assert_eq!(take(&queued), [("ann".to_owned(), 1)]);
+        assert_eq!(queued.try_take(&mut Batch::default()), Took::Closed);
     }
 }

@@ -267,7 +267,7 @@ mod tests {
     use super::*;
     use crate::access::{Caller, Policy};
     use crate::history::memory::MemoryStore;
-    use crate::limits::RoomLimits;
+    use crate::limits::{HistoryLimits, RoomLimits};
     use crate::model::{Change, ClientMsgId, Draft, RoomId, UserId};
     use crate::peers::local::LocalNetwork;
     use crate::rooms::Rooms;
@@ -297,11 +297,11 @@ mod tests {
 
     #[tokio::test]
     async fn events_published_while_a_page_with_them_is_read_are_delivered_once() {
-        let history = MemoryStore::new().open(mpsc::channel(1).0);
+        let history = MemoryStore::new().open(HistoryLimits::default(), mpsc::channel(1).0);
         let peers = Arc::new(LocalNetwork::default().join());
         let history = PermittedHistory::new(Arc::new(history));
         let rooms = Rooms::new(history, peers, ENCODE.event, RoomLimits { tail_bytes: 1024 });
-        let caller = Caller { peer: ([127, 0, 0, 1], 1).into() };
+        let caller = Caller::at(([127, 0, 0, 1], 1).into());
         let permit = Policy.read(&caller, RoomId::new("r").unwrap()).unwrap();
         let room = rooms.open(&permit);
         let outbox = Outbox::new(ENCODE, 1024);

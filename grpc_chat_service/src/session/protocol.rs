@@ -43,6 +43,8 @@ pub(crate) enum Action {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) caller: Caller,
+    /// The caller is the user that it says it is in Hello; otherwise it stays a caller from an address.
+    pub(crate) named: bool,
     pub(crate) policy: Policy,
     pub(crate) limits: SessionLimits,
     pub(crate) epoch: Epoch,
@@ -281,6 +283,9 @@ impl Protocol {
         };
         match opened {
             Ok((user, device, client)) => {
+                if self.settings.named {
+                    self.settings.caller = self.settings.caller.named(user.clone());
+                }
                 self.phase = Phase::Open { user: user.clone(), device };
                 self.actions.push_back(Action::Welcome { reply_to: id, user, client });
             }

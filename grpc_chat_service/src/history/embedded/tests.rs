@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 
 use super::{Embedded, OpenError, Options, record, schema};
 use crate::history::{AppendError, Expected, History, Page, Published, ReadError, RoomQuery};
-use crate::model::{Change, ClientMsgId, DeviceId, Draft, Durability, Epoch, Event, RoomId, Seq, UserId};
+use crate::limits::HistoryLimits;
+use crate::model::{Account, Change, ClientMsgId, DeviceId, Draft, Durability, Epoch, Event, RoomId, Seq, UserId};
 
 /// Not synced, for speed: these tests do not cut the power.
 const STRICT: Options = Options { durability: Durability::Written, accept_loss: false };
@@ -19,7 +20,7 @@ const WHOLE: Page = Page { events: usize::MAX, bytes: usize::MAX };
 
 fn open_with(dir: &Path, options: Options) -> Result<(Embedded, mpsc::Receiver<Published>), OpenError> {
     let (publisher, committed) = mpsc::channel(4_096);
-    Embedded::open(dir, options, publisher).map(|history| (history, committed))
+    Embedded::open(dir, options, HistoryLimits::default(), publisher).map(|history| (history, committed))
 }
 
 fn open(dir: &Path) -> Embedded {
@@ -44,6 +45,10 @@ fn marks_of_ann() -> RoomQuery {
     RoomQuery { user: Some(ann()), ..RoomQuery::head(room()) }
 }
 
+fn account() -> Account {
+    Account::User(ann())
+}
+
 fn ann() -> UserId {
     UserId::new("ann").unwrap()
 }
@@ -58,7 +63,7 @@ fn post(n: u64, text: &str) -> Draft {
 /// Posts messages one by one, so that each is a commit.
 async fn append_each(history: &Embedded, numbers: impl IntoIterator<Item = u64>) {
     for n in numbers {
-        history.append(post(n, &format!("message number {n:04}")), Expected::default()).await.unwrap();
+        history.append(&account(), post(n, &format!("message number {n:04}")), Expected::default()).await.unwrap();
     }
 }
 
@@ -119,7 +124,7 @@ async fn a_crash_loses_nothing() {
     let image = crashed_with(50).await;
     let history = open(image.path());
     assert_eq!(read(&history).await, Ok((1..=50).collect()));
-    assert!(history.append(post(50, "message number 0050"), Expected::default()).await.unwrap().duplicate);
+    assert!(history.append(&account(), post(50, "message number 0050"), Expected::default()).await.unwrap().duplicate);
     history.close().await;
 }
 
@@ -127,7 +132,7 @@ async fn a_crash_loses_nothing() {
 async fn dropping_without_closing_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let history = open(dir.path());
-    let requested = (1..=50).map(|n| history.append(post(n, "x"), Expected::default())).collect::<Vec<_>>();
+    let requested = (1..=50).map(|n| history.append(&account(), post(n, "x"), Expected::default())).collect::<Vec<_>>();
     drop(history);
     for result in requested {
         result.await.unwrap();
@@ -158,10 +163,10 @@ async fn an_old_flipped_bit_is_found_when_it_is_read() {
     // Requests that need the damaged record fail; all others succeed.
     let edit = Change::Edit { seq: 7, text: "x".into() };
     assert_eq!(
-        history.append(Draft { change: edit, ..post(2_000, "") }, Expected::default()).await,
+        history.append(&account(), Draft { change: edit, ..post(2_000, "") }, Expected::default()).await,
         Err(AppendError::Unavailable)
     );
-    assert_eq!(history.append(post(2_001, "x"), Expected::default()).await.unwrap().seq, 1_101);
+    assert_eq!(history.append(&account(), post(2_001, "x"), Expected::default()).await.unwrap().seq, 1_101);
     history.close().await;
 }
 
@@ -179,7 +184,7 @@ async fn a_new_flipped_bit_is_found_at_opening() {
 async fn a_flipped_bit_in_a_read_mark_is_found() {
     let dir = closed_with(20).await;
     let history = open(dir.path());
-    assert_eq!(history.mark_read(room(), ann(), 9).await, Ok(9));
+    assert_eq!(history.mark_read(&account(), room(), ann(), 9).await, Ok(9));
     history.close().await;
     sql(dir.path(), "UPDATE reads SET seq = 10");
     let history = open(dir.path());
@@ -212,7 +217,7 @@ async fn a_zeroed_block_in_the_wal_is_noticed() {
     let (history, _committed) = open_with(image.path(), ACCEPTING).unwrap();
     assert_eq!(read(&history).await, Ok((1..=50 - lost).collect()));
     let epoch = epoch_of(&history);
-    assert_eq!(history.append(post(900, "x"), Expected::default()).await.unwrap().seq, 51 - lost);
+    assert_eq!(history.append(&account(), post(900, "x"), Expected::default()).await.unwrap().seq, 51 - lost);
     history.close().await;
 
     // The loss has been accepted, so the next start is an ordinary one in the same epoch.
@@ -235,7 +240,7 @@ async fn lost_read_marks_are_noticed() {
     let history = open(dir.path());
     append_each(&history, 1..=5).await;
     let before = fs::read(dir.path().join("history.db-wal")).unwrap();
-    assert_eq!(history.mark_read(room(), ann(), 3).await, Ok(3));
+    assert_eq!(history.mark_read(&account(), room(), ann(), 3).await, Ok(3));
     let image = copy(dir.path());
     fs::write(image.path().join("history.db-wal"), before).unwrap();
     assert!(refused(image.path()).starts_with("has lost 1 acknowledged read marks"));
@@ -320,7 +325,10 @@ async fn an_operator_reading_the_files_stops_nothing() {
     append_each(&history, 1..=3).await;
     let operator = Connection::open(dir.path().join(schema::FILE)).unwrap();
     operator.execute_batch("BEGIN; SELECT count(*) FROM events").unwrap();
-    history.append(Draft { change: Change::Delete { seq: 1 }, ..post(4, "") }, Expected::default()).await.unwrap();
+    history
+        .append(&account(), Draft { change: Change::Delete { seq: 1 }, ..post(4, "") }, Expected::default())
+        .await
+        .unwrap();
     // Past the time at which the writer empties the WAL.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     let start = Instant::now();
@@ -376,7 +384,7 @@ async fn time_never_goes_back_in_a_room() {
         .unwrap();
     drop(db);
     let (history, _committed) = open_with(dir.path(), ACCEPTING).unwrap();
-    assert_eq!(history.append(post(3, "x"), Expected::default()).await.unwrap().time, event.time);
+    assert_eq!(history.append(&account(), post(3, "x"), Expected::default()).await.unwrap().time, event.time);
 }
 
 /// Waits until a store that was dropped has been closed.
@@ -401,19 +409,19 @@ async fn deleted_texts_are_in_no_file() {
     let mut posts = Vec::new();
     for n in 0..400_u64 {
         let text = format!("{}{n:04}{}", if n % 4 == 0 { "kept" } else { "secret" }, ".".repeat(size(n)));
-        let appended = history.append(post(next(), &text), Expected::default()).await;
+        let appended = history.append(&account(), post(next(), &text), Expected::default()).await;
         posts.push((n, appended.unwrap().seq));
         if n % 3 == 0 {
             let text = format!("{} again", if n % 4 == 0 { "kept" } else { "secret" });
             let edit = Change::Edit { seq: posts[n as usize].1, text: text.into() };
-            history.append(Draft { change: edit, ..post(next(), "") }, Expected::default()).await.unwrap();
+            history.append(&account(), Draft { change: edit, ..post(next(), "") }, Expected::default()).await.unwrap();
         }
     }
     posts.sort_by_key(|(n, _)| n * 7_919 % 401);
     for (n, seq) in posts {
         if n % 4 != 0 {
             history
-                .append(Draft { change: Change::Delete { seq }, ..post(next(), "") }, Expected::default())
+                .append(&account(), Draft { change: Change::Delete { seq }, ..post(next(), "") }, Expected::default())
                 .await
                 .unwrap();
         }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::batch::{Batch, Changes, Heads};
 use super::high_water::{HighWaterFile, HighWaterMark};
@@ -23,7 +23,7 @@ use super::reader::Readers;
 use super::store_error::StoreError;
 use super::wal::{checkpoint, rewrite, truncate};
 use super::{check, schema};
-use crate::history::queue::{Append, MAX_BATCH, ReadMark, Reply, Request};
+use crate::history::queue::{Append, Batch as Requests, Queued, ReadMark, Reply, Request, Took};
 use crate::history::{AppendError, Published, Publisher, now};
 use crate::model::{Change, Durability, Event};
 
@@ -66,7 +66,7 @@ pub(super) struct Writer {
     stored: HighWaterMark,
     heads: Heads,
     readers: Arc<Readers>,
-    queued: mpsc::Receiver<Request>,
+    queued: Queued,
     publisher: Publisher,
     serving: Arc<AtomicBool>,
     health: watch::Sender<bool>,
@@ -102,7 +102,7 @@ impl Writer {
         dir: &Path,
         durability: Durability,
         opened: Opened,
-        queued: mpsc::Receiver<Request>,
+        queued: Queued,
         publisher: Publisher,
         serving: Arc<AtomicBool>,
         health: watch::Sender<bool>,
@@ -130,7 +130,7 @@ impl Writer {
 
     /// Returns when the queue has been closed and emptied, and the store is closed.
     pub(super) fn run(mut self) {
-        let mut requests = Vec::new();
+        let mut requests = Requests::default();
         loop {
             match self.wait(&mut requests, self.due) {
                 Wake::Requests => self.write(&mut requests),
@@ -141,45 +141,36 @@ impl Writer {
         self.close();
     }
 
-    fn wait(&mut self, requests: &mut Vec<Request>, until: Option<Instant>) -> Wake {
+    fn wait(&mut self, requests: &mut Requests, until: Option<Instant>) -> Wake {
         let Some(until) = until else {
-            if self.queued.blocking_recv_many(requests, MAX_BATCH) == 0 {
+            if !self.queued.blocking_take(requests) {
                 return Wake::Closed;
             }
             self.gather(requests);
             return Wake::Requests;
         };
         loop {
-            if requests.is_empty() && Instant::now() >= until {
-                return Wake::Due;
-            }
-            match self.queued.try_recv() {
-                Ok(request) => {
-                    requests.push(request);
-                    if requests.len() == MAX_BATCH {
-                        return Wake::Requests;
-                    }
-                }
-                Err(_) if !requests.is_empty() => return Wake::Requests,
-                Err(mpsc::error::TryRecvError::Disconnected) => return Wake::Closed,
-                Err(mpsc::error::TryRecvError::Empty) => std::thread::sleep(POLL),
+            match self.queued.try_take(requests) {
+                Took::Requests => return Wake::Requests,
+                Took::Closed => return Wake::Closed,
+                Took::Nothing if Instant::now() >= until => return Wake::Due,
+                Took::Nothing => std::thread::sleep(POLL),
             }
         }
     }
 
     /// Waits a moment for the callers of the last batch, who have just received their results and are likely to send more:
     /// otherwise the first of them would be synced alone while all others wait.
-    fn gather(&mut self, requests: &mut Vec<Request>) {
+    fn gather(&self, requests: &mut Requests) {
         let until = Instant::now() + GATHER;
-        while requests.len() < self.last_batch && Instant::now() < until {
-            match self.queued.try_recv() {
-                Ok(request) => requests.push(request),
-                Err(_) => std::thread::yield_now(),
+        while requests.len() < self.last_batch && !requests.is_full() && Instant::now() < until {
+            if self.queued.try_take(requests) != Took::Requests {
+                std::thread::yield_now();
             }
         }
     }
 
-    fn write(&mut self, requests: &mut Vec<Request>) {
+    fn write(&mut self, requests: &mut Requests) {
         let batch = requests.len();
         self.last_batch = batch;
         let mut replies = Vec::with_capacity(batch);
@@ -215,11 +206,11 @@ impl Writer {
     /// Runs one transaction. Leaves the replies for the caller to send, or to fail.
     fn commit(
         &mut self,
-        requests: &mut Vec<Request>,
+        requests: &mut Requests,
         replies: &mut Vec<Reply>,
     ) -> Result<(Vec<Event>, Vec<ReadMark>), Failure> {
         let refuse = |request: Request| request.refuse(AppendError::Unavailable);
-        let mut requests = requests.drain(..);
+        let mut requests = requests.drain();
         let Some(conn) = &self.conn else {
             requests.for_each(refuse);
             return Ok((Vec::new(), Vec::new()));
@@ -331,10 +322,10 @@ impl Writer {
     fn recover(&mut self) {
         loop {
             let until = Instant::now() + RETRY;
-            let mut requests = Vec::new();
+            let mut requests = Requests::default();
             loop {
                 match self.wait(&mut requests, Some(until)) {
-                    Wake::Requests => requests.drain(..).for_each(|request| request.refuse(AppendError::Unavailable)),
+                    Wake::Requests => requests.drain().for_each(|request| request.refuse(AppendError::Unavailable)),
                     Wake::Due => break,
                     // The service is shutting down; nobody would use the store any more.
                     Wake::Closed => return,

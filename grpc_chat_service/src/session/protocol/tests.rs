@@ -23,7 +23,7 @@ struct Conversation {
 }
 
 fn caller() -> Caller {
-    Caller { peer: ([127, 0, 0, 1], 1).into() }
+    Caller::at(([127, 0, 0, 1], 1).into())
 }
 
 fn settings() -> Settings {
@@ -36,7 +36,7 @@ fn settings() -> Settings {
         ..SessionLimits::default()
     };
     let durability = Durability::Memory;
-    Settings { caller: caller(), policy: Policy, limits, epoch: EPOCH, durability }
+    Settings { caller: caller(), named: true, policy: Policy, limits, epoch: EPOCH, durability }
 }
 
 impl Conversation {
