@@ -13,7 +13,8 @@
 //!    same change, through any handle, returns the sequence number and time of the first with `duplicate` set, and stores
 //!    nothing; a repeat with another change is [`AppendError::Conflict`]. Any repeat of an erased message is a duplicate,
 //!    since its text cannot be compared any more. A change that does not meet its [`Expected`] target is refused, unless it
-//!    is a repeat.
+//!    is a repeat. A message that has been edited [`MAX_EDITS`] times is not edited again, so that no change of a message
+//!    needs much work: a further edit is [`AppendError::TooManyEdits`].
 //! 4. **Published once, in order.** A handle follows rooms with [`History::follow`]. Every event of a followed room, once it
 //!    is durable, is published to the handle's [`Publisher`] in the order of the room: as [`Published::Stored`] exactly once,
 //!    or covered by a [`Published::Ahead`]. What [`History::room_state`] does not include, if it is called after `follow`,
@@ -53,6 +54,9 @@ use crate::model::{Account, ClientMsgId, Draft, Durability, Epoch, Event, RoomId
 pub(crate) use clock::now;
 pub use error::{AppendError, ReadError};
 pub use page::Page;
+
+/// How often a message can be edited. Deleting it erases every edit, in one piece of work that all others wait for.
+pub const MAX_EDITS: usize = 100;
 
 /// The channel on which a handle is told what has been stored. It is bounded: a store waits while it is full, or catches up
 /// with [`Published::Ahead`], and never skips an event silently.

@@ -42,6 +42,8 @@ pub(crate) enum Refusal {
     OutcomeUnknown,
     /// The request refers to a message that is another one in this history.
     Forked,
+    /// The message cannot be edited any more.
+    TooManyEdits,
     /// Events that were asked for are no longer kept.
     Expired { room: RoomId, oldest: Seq },
     /// The store is damaged at this event.
@@ -63,6 +65,7 @@ impl Refusal {
             AppendError::NotTheAuthor => Self::NotTheAuthor,
             AppendError::OtherEpoch => Self::OtherEpoch,
             AppendError::Forked => Self::Forked,
+            AppendError::TooManyEdits => Self::TooManyEdits,
         }
     }
 

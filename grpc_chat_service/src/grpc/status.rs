@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt, pb};
 
 use super::messages::Broken;
+use crate::history::MAX_EDITS;
 use crate::refusal::Refusal;
 use crate::session::frame::End;
 
@@ -98,6 +99,12 @@ pub(super) fn from_refusal(refusal: &Refusal) -> Status {
             "another message has this sequence number; the history was restored from a copy and has gone on differently",
         )
         .precondition("seq", "join the room again, and check which message is meant"),
+        Refusal::TooManyEdits => Problem::new(
+            Code::FailedPrecondition,
+            Reason::TooManyEdits,
+            format!("the message has been edited {MAX_EDITS} times; post another one instead"),
+        )
+        .precondition("seq", "the message has too many edits"),
         Refusal::Expired { room, oldest } => Problem::new(
             Code::OutOfRange,
             Reason::Expired,

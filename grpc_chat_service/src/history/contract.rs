@@ -1,5 +1,6 @@
 //! The contract of a history, run against every store.
 
+mod changes;
 mod handles;
 mod model;
 
@@ -18,6 +19,7 @@ use super::{
 };
 use crate::limits::HistoryLimits;
 use crate::model::{Account, Change, ClientMsgId, DeviceId, Draft, Durability, Event, RoomId, Seq, UserId};
+use changes::*;
 
 /// The rooms of these tests.
 const ROOMS: [&str; 8] = ["a", "a/b", "a.b", "b", "b/c", "d", "new", "Z"];
@@ -222,6 +224,7 @@ contract! {
     the_state_of_a_room_finds_the_last_events_and_the_event_at_a_cursor
     all_rooms_can_be_followed_from_any_position
     deleting_erases_a_message_and_its_edits
+    a_message_is_edited_a_hundred_times_and_no_more
     pages_are_bounded_by_events_and_bytes
     rooms_are_listed_by_id_in_pages
     read_marks_only_go_up
@@ -339,73 +342,6 @@ async fn ids_are_per_room_and_sender(open: Open) {
     }
 }
 
-async fn changes_need_a_message_that_exists(open: Open) {
-    let store = open(WIDE);
-    store.append(draft("a", "ann", 1, text("hi"))).await.unwrap();
-    store.append(draft("a", "ann", 2, react(1))).await.unwrap();
-    store.append(draft("a", "ann", 3, text("gone"))).await.unwrap();
-    store.append(draft("a", "ann", 4, delete(3))).await.unwrap();
-    let mut id = 100;
-    // Before the first, a reaction, an erased message, a deletion, after the last, and beyond any column.
-    for seq in [0, 2, 3, 4, 5, u64::MAX] {
-        for change in [reply(seq, "x"), edit(seq, "x"), delete(seq), react(seq)] {
-            id += 1;
-            assert_eq!(store.append(draft("a", "ann", id, change)).await, Err(AppendError::NoSuchMessage), "{seq}");
-        }
-    }
-    assert_eq!(store.append(draft("new", "ann", 1, reply(1, "x"))).await, Err(AppendError::NoSuchMessage));
-    assert_eq!(store.all("a").await.len(), 4);
-    assert_eq!(store.history.rooms(None, 10).await.unwrap().len(), 1);
-}
-
-async fn only_the_author_edits_and_deletes(open: Open) {
-    let store = open(WIDE);
-    store.append(draft("a", "ann", 1, text("hi"))).await.unwrap();
-    assert_eq!(store.append(draft("a", "bob", 1, edit(1, "ho"))).await, Err(AppendError::NotTheAuthor));
-    assert_eq!(store.append(draft("a", "bob", 2, delete(1))).await, Err(AppendError::NotTheAuthor));
-    store.append(draft("a", "bob", 3, react(1))).await.unwrap();
-    store.append(draft("a", "bob", 4, reply(1, "ho"))).await.unwrap();
-    store.append(draft("a", "ann", 2, edit(1, "ho"))).await.unwrap();
-    store.append(draft("a", "ann", 3, delete(1))).await.unwrap();
-}
-
-async fn changes_of_another_epoch_are_refused_unless_they_are_repeats(open: Open) {
-    let store = open(WIDE);
-    let epoch = *store.history.epoch().borrow();
-    let append = |epoch, draft| store.history.append(&account(), draft, Expected { epoch: Some(epoch), target: None });
-    append(epoch ^ 1, draft("a", "ann", 1, text("hi"))).await.unwrap();
-    for (id, change) in [reply(1, "x"), edit(1, "x"), react(1), delete(1)].into_iter().enumerate() {
-        let requested = draft("a", "ann", id as u64 + 2, change);
-        assert_eq!(append(epoch ^ 1, requested.clone()).await, Err(AppendError::OtherEpoch));
-        let stored = append(epoch, requested.clone()).await.unwrap();
-        // It is the same draft, and it is stored in this epoch, whatever its sender knows of it.
-        let again = append(epoch ^ 1, requested).await.unwrap();
-        assert_eq!((again.seq, again.duplicate), (stored.seq, true));
-    }
-    assert_eq!(append(epoch ^ 1, draft("new", "ann", 9, react(1))).await, Err(AppendError::OtherEpoch));
-}
-
-async fn changes_of_a_forked_history_are_refused_unless_they_are_repeats(open: Open) {
-    let store = open(WIDE);
-    let first = draft("a", "ann", 1, text("hi"));
-    let of = |target: ClientMsgId| Expected { epoch: None, target: Some(target) };
-    let (right, wrong) = (of(first.client_msg_id), of(ClientMsgId([9; 16])));
-    store.append(first).await.unwrap();
-    for (id, change) in [reply(1, "x"), edit(1, "x"), react(1), delete(1)].into_iter().enumerate() {
-        let requested = draft("a", "ann", id as u64 + 2, change);
-        assert_eq!(store.history.append(&account(), requested.clone(), wrong).await, Err(AppendError::Forked));
-        let stored = store.history.append(&account(), requested.clone(), right).await.unwrap();
-        let again = store.history.append(&account(), requested, wrong).await.unwrap();
-        assert_eq!((again.seq, again.duplicate), (stored.seq, true));
-    }
-    // What does not refer to a message cannot refer to the wrong one.
-    store.history.append(&account(), draft("a", "ann", 9, text("x")), wrong).await.unwrap();
-    assert_eq!(
-        store.history.append(&account(), draft("a", "ann", 10, react(99)), wrong).await,
-        Err(AppendError::NoSuchMessage)
-    );
-}
-
 async fn the_state_of_a_room_finds_the_last_events_and_the_event_at_a_cursor(open: Open) {
     let store = open(WIDE);
     let ids = (1..=5).map(|n| draft("a", "ann", n, text("x")).client_msg_id).collect::<Vec<_>>();
@@ -461,44 +397,6 @@ async fn all_rooms_can_be_followed_from_any_position(open: Open) {
     }
     let first = store.history.since(Position::default(), page).await.unwrap().events.remove(0);
     assert!(first.erased);
-}
-
-async fn deleting_erases_a_message_and_its_edits(open: Open) {
-    let mut store = open(WIDE);
-    store.append(draft("a", "ann", 1, text("secret one"))).await.unwrap();
-    store.append(draft("a", "bob", 1, text("said by bob"))).await.unwrap();
-    store.append(draft("a", "ann", 2, edit(1, "secret two"))).await.unwrap();
-    store.append(draft("a", "bob", 2, edit(2, "kept"))).await.unwrap();
-    store.append(draft("a", "ann", 3, edit(1, &"secret three".repeat(1_000)))).await.unwrap();
-    store.events();
-    let deleted = store.append(draft("a", "ann", 4, delete(1))).await.unwrap();
-    assert_eq!(deleted.seq, 6);
-    assert_eq!(store.events().len(), 1);
-
-    let store = store.reopened().await;
-    let read = store.all("a").await;
-    let texts: Vec<_> = read
-        .iter()
-        .map(|event| match &event.draft.change {
-            Change::Post { text, .. } | Change::Edit { text, .. } => (&**text, event.erased),
-            _ => ("-", event.erased),
-        })
-        .collect();
-    assert_eq!(texts, [("", true), ("said by bob", false), ("", true), ("kept", false), ("", true), ("-", false)]);
-
-    // Any repeat of an erased draft, and a repeat of the deletion, is a duplicate.
-    for (id, change) in [(1, text("secret one")), (1, text("other")), (2, edit(1, "other")), (4, delete(1))] {
-        assert!(store.append(draft("a", "ann", id, change)).await.unwrap().duplicate);
-    }
-    assert_eq!(store.append(draft("a", "ann", 5, delete(1))).await, Err(AppendError::NoSuchMessage));
-
-    store.history.close().await;
-    if let Some(dir) = &store.dir {
-        for file in std::fs::read_dir(dir.path()).unwrap() {
-            let bytes = std::fs::read(file.unwrap().path()).unwrap();
-            assert!(!bytes.windows(6).any(|window| window == b"secret"));
-        }
-    }
 }
 
 async fn pages_are_bounded_by_events_and_bytes(open: Open) {

@@ -25,6 +25,8 @@ pub enum AppendError {
     /// The message at the sequence number is not the one that the change refers to, since the history was restored from a
     /// copy and has gone on differently: not stored.
     Forked,
+    /// The message has been edited [`MAX_EDITS`](super::MAX_EDITS) times: not stored.
+    TooManyEdits,
 }
 
 /// Why a read fails.
@@ -55,6 +57,7 @@ impl fmt::Display for AppendError {
             Self::NotTheAuthor => "not stored: the message belongs to another user",
             Self::OtherEpoch => "not stored: the message it refers to belongs to another epoch",
             Self::Forked => "not stored: another message has the sequence number that it refers to",
+            Self::TooManyEdits => "not stored: the message has been edited too often",
         })
     }
 }

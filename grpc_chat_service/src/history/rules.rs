@@ -1,6 +1,6 @@
 //! The rules that a draft must satisfy, given what is stored already: the same for every store.
 
-use super::{AppendError, Expected};
+use super::{AppendError, Expected, MAX_EDITS};
 use crate::model::{Change, Draft, Epoch, Event};
 
 /// Checks that a draft whose `client_msg_id` is already stored asks for the same change, and so is a duplicate.
@@ -31,4 +31,9 @@ pub(super) fn check_target(
         }
         _ => Ok(()),
     }
+}
+
+/// Checks that a message that has been edited `edits` times may be edited again.
+pub(super) fn check_edits(edits: usize) -> Result<(), AppendError> {
+    if edits < MAX_EDITS { Ok(()) } else { Err(AppendError::TooManyEdits) }
 }

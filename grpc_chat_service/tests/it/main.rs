@@ -28,4 +28,5 @@ mod send_message;
 mod simulation;
 mod stalled_calls;
 mod stalled_sessions;
+mod storage;
 mod unread_replies;

@@ -307,7 +307,7 @@ pub struct Send {
     #[prost(bytes = "bytes", tag = "6")]
     pub target_client_msg_id: ::prost::bytes::Bytes,
 }
-/// Replaces the text of one of the user's own messages.
+/// Replaces the text of one of the user's own messages. A message can be edited 100 times.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Edit {
     /// The room's id.
@@ -922,6 +922,8 @@ pub enum Reason {
     /// then the next request of that kind is refused, too. The metadata has `rate`: "changes", "bytes", "joins", "pages",
     /// "typing", "new_rooms", "sessions", "connections" or "hellos". In the trailers: the session or the call was not accepted.
     RateLimited = 29,
+    /// FAILED_PRECONDITION: the message has been edited 100 times.
+    TooManyEdits = 30,
 }
 impl Reason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -960,6 +962,7 @@ impl Reason {
             Self::Forked => "FORKED",
             Self::Expired => "EXPIRED",
             Self::RateLimited => "RATE_LIMITED",
+            Self::TooManyEdits => "TOO_MANY_EDITS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -995,6 +998,7 @@ impl Reason {
             "FORKED" => Some(Self::Forked),
             "EXPIRED" => Some(Self::Expired),
             "RATE_LIMITED" => Some(Self::RateLimited),
+            "TOO_MANY_EDITS" => Some(Self::TooManyEdits),
             _ => None,
         }
     }

@@ -9,8 +9,11 @@ use super::reader::check_read_mark;
 use super::record::{Columns, Record, RecordError, columns, mark_checksum, read, room_checksum, to_sql};
 use super::schema;
 use crate::history::queue::{Append, ReadMark, Reply, Request};
-use crate::history::{AppendError, Appended, rules};
+use crate::history::{AppendError, Appended, MAX_EDITS, rules};
 use crate::model::{Change, DeviceId, Draft, Event, RoomId, Seq, UnixMillis};
+
+/// Edits of a message that are read together to be erased. An earlier version may have stored any number of them.
+const EDITS_AT_ONCE: usize = 64;
 
 /// The newest event of a room, including what the current transaction adds.
 #[derive(Clone, Copy, Debug)]
@@ -93,8 +96,10 @@ impl<'a> Batch<'a> {
             }
             let event = target.as_ref().map(|target| &target.event);
             rules::check_target(&draft, expected, self.stored.epoch, event)?;
-            if let (Change::Delete { .. }, Some(target), Some(head)) = (&draft.change, target, &known) {
-                self.erase(head.key, target)?;
+            match (&draft.change, target, &known) {
+                (Change::Edit { .. }, Some(_), Some(head)) => self.check_edits(head.key, target_seq)?,
+                (Change::Delete { .. }, Some(target), Some(head)) => self.erase(head.key, target)?,
+                _ => {}
             }
         }
         let head = match known.take() {
@@ -220,23 +225,58 @@ impl<'a> Batch<'a> {
             .transpose()
     }
 
-    /// Erases a message and all its edits. Damage is found before anything is changed.
-    fn erase(&self, key: i64, message: Record) -> Result<(), RecordError> {
+    /// Checks that a message may be edited again. A message that an earlier version has stored may have any number of edits.
+    fn check_edits(&self, key: i64, message: Seq) -> Result<(), RecordError> {
+        let find = "SELECT count(*) FROM (SELECT 1 FROM events WHERE room = ?1 AND about = ?2 AND kind = 2 LIMIT ?3)";
+        let most = i64::try_from(MAX_EDITS).unwrap_or(i64::MAX);
+        let edits: i64 = self.conn.prepare_cached(find)?.query_row((key, to_sql(message), most), |row| row.get(0))?;
+        Ok(rules::check_edits(usize::try_from(edits).unwrap_or(usize::MAX))?)
+    }
+
+    /// Erases a message and all its edits. Every record is checked before anything is changed: a record that is damaged must
+    /// not get a new checksum.
+    fn erase(&self, key: i64, mut message: Record) -> Result<(), RecordError> {
         let (room, seq) = (message.event.draft.room.clone(), message.event.seq);
-        let find = concat!("SELECT ", columns!(), " FROM events e WHERE e.room = ?1 AND e.about = ?2 AND e.kind = 2");
-        let mut find = self.conn.prepare_cached(find)?;
-        let mut rows = find.query((key, to_sql(seq)))?;
-        let mut records = vec![message];
-        while let Some(row) = rows.next().map_err(|error| RecordError::at(error, seq))? {
-            records.push(read(row, &room, seq)?);
-        }
+        self.each_edit(key, &room, seq, |_| Ok(()))?;
         let mut erase =
             self.conn.prepare_cached("UPDATE events SET body = ?2, erased = 1, checksum = ?3 WHERE id = ?1")?;
-        for record in &mut records {
+        let mut erase = |record: &mut Record| {
             let filler = record.erase();
-            erase.execute((record.id, filler, record.checksum))?;
+            erase.execute((record.id, filler, record.checksum)).map(drop)
+        };
+        self.each_edit(key, &room, seq, &mut erase)?;
+        Ok(erase(&mut message)?)
+    }
+
+    /// Calls `each` with every edit of a message. Few are in memory at a time.
+    fn each_edit(
+        &self,
+        key: i64,
+        room: &RoomId,
+        message: Seq,
+        mut each: impl FnMut(&mut Record) -> rusqlite::Result<()>,
+    ) -> Result<(), RecordError> {
+        let find = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM events e WHERE e.room = ?1 AND e.about = ?2 AND e.kind = 2 AND e.id > ?3 ORDER BY e.id LIMIT ?4"
+        );
+        let mut find = self.conn.prepare_cached(find)?;
+        let mut after = 0;
+        loop {
+            let mut edits = Vec::with_capacity(EDITS_AT_ONCE);
+            let mut rows = find.query((key, to_sql(message), after, EDITS_AT_ONCE as i64))?;
+            while let Some(row) = rows.next().map_err(|error| RecordError::at(error, message))? {
+                edits.push(read(row, room, message)?);
+            }
+            for edit in &mut edits {
+                each(edit)?;
+                after = edit.id;
+            }
+            if edits.len() < EDITS_AT_ONCE {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Damage to the files of a store, and how the store detects it.
 
+mod erasing;
+
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};

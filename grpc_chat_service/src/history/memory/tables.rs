@@ -6,8 +6,10 @@ use std::ops::Bound;
 
 use crate::history::page::{Filling, Page};
 use crate::history::queue::{Append, ReadMark};
-use crate::history::{AppendError, Appended, Feed, Position, ReadError, RoomHead, RoomQuery, RoomState, rules};
-use crate::model::{Change, ClientMsgId, Epoch, Event, RoomId, Seq, UnixMillis, UserId};
+use crate::history::{
+    AppendError, Appended, Expected, Feed, Position, ReadError, RoomHead, RoomQuery, RoomState, rules,
+};
+use crate::model::{Change, ClientMsgId, Draft, Epoch, Event, RoomId, Seq, UnixMillis, UserId};
 
 /// All rooms.
 #[derive(Debug, Default)]
@@ -23,6 +25,8 @@ struct Room {
     expired: usize,
     events: Vec<Event>,
     by_client_msg_id: HashMap<(UserId, ClientMsgId), Seq>,
+    /// The edits of each message that has been edited.
+    edits: HashMap<Seq, Vec<Seq>>,
     read: HashMap<UserId, Seq>,
 }
 
@@ -50,14 +54,14 @@ impl Tables {
                 }
             }
         }
-        if let Some(target) = draft.change.target()
-            && let Err(error) = rules::check_target(&draft, expected, epoch, room.get(target))
-        {
+        if let Err(error) = room.check(&draft, expected, epoch) {
             room.by_client_msg_id.remove(&(draft.sender, draft.client_msg_id));
             return Err(error);
         }
-        if let Change::Delete { seq: deleted } = draft.change {
-            room.erase(deleted);
+        match draft.change {
+            Change::Delete { seq: deleted } => room.erase(deleted),
+            Change::Edit { seq: edited, .. } => room.edits.entry(edited).or_default().push(prev_seq + 1),
+            Change::Post { .. } | Change::React { .. } => {}
         }
         let time = room.events.last().map_or(now, |last| last.time.max(now));
         let event = Event { seq: prev_seq + 1, prev_seq, time, draft, erased: false };
@@ -87,6 +91,7 @@ impl Tables {
         let Some(room) = self.rooms.get_mut(room) else { return false };
         let removed = room.index(oldest).min(room.events.len().saturating_sub(1));
         for event in room.events.drain(..removed) {
+            room.edits.remove(&event.seq);
             room.by_client_msg_id.remove(&(event.draft.sender, event.draft.client_msg_id));
         }
         room.expired += removed;
@@ -165,11 +170,22 @@ impl Room {
         usize::try_from(seq.saturating_sub(1)).unwrap_or(usize::MAX).saturating_sub(self.expired)
     }
 
+    /// Checks a draft that is not a repeat.
+    fn check(&self, draft: &Draft, expected: Expected, epoch: Epoch) -> Result<(), AppendError> {
+        let Some(target) = draft.change.target() else { return Ok(()) };
+        rules::check_target(draft, expected, epoch, self.get(target))?;
+        match draft.change {
+            Change::Edit { .. } => rules::check_edits(self.edits.get(&target).map_or(0, Vec::len)),
+            _ => Ok(()),
+        }
+    }
+
     /// Erases the text of a message and of all its edits.
     fn erase(&mut self, message: Seq) {
-        let first = self.index(message);
-        for event in self.events.iter_mut().skip(first) {
-            if event.seq == message || matches!(event.draft.change, Change::Edit { seq, .. } if seq == message) {
+        let edits = self.edits.remove(&message).unwrap_or_default();
+        for seq in std::iter::once(message).chain(edits) {
+            let index = self.index(seq);
+            if let Some(event) = self.events.get_mut(index).filter(|event| event.seq == seq) {
                 event.erase();
             }
         }

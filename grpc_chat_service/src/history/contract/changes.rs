@@ -1,0 +1,129 @@
+//! What changes of a message do, and when they are refused.
+
+use super::*;
+
+pub(super) async fn changes_need_a_message_that_exists(open: Open) {
+    let store = open(WIDE);
+    store.append(draft("a", "ann", 1, text("hi"))).await.unwrap();
+    store.append(draft("a", "ann", 2, react(1))).await.unwrap();
+    store.append(draft("a", "ann", 3, text("gone"))).await.unwrap();
+    store.append(draft("a", "ann", 4, delete(3))).await.unwrap();
+    let mut id = 100;
+    // Before the first, a reaction, an erased message, a deletion, after the last, and beyond any column.
+    for seq in [0, 2, 3, 4, 5, u64::MAX] {
+        for change in [reply(seq, "x"), edit(seq, "x"), delete(seq), react(seq)] {
+            id += 1;
+            assert_eq!(store.append(draft("a", "ann", id, change)).await, Err(AppendError::NoSuchMessage), "{seq}");
+        }
+    }
+    assert_eq!(store.append(draft("new", "ann", 1, reply(1, "x"))).await, Err(AppendError::NoSuchMessage));
+    assert_eq!(store.all("a").await.len(), 4);
+    assert_eq!(store.history.rooms(None, 10).await.unwrap().len(), 1);
+}
+
+pub(super) async fn only_the_author_edits_and_deletes(open: Open) {
+    let store = open(WIDE);
+    store.append(draft("a", "ann", 1, text("hi"))).await.unwrap();
+    assert_eq!(store.append(draft("a", "bob", 1, edit(1, "ho"))).await, Err(AppendError::NotTheAuthor));
+    assert_eq!(store.append(draft("a", "bob", 2, delete(1))).await, Err(AppendError::NotTheAuthor));
+    store.append(draft("a", "bob", 3, react(1))).await.unwrap();
+    store.append(draft("a", "bob", 4, reply(1, "ho"))).await.unwrap();
+    store.append(draft("a", "ann", 2, edit(1, "ho"))).await.unwrap();
+    store.append(draft("a", "ann", 3, delete(1))).await.unwrap();
+}
+
+pub(super) async fn changes_of_another_epoch_are_refused_unless_they_are_repeats(open: Open) {
+    let store = open(WIDE);
+    let epoch = *store.history.epoch().borrow();
+    let append = |epoch, draft| store.history.append(&account(), draft, Expected { epoch: Some(epoch), target: None });
+    append(epoch ^ 1, draft("a", "ann", 1, text("hi"))).await.unwrap();
+    for (id, change) in [reply(1, "x"), edit(1, "x"), react(1), delete(1)].into_iter().enumerate() {
+        let requested = draft("a", "ann", id as u64 + 2, change);
+        assert_eq!(append(epoch ^ 1, requested.clone()).await, Err(AppendError::OtherEpoch));
+        let stored = append(epoch, requested.clone()).await.unwrap();
+        // It is the same draft, and it is stored in this epoch, whatever its sender knows of it.
+        let again = append(epoch ^ 1, requested).await.unwrap();
+        assert_eq!((again.seq, again.duplicate), (stored.seq, true));
+    }
+    assert_eq!(append(epoch ^ 1, draft("new", "ann", 9, react(1))).await, Err(AppendError::OtherEpoch));
+}
+
+pub(super) async fn changes_of_a_forked_history_are_refused_unless_they_are_repeats(open: Open) {
+    let store = open(WIDE);
+    let first = draft("a", "ann", 1, text("hi"));
+    let of = |target: ClientMsgId| Expected { epoch: None, target: Some(target) };
+    let (right, wrong) = (of(first.client_msg_id), of(ClientMsgId([9; 16])));
+    store.append(first).await.unwrap();
+    for (id, change) in [reply(1, "x"), edit(1, "x"), react(1), delete(1)].into_iter().enumerate() {
+        let requested = draft("a", "ann", id as u64 + 2, change);
+        assert_eq!(store.history.append(&account(), requested.clone(), wrong).await, Err(AppendError::Forked));
+        let stored = store.history.append(&account(), requested.clone(), right).await.unwrap();
+        let again = store.history.append(&account(), requested, wrong).await.unwrap();
+        assert_eq!((again.seq, again.duplicate), (stored.seq, true));
+    }
+    // What does not refer to a message cannot refer to the wrong one.
+    store.history.append(&account(), draft("a", "ann", 9, text("x")), wrong).await.unwrap();
+    assert_eq!(
+        store.history.append(&account(), draft("a", "ann", 10, react(99)), wrong).await,
+        Err(AppendError::NoSuchMessage)
+    );
+}
+
+pub(super) async fn deleting_erases_a_message_and_its_edits(open: Open) {
+    let mut store = open(WIDE);
+    store.append(draft("a", "ann", 1, text("secret one"))).await.unwrap();
+    store.append(draft("a", "bob", 1, text("said by bob"))).await.unwrap();
+    store.append(draft("a", "ann", 2, edit(1, "secret two"))).await.unwrap();
+    store.append(draft("a", "bob", 2, edit(2, "kept"))).await.unwrap();
+    store.append(draft("a", "ann", 3, edit(1, &"secret three".repeat(1_000)))).await.unwrap();
+    store.events();
+    let deleted = store.append(draft("a", "ann", 4, delete(1))).await.unwrap();
+    assert_eq!(deleted.seq, 6);
+    assert_eq!(store.events().len(), 1);
+
+    let store = store.reopened().await;
+    let read = store.all("a").await;
+    let texts: Vec<_> = read
+        .iter()
+        .map(|event| match &event.draft.change {
+            Change::Post { text, .. } | Change::Edit { text, .. } => (&**text, event.erased),
+            _ => ("-", event.erased),
+        })
+        .collect();
+    assert_eq!(texts, [("", true), ("said by bob", false), ("", true), ("kept", false), ("", true), ("-", false)]);
+
+    // Any repeat of an erased draft, and a repeat of the deletion, is a duplicate.
+    for (id, change) in [(1, text("secret one")), (1, text("other")), (2, edit(1, "other")), (4, delete(1))] {
+        assert!(store.append(draft("a", "ann", id, change)).await.unwrap().duplicate);
+    }
+    assert_eq!(store.append(draft("a", "ann", 5, delete(1))).await, Err(AppendError::NoSuchMessage));
+
+    store.history.close().await;
+    if let Some(dir) = &store.dir {
+        for file in std::fs::read_dir(dir.path()).unwrap() {
+            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            assert!(!bytes.windows(6).any(|window| window == b"secret"));
+        }
+    }
+}
+
+pub(super) async fn a_message_is_edited_a_hundred_times_and_no_more(open: Open) {
+    let store = open(WIDE);
+    store.append(draft("a", "ann", 1, text("draft 0"))).await.unwrap();
+    store.append(draft("a", "ann", 2, text("another"))).await.unwrap();
+    for n in 1..=100 {
+        store.append(draft("a", "ann", 100 + n, edit(1, &format!("draft {n}")))).await.unwrap();
+    }
+    let store = store.reopened().await;
+    assert_eq!(store.append(draft("a", "ann", 300, edit(1, "once more"))).await, Err(AppendError::TooManyEdits));
+    // A refused edit leaves nothing behind, so its id can be used for another draft.
+    store.append(draft("a", "ann", 300, edit(2, "the first edit of this one"))).await.unwrap();
+    // Neither repeats nor other changes count.
+    assert!(store.append(draft("a", "ann", 200, edit(1, "draft 100"))).await.unwrap().duplicate);
+    assert_eq!(store.append(draft("a", "bob", 1, edit(1, "x"))).await, Err(AppendError::NotTheAuthor));
+    store.append(draft("a", "bob", 1, react(1))).await.unwrap();
+    store.append(draft("a", "bob", 2, reply(1, "enough"))).await.unwrap();
+    store.append(draft("a", "ann", 301, delete(1))).await.unwrap();
+    assert_eq!(store.all("a").await.iter().filter(|event| event.erased).count(), 101);
+    assert_eq!(store.append(draft("a", "ann", 302, edit(1, "x"))).await, Err(AppendError::NoSuchMessage));
+}
