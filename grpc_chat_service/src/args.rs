@@ -10,14 +10,16 @@ use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use etcetera::BaseStrategy;
-use grpc_chat_service::Limits;
 use grpc_chat_service::cluster::MemoryCluster;
-use grpc_chat_service::config::{Config, Store};
+use grpc_chat_service::config::{Admin, Config, Store};
 use grpc_chat_service::history::embedded::Options;
 use grpc_chat_service::model::Durability;
 
 /// 9090 is the example's port. Loopback, because callers are not authenticated.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+
+/// Loopback, because there is no authentication.
+const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9091);
 
 /// What the process was asked to do.
 #[derive(Debug)]
@@ -79,6 +81,11 @@ struct Flags {
     #[arg(long, value_name = "SECONDS", env = "CHAT_GRACE", default_value = "10", value_parser = seconds)]
     grace: Duration,
 
+    /// Address of /metrics, /live and /ready, or "off"; anybody who reaches it can read them [default: 127.0.0.1:9091 if
+    /// that is free]
+    #[arg(long, value_name = "ADDR", env = "CHAT_ADMIN", value_parser = admin)]
+    admin: Option<Admin>,
+
     /// Format of the logs
     #[arg(long, value_name = "FORMAT", env = "CHAT_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
@@ -131,7 +138,9 @@ impl Args {
                 options: Options { durability: flags.durability, accept_loss: flags.accept_loss },
             }
         };
-        let config = Config { listen: flags.listen, store, grace: flags.grace, limits: Limits::default() };
+        // A second service on the machine runs without, unless it was told where.
+        let admin = flags.admin.unwrap_or(Admin::IfFree(DEFAULT_ADMIN));
+        let config = Config { listen: flags.listen, store, grace: flags.grace, admin, ..Config::default() };
         Ok(Self { config, log_format: flags.log_format })
     }
 }
@@ -150,6 +159,14 @@ fn default_data_dir() -> Result<PathBuf, ArgsError> {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("expected an IP address and a port, such as {DEFAULT_LISTEN}"))
+}
+
+fn admin(text: &str) -> Result<Admin, String> {
+    if text == "off" {
+        return Ok(Admin::Off);
+    }
+    let expected = |_| format!("expected \"off\", or an IP address and a port, such as {DEFAULT_ADMIN}");
+    text.parse().map(Admin::At).map_err(expected)
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -243,6 +260,7 @@ mod tests {
             (&["--listen", "nowhere"][..], "'nowhere' for '--listen <ADDR>'"),
             (&["--listen=nowhere"], "'nowhere' for '--listen <ADDR>'"),
             (&["--listen", "127.0.0.1:99999"], "99999"),
+            (&["--admin", "9091"], "'9091' for '--admin <ADDR>'"),
             (&["--grace", "-1"], "-1"),
             (&["--grace", "soon"], "whole number of seconds"),
             (&["--log-format", "xml"], "xml"),
@@ -276,6 +294,15 @@ mod tests {
         assert!(matches!(store(&["--data", "/d"]), Store::Disk { dir, .. } if dir.ends_with("/d")));
         assert!(matches!(store(&["--memory"]), Store::Memory(_)));
         assert!(usage(&["--memory", "--data", "/d"]).contains("only one"));
+    }
+
+    #[test]
+    fn the_admin_listener_is_on_loopback_and_can_be_elsewhere_or_off() {
+        let admin = |flags: &[&str]| parse(flags).unwrap().config.admin;
+        assert_eq!(admin(&[]), Admin::IfFree(DEFAULT_ADMIN));
+        assert_eq!(admin(&["--admin", "[::1]:80"]), Admin::At(([0, 0, 0, 0, 0, 0, 0, 1], 80).into()));
+        assert_eq!(admin(&["--admin", "127.0.0.1:9091"]), Admin::At(DEFAULT_ADMIN));
+        assert_eq!(admin(&["--admin", "off"]), Admin::Off);
     }
 
     #[test]

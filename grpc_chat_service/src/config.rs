@@ -2,6 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::cluster::MemoryCluster;
@@ -17,8 +19,23 @@ pub struct Config {
     pub store: Store,
     /// How long open calls get to end when the server is asked to stop.
     pub grace: Duration,
+    /// Where figures and probes are served.
+    pub admin: Admin,
     /// Limits on what peers may use.
     pub limits: Limits,
+    /// How many log lines were not written, for the figures. Whoever limits the log counts here.
+    pub suppressed_log_lines: Arc<AtomicU64>,
+}
+
+/// Where figures and probes are served: `/metrics`, `/live` and `/ready`, over HTTP and without authentication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admin {
+    /// Nowhere.
+    Off,
+    /// At this address, or nowhere if it is taken: the log says so then.
+    IfFree(SocketAddr),
+    /// At this address; port 0 takes a free one.
+    At(SocketAddr),
 }
 
 /// Where the history is kept.
@@ -50,7 +67,9 @@ impl Default for Config {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             store: Store::Memory(MemoryCluster::default()),
             grace: Duration::from_secs(10),
+            admin: Admin::Off,
             limits: Limits::default(),
+            suppressed_log_lines: Arc::default(),
         }
     }
 }

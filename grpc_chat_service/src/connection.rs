@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::drain::Drain;
 use crate::limits::ConnectionLimits;
+use crate::metrics::ConnectionMetrics;
 pub(crate) use body::{AnyBody, Part, RequestBody, ResponseBody};
 use driver::Driver;
 use opening::Opening;
@@ -37,6 +38,7 @@ pub(crate) async fn serve<T, H, F, B>(
     service: impl FnOnce(Calls) -> H,
     limits: &ConnectionLimits,
     drain: &Drain,
+    metrics: &ConnectionMetrics,
 ) where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Request<RequestBody>) -> F + Unpin,
@@ -50,19 +52,27 @@ pub(crate) async fn serve<T, H, F, B>(
     match opening {
         Ok(Ok(Opening::Http2)) => {}
         Ok(Ok(Opening::Http1)) => {
+            metrics.refused("http1");
             // The connection is closed either way; whether the peer reads the explanation is up to it.
             let _ = tokio::time::timeout(limits.handshake, opening::reject_http1(&mut socket)).await;
             return;
         }
         Ok(Ok(Opening::Tls)) => {
+            metrics.refused("tls");
             tracing::info!(%peer, "refused a TLS client: this port is not encrypted; connect with http://");
             return;
         }
-        Ok(Ok(Opening::Other)) => return tracing::debug!(%peer, "refused: the peer does not speak HTTP/2"),
+        Ok(Ok(Opening::Other)) => {
+            metrics.refused("not_http2");
+            return tracing::debug!(%peer, "refused: the peer does not speak HTTP/2");
+        }
         Ok(Err(error)) => {
             return tracing::debug!(%peer, %error, "the peer closed the connection before the HTTP/2 preface");
         }
-        Err(_) => return tracing::debug!(%peer, "refused: no HTTP/2 preface within the handshake deadline"),
+        Err(_) => {
+            metrics.refused("handshake_timeout");
+            return tracing::debug!(%peer, "refused: no HTTP/2 preface within the handshake deadline");
+        }
     }
 
     // In a box of its own, because the task is as large as the largest of its steps, for as long as it lives.

@@ -1,6 +1,7 @@
 //! The gRPC layer: everything that knows gRPC. Nothing outside of it imports `tonic`, `prost` or `stubs`.
 
 mod caller;
+mod calls;
 mod convert;
 mod decode;
 mod encode;
@@ -30,6 +31,7 @@ use crate::access::Caller;
 use crate::connection::{AnyBody, Calls, RequestBody};
 use crate::session::Context;
 
+use self::calls::Call;
 pub(crate) use encode::ENCODE;
 use reply::Body;
 
@@ -53,7 +55,7 @@ pub(crate) async fn service(context: Arc<Context>) -> (Service, Health) {
         // The descriptor set is part of the binary and covered by a test, so this does not happen in the field.
         (Err(error), _) | (_, Err(error)) => tracing::error!(%error, "no reflection"),
     }
-    (Service { context, routes: routes.routes().prepare() }, Health { reporter })
+    (Service { context, routes: routes.routes().prepare() }, Health { reporter, ready: watch::Sender::new(true) })
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {
@@ -65,13 +67,22 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
 /// The handle that sets the status served by `grpc.health.v1`.
 pub(crate) struct Health {
     reporter: HealthReporter,
+    /// The status of the whole server.
+    ready: watch::Sender<bool>,
 }
 
 impl Health {
+    /// Returns a watch on the status of the whole server.
+    pub(crate) fn ready(&self) -> watch::Receiver<bool> {
+        self.ready.subscribe()
+    }
+
     /// Keeps the chat's status up to date with whether it can store what it is sent, for ever. The example needs no store.
     pub(crate) async fn follow(&self, mut healthy: watch::Receiver<bool>) {
         loop {
-            let status = if *healthy.borrow_and_update() { ServingStatus::Serving } else { ServingStatus::NotServing };
+            let is_healthy = *healthy.borrow_and_update();
+            self.ready.send_replace(is_healthy);
+            let status = if is_healthy { ServingStatus::Serving } else { ServingStatus::NotServing };
             for name in [CHAT_SERVICE, WHOLE_SERVER] {
                 self.reporter.set_service_status(name, status).await;
             }
@@ -85,6 +96,7 @@ impl Health {
     /// Reports that the server is shutting down, and ends the streams of those who watch, which would otherwise stay open
     /// until the grace period is over.
     pub(crate) async fn shut_down(mut self) {
+        self.ready.send_replace(false);
         for name in [EXAMPLE_SERVICE, CHAT_SERVICE, WHOLE_SERVER] {
             self.reporter.set_service_status(name, ServingStatus::NotServing).await;
             self.reporter.clear_service_status(name).await;
@@ -116,14 +128,15 @@ impl Service {
                 *refusal.status_mut() = status;
                 return Box::pin(ready(refusal));
             }
+            let call = Call::begin(&context.metrics, request.uri().path());
             match request.uri().path() {
                 sessions::PATH => {
                     let response = sessions::call(&context, &caller, &calls, request);
-                    Box::pin(ready(response.unwrap_or_else(reply::failed)))
+                    Box::pin(ready(call.respond(response)))
                 }
                 example::PATH => {
                     let response = example::call(Arc::clone(&context), caller.clone(), calls.clone(), request);
-                    Box::pin(async { response.await.unwrap_or_else(reply::failed) })
+                    Box::pin(async { call.respond(response.await) })
                 }
                 _ => {
                     request.extensions_mut().insert(caller.clone());
@@ -131,7 +144,7 @@ impl Service {
                     let response = tonic::codegen::Service::call(&mut routes.clone(), request);
                     Box::pin(async {
                         match response.await {
-                            Ok(response) => response.map(|body| Box::new(AnyBody(body)) as Body),
+                            Ok(response) => call.respond(Ok(response.map(AnyBody))),
                             Err(never) => match never {},
                         }
                     })

@@ -13,14 +13,8 @@
 //!    same change, through any handle, returns the sequence number and time of the first with `duplicate` set, and stores
 //!    nothing; a repeat with another change is [`AppendError::Conflict`]. Any repeat of an erased message is a duplicate,
 //!    since its text cannot be compared any more. A change that does not meet its [`Expected`] target is refused, unless it
-//!    is a repeat.
-//!
-//!    A reaction that is as asked already, added or not, is not stored, and neither is its id. The result is that of the
-//!    sender's last event about it, or of the message if there is none, with `duplicate` set. A repeat of it is judged anew,
-//!    and stored if the reaction has changed since.
-//!
-//!    A message that has been edited [`MAX_EDITS`] times is not edited again ([`AppendError::TooManyEdits`]), so that no
-//!    request is much work.
+//!    is a repeat. A message that has been edited [`MAX_EDITS`] times is not edited again, so that no change of a message
+//!    needs much work: a further edit is [`AppendError::TooManyEdits`].
 //! 4. **Published once, in order.** A handle follows rooms with [`History::follow`]. Every event of a followed room, once it
 //!    is durable, is published to the handle's [`Publisher`] in the order of the room: as [`Published::Stored`] exactly once,
 //!    or covered by a [`Published::Ahead`]. What [`History::room_state`] does not include, if it is called after `follow`,
@@ -55,6 +49,7 @@ use std::time::SystemTime;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::metrics::HistoryMetrics;
 use crate::model::{Account, ClientMsgId, Draft, Durability, Epoch, Event, RoomId, Seq, UnixMillis, UserId};
 
 pub(crate) use clock::now;
@@ -143,6 +138,11 @@ pub trait History: Send + Sync + fmt::Debug + 'static {
 
     /// Returns a watch on whether appends can be expected to work.
     fn healthy(&self) -> watch::Receiver<bool>;
+
+    /// Returns what this handle counts. A store of its own kind need not count anything.
+    fn metrics(&self) -> HistoryMetrics {
+        HistoryMetrics::default()
+    }
 
     /// Stores everything accepted by this handle, closes it, and resolves when all of it is as safe as
     /// [`History::durability`] says. Later appends are [`AppendError::Unavailable`]. What is stored meanwhile is still
@@ -247,7 +247,7 @@ pub struct Appended {
     pub seq: Seq,
     /// When it was stored.
     pub time: UnixMillis,
-    /// Nothing was stored now: it had been by an earlier attempt, or the reaction was as asked since this event.
+    /// It had been stored by an earlier attempt.
     pub duplicate: bool,
 }
 

@@ -25,11 +25,13 @@ pub mod cluster;
 pub mod config;
 pub mod history;
 pub mod limits;
+pub mod metrics;
 pub mod model;
 pub mod server;
 pub mod units;
 
 mod access;
+mod admin;
 mod connection;
 mod drain;
 mod grpc;

@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::limits::ListenerLimits;
+use crate::metrics::Metrics;
 
 /// Connections that the kernel completes before we accept them; Linux caps this at `net.core.somaxconn`. The usual 128
 /// overflows when all clients reconnect at once, and then some connections are reset.
@@ -75,9 +76,12 @@ impl Listener {
 
     /// Returns the next connection. Waits for a free slot first, so that at the limit new connections stay in the
     /// kernel's queue. Never fails: errors of the operating system are logged and retried.
-    pub(crate) async fn accept(&self) -> Accepted {
+    pub(crate) async fn accept(&self, metrics: &Metrics) -> Accepted {
         let mut failing = false;
         loop {
+            if self.slots.available_permits() == 0 {
+                metrics.limit_reached("listener.connections");
+            }
             let Ok(of_total) = Arc::clone(&self.slots).acquire_owned().await else {
                 // The semaphore is never closed.
                 return std::future::pending().await;
@@ -87,12 +91,16 @@ impl Listener {
                     failing = false;
                     match self.admit(peer.ip(), of_total) {
                         Some(slot) => return Accepted { socket, peer, slot },
-                        None => tracing::warn!(%peer, "refused: too many connections from this address"),
+                        None => {
+                            metrics.connections.refused("too_many_of_address");
+                            tracing::warn!(%peer, "refused: too many connections from this address");
+                        }
                     }
                 }
                 Err(error) if is_persistent(&error) => {
                     if !failing {
                         tracing::error!(%error, "cannot accept connections; retrying until it works");
+                        metrics.limit_reached("system.descriptors_or_memory");
                     }
                     failing = true;
                     tokio::time::sleep(PAUSE).await;

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::access::{PermittedHistory, ReadPermit, WritePermit};
 use crate::history::Published;
 use crate::limits::RoomLimits;
+use crate::metrics::Metrics;
 use crate::model::{Epoch, Event, RoomId};
 use crate::peers::{NodeId, Peers, Signal};
 
@@ -44,6 +45,7 @@ pub(crate) struct Rooms {
     peers: Arc<dyn Peers>,
     encode: fn(&Event, &mut BytesMut),
     limits: RoomLimits,
+    metrics: Arc<Metrics>,
 }
 
 /// The open rooms of one epoch.
@@ -59,10 +61,11 @@ impl Rooms {
         peers: Arc<dyn Peers>,
         encode: fn(&Event, &mut BytesMut),
         limits: RoomLimits,
+        metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         let epoch = history.epoch();
         let open = Mutex::new(Open { epoch: *epoch.borrow(), rooms: HashMap::new() });
-        Arc::new(Self { open, epoch, changed: Changed::default(), history, peers, encode, limits })
+        Arc::new(Self { open, epoch, changed: Changed::default(), history, peers, encode, limits, metrics })
     }
 
     /// Opens a room. Events committed after this call are in its tail, so open a room before reading its head.
@@ -73,7 +76,13 @@ impl Rooms {
             return room;
         }
         let following = self.history.follow(permit);
-        let room = Arc::new(Room::new(id.clone(), self.changed.clone(), self.limits.tail_bytes, following));
+        let room = Arc::new(Room::new(
+            id.clone(),
+            self.changed.clone(),
+            self.limits.tail_bytes,
+            following,
+            self.metrics.rooms.open(),
+        ));
         open.rooms.insert(id.clone(), Arc::downgrade(&room));
         drop(open);
         self.peers.send(Signal::Ask { room: id.clone() });

@@ -6,17 +6,19 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::task::TaskTracker;
 
 use crate::access::{PermittedHistory, Policy};
+use crate::admin::{self, Shown};
 use crate::cluster::MemoryCluster;
-use crate::config::{Config, Store};
+use crate::config::{Admin, Config, Store};
 use crate::drain::Drain;
 use crate::history::embedded::{Embedded, OpenError};
 use crate::history::{History, Published};
 use crate::limits::ConnectionLimits;
 use crate::listener::{Accepted, Listener};
+use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::peers::local::LocalNetwork;
 use crate::rooms::Rooms;
@@ -30,6 +32,7 @@ const PUBLISHED_BATCHES: usize = 64;
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
+    admin: Option<admin::Admin>,
     config: Config,
     history: Arc<dyn History>,
     published: mpsc::Receiver<Published>,
@@ -47,6 +50,13 @@ pub enum BindError {
     },
     /// The history cannot be opened.
     History(OpenError),
+    /// The address for figures and probes cannot be listened on.
+    Admin {
+        /// The address.
+        address: SocketAddr,
+        /// The error of the operating system.
+        source: io::Error,
+    },
 }
 
 /// Starts listening and opens the history. Connections wait in the kernel's queue until [`Server::run`].
@@ -57,6 +67,7 @@ pub enum BindError {
 pub async fn bind(config: Config) -> Result<Server, BindError> {
     let listener = Listener::bind(config.listen, &config.limits.listener)
         .map_err(|source| BindError::Address { address: config.listen, source })?;
+    let admin = bind_admin(config.admin)?;
     let (publisher, published) = mpsc::channel(PUBLISHED_BATCHES);
     let history: Arc<dyn History> = match &config.store {
         Store::Memory(cluster) => Arc::new(cluster.store.open(config.limits.history, publisher)),
@@ -65,7 +76,25 @@ pub async fn bind(config: Config) -> Result<Server, BindError> {
             Arc::new(opened.map_err(BindError::History)?)
         }
     };
-    Ok(Server { listener, config, history, published })
+    Ok(Server { listener, admin, config, history, published })
+}
+
+/// Starts listening for the admin's requests, if that is wanted.
+fn bind_admin(admin: Admin) -> Result<Option<admin::Admin>, BindError> {
+    let (address, is_required) = match admin {
+        Admin::Off => return Ok(None),
+        Admin::IfFree(address) => (address, false),
+        Admin::At(address) => (address, true),
+    };
+    match admin::Admin::bind(address) {
+        Ok(admin) => Ok(Some(admin)),
+        // A second service on a machine is no reason to fail, as long as nobody has asked for this address.
+        Err(source) if !is_required && source.kind() == io::ErrorKind::AddrInUse => {
+            tracing::warn!(%address, "no metrics and probes: another process listens there; choose an address with --admin");
+            Ok(None)
+        }
+        Err(source) => Err(BindError::Admin { address, source }),
+    }
 }
 
 impl Server {
@@ -75,23 +104,36 @@ impl Server {
         self.listener.local_addr()
     }
 
+    /// Returns the address of the admin listener, if there is one.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(admin::Admin::local_addr)
+    }
+
     /// Serves until `shutdown` resolves, then shuts down in order: accepts no more connections, reports it to health
     /// checks, lets open calls answer what they have received and end with `UNAVAILABLE`, and closes what is still open
     /// when the grace period is over.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, config, history, published } = self;
-        log_start(&config, listener.local_addr(), &*history);
+        log_start(&self.config, self.local_addr(), self.admin_addr(), &*self.history);
+        let Self { listener, admin, config, history, published } = self;
+        let metrics = Metrics::new(&history.metrics(), history.healthy(), Arc::clone(&config.suppressed_log_lines));
+        let metrics = Arc::new(metrics);
         let connections = TaskTracker::new();
         let network = match &config.store {
             Store::Memory(cluster) => cluster.network.clone(),
             Store::Disk { .. } => LocalNetwork::default(),
         };
         let peers = Arc::new(network.join());
-        let (chat, health) = Chat::start(&config, Arc::clone(&history), published, peers).await;
+        let (chat, health) = Chat::start(&config, Arc::clone(&history), published, peers, Arc::clone(&metrics)).await;
+        // Served to the very end, and until this future is dropped.
+        let mut admin_task = JoinSet::new();
+        if let Some(admin) = admin {
+            admin_task.spawn(admin.serve(Shown { metrics: Arc::clone(&metrics), ready: health.ready() }));
+        }
 
         let accepting = async {
             loop {
-                let Accepted { socket, peer, slot } = listener.accept().await;
+                let Accepted { socket, peer, slot } = listener.accept(&metrics).await;
                 // Replies are small and waited for, so they are sent at once. If this fails, the connection is already
                 // closed.
                 let _ = socket.set_nodelay(true);
@@ -123,17 +165,19 @@ impl Server {
         history.close().await;
         drop(history);
         chat.stop().await;
+        admin_task.shutdown().await;
         tracing::info!("shut down");
     }
 }
 
-fn log_start(config: &Config, address: SocketAddr, history: &dyn History) {
+fn log_start(config: &Config, address: SocketAddr, admin: Option<SocketAddr>, history: &dyn History) {
     let data = match &config.store {
         Store::Memory(_) => "memory".to_owned(),
         Store::Disk { dir, .. } => dir.display().to_string(),
     };
     let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, %address, data, durability = ?history.durability(), "serving");
+    let admin = admin.map_or_else(|| "off".to_owned(), |admin| admin.to_string());
+    tracing::info!(version, %address, admin, data, durability = ?history.durability(), "serving");
 }
 
 /// Serves connections, wherever they come from.
@@ -141,6 +185,7 @@ struct Chat {
     service: Arc<grpc::Service>,
     limits: Arc<ConnectionLimits>,
     drain: Drain,
+    metrics: Arc<Metrics>,
     publishing: JoinHandle<()>,
     announcing: JoinHandle<()>,
 }
@@ -151,10 +196,11 @@ impl Chat {
         history: Arc<dyn History>,
         published: mpsc::Receiver<Published>,
         peers: Arc<dyn Peers>,
+        metrics: Arc<Metrics>,
     ) -> (Self, grpc::Health) {
         let drain = Drain::default();
         let history = PermittedHistory::new(history);
-        let rooms = Rooms::new(history.clone(), peers, grpc::ENCODE.event, config.limits.room);
+        let rooms = Rooms::new(history.clone(), peers, grpc::ENCODE.event, config.limits.room, Arc::clone(&metrics));
         let publishing = tokio::spawn(Arc::clone(&rooms).publish(published));
         let announcing = tokio::spawn(Arc::clone(&rooms).announce());
         let context = Context {
@@ -165,10 +211,11 @@ impl Chat {
             encode: grpc::ENCODE,
             drain: drain.clone(),
             grace: config.grace,
+            metrics: Arc::clone(&metrics),
         };
         let (service, health) = grpc::service(Arc::new(context)).await;
         let limits = Arc::new(config.limits.connection);
-        (Self { service: Arc::new(service), limits, drain, publishing, announcing }, health)
+        (Self { service: Arc::new(service), limits, drain, metrics, publishing, announcing }, health)
     }
 
     fn serve<S>(&self, socket: S, peer: SocketAddr) -> impl Future<Output = ()> + Send + use<S>
@@ -176,9 +223,11 @@ impl Chat {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (service, limits, drain) = (Arc::clone(&self.service), Arc::clone(&self.limits), self.drain.clone());
+        let metrics = Arc::clone(&self.metrics);
         async move {
+            let _open = metrics.connections.open();
             let service = |calls| service.for_connection(peer, calls);
-            connection::serve(socket, peer, service, &limits, &drain).await;
+            connection::serve(socket, peer, service, &limits, &drain, &metrics.connections).await;
         }
     }
 
@@ -199,7 +248,9 @@ where
 {
     let (publisher, published) = mpsc::channel(PUBLISHED_BATCHES);
     let history = Arc::new(cluster.store.open(config.limits.history, publisher));
-    let (chat, _health) = Chat::start(&config, history, published, Arc::new(cluster.network.join())).await;
+    let metrics = Metrics::new(&history.metrics(), history.healthy(), Arc::clone(&config.suppressed_log_lines));
+    let peers = Arc::new(cluster.network.join());
+    let (chat, _health) = Chat::start(&config, history, published, peers, Arc::new(metrics)).await;
     loop {
         let (socket, peer) = accept().await;
         tokio::spawn(chat.serve(socket, peer));
@@ -208,20 +259,21 @@ where
 
 impl std::fmt::Display for BindError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (address, source) = match self {
-            Self::Address { address, source } => (address, source),
+        let (address, source, flag) = match self {
+            Self::Address { address, source } => (address, source, "--listen"),
+            Self::Admin { address, source } => (address, source, "--admin"),
             Self::History(error) => return error.fmt(f),
         };
         match source.kind() {
             io::ErrorKind::AddrInUse => write!(
                 f,
-                "cannot listen on {address}: another process does; stop it, or choose another address with --listen"
+                "cannot listen on {address}: another process does; stop it, or choose another address with {flag}"
             ),
             io::ErrorKind::AddrNotAvailable => {
                 write!(f, "cannot listen on {address}: this machine does not have that address")
             }
             io::ErrorKind::PermissionDenied => {
-                write!(f, "cannot listen on {address}: not allowed; choose a port above 1023 with --listen")
+                write!(f, "cannot listen on {address}: not allowed; choose a port above 1023 with {flag}")
             }
             _ => write!(f, "cannot listen on {address}: {source}"),
         }
@@ -231,7 +283,7 @@ impl std::fmt::Display for BindError {
 impl std::error::Error for BindError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Address { source, .. } => Some(source),
+            Self::Address { source, .. } | Self::Admin { source, .. } => Some(source),
             Self::History(error) => Some(error),
         }
     }

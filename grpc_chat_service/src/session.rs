@@ -25,6 +25,7 @@ use crate::access::{Caller, PermittedHistory, Policy};
 use crate::drain::Drain;
 use crate::history::now;
 use crate::limits::Limits;
+use crate::metrics::{Counted, Metrics};
 use crate::model::{Epoch, UserId, new_uuid};
 use crate::refusal::Refusal;
 use crate::rooms::Rooms;
@@ -49,6 +50,7 @@ pub(crate) struct Context {
     pub(crate) drain: Drain,
     /// How long the server waits for sessions when it shuts down.
     pub(crate) grace: Duration,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// What a session can expect of its client.
@@ -72,6 +74,8 @@ pub(crate) struct Session {
     peer: SocketAddr,
     /// The user who was welcomed.
     user: Option<UserId>,
+    /// Once it is welcomed.
+    open: Option<Counted>,
     /// How the session ends, for the log.
     end: &'static str,
     /// Completed in the order in which they were requested, or held back until they are: one wake and one look for a whole
@@ -105,7 +109,7 @@ pub(crate) type Received = Result<Inbound, End>;
 pub(crate) fn open(context: &Arc<Context>, caller: Caller, kind: ClientKind) -> (Session, Outbound) {
     let mut epoch = context.history.epoch();
     let outbox = Outbox::new(context.encode, context.limits.session.unread_reply_bytes);
-    let outbound = Outbound::new(Arc::clone(&outbox), context.history.clone());
+    let outbound = Outbound::new(Arc::clone(&outbox), context.history.clone(), Arc::clone(&context.metrics));
     let peer = caller.peer;
     let settings = Settings {
         caller,
@@ -123,6 +127,7 @@ pub(crate) fn open(context: &Arc<Context>, caller: Caller, kind: ClientKind) -> 
         id: new_uuid().to_string(),
         peer,
         user: None,
+        open: None,
         end: "disconnected",
         appends: VecDeque::new(),
         lookups: FuturesUnordered::new(),
@@ -230,6 +235,7 @@ impl Session {
             Action::Welcome { reply_to, user, client } => {
                 tracing::info!(peer = %self.peer, session = self.id, %user, client, "session opened");
                 self.user = Some(user.clone());
+                self.open = Some(self.context.metrics.sessions.open());
                 let welcome = Welcome {
                     session_id: self.id.clone(),
                     user,
@@ -330,6 +336,12 @@ impl Session {
     }
 
     fn send(&mut self, reply_to: u64, body: &Body) {
+        // For a caller of the example a refusal is the end of the call, and counted as such.
+        if let Body::Error(refusal) = body
+            && self.kind == ClientKind::Chat
+        {
+            self.context.metrics.refused((self.context.encode.reason)(refusal));
+        }
         if !self.outbox.send(reply_to, body) {
             self.protocol.end(End::RepliesUnread);
         }

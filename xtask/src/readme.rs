@@ -107,6 +107,7 @@ mod tests {
         let mut shell = Command::new("sh");
         shell.args(["-c", command]).current_dir(root()).env("CHAT_LISTEN", "127.0.0.1:0").env("CHAT_SERVER", server);
         shell.env("CHAT_DATA", data).env("CHAT_STATE", data.join("state")).env("CHAT_CONFIG", "/dev/null");
+        shell.env("CHAT_ADMIN", "off");
         shell.stdin(Stdio::null());
         shell
     }

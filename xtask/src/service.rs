@@ -74,6 +74,8 @@ pub const FREE_PORT: [&str; 2] = ["--listen", "127.0.0.1:0"];
 /// Starts the service by this command, and waits until it listens or has ended.
 pub fn start_as(command: &mut Command) -> Result<Start, Box<dyn Error>> {
     let mut process = command
+        // Several services may run at once, and only one could have the default address.
+        .env("CHAT_ADMIN", "off")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

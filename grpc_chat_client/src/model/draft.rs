@@ -160,8 +160,7 @@ pub struct Ack {
     pub seq: Seq,
     /// When it was stored, by the service's clock.
     pub time: SystemTime,
-    /// Nothing was stored now: an earlier attempt had stored it, or a reaction was as asked already. Then there is no event
-    /// with this id, and `seq` and `time` are those of the event since which it is so.
+    /// Whether an earlier attempt had stored it already.
     pub duplicate: bool,
     /// How safely it is stored.
     pub durability: Durability,

@@ -7,8 +7,8 @@ use bytes::BytesMut;
 use prost::encoding::{WireType, encoded_len_varint, key_len};
 use stubs::chat::v1 as pb;
 
-use super::convert;
 use super::messages::PREFIX_BYTES;
+use super::{convert, status};
 use crate::history::Appended;
 use crate::model::{Change, ClientMsgId, DeviceId, Durability, Event, RoomId, UnixMillis};
 use crate::session::frame::{Body, Encode};
@@ -22,6 +22,7 @@ pub(crate) const ENCODE: Encode = Encode {
         }
         _ => convert::encode_message(&pb::ServerFrame { reply_to, body: convert::body_to_wire(body) }, out),
     },
+    reason: status::reason,
 };
 
 /// A protobuf message.

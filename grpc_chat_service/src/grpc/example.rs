@@ -43,12 +43,13 @@ pub(super) async fn call(
     let messages = messages::of(request, max_bytes).map_err(|broken| status::from_broken(&broken))?;
     if let Some(place) = place {
         let lines = lines::join(&context, caller.clone(), &calls, place, messages).await?;
-        return Ok(reply::response(Reply::new(Responses::new(lines, caller.peer))));
+        let replies = Reply::new(Responses::new(lines, caller.peer));
+        return Ok(reply::response(Box::new(replies) as Body));
     }
     let messages = messages.map(|message| {
         let message = message.map_err(|broken| status::from_broken(&broken))?;
         decode::chat_message(&message).map_err(|error| status::undecodable(&error))
     });
     let responses = drain.end(chat(messages), || Err(status::shutting_down()));
-    Ok(reply::response(Reply::new(Responses::new(responses, caller.peer))))
+    Ok(reply::response(Box::new(Reply::new(Responses::new(responses, caller.peer))) as Body))
 }

@@ -20,8 +20,8 @@ const SEND_BYTES: usize = 32 * 1024;
 pub(crate) type Body = Box<dyn ResponseBody>;
 
 /// Returns the response whose body is `body`.
-pub(super) fn response(body: impl ResponseBody + 'static) -> Response<Body> {
-    let mut response = Response::new(Box::new(body) as Body);
+pub(super) fn response<B: ResponseBody>(body: B) -> Response<B> {
+    let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
     response
 }

@@ -10,8 +10,7 @@ use tokio_stream::StreamExt;
 use tonic::Status;
 
 use super::convert::FrameDecoder;
-use super::reply::{self, Body};
-use super::{messages, status};
+use super::{messages, reply, status};
 use crate::access::Caller;
 use crate::connection::{Calls, Part, RequestBody, ResponseBody};
 use crate::session::{self, ClientKind, Context, Outbound, Sent};
@@ -25,7 +24,7 @@ pub(super) fn call(
     caller: &Caller,
     calls: &Calls,
     request: Request<RequestBody>,
-) -> Result<Response<Body>, Status> {
+) -> Result<Response<Frames>, Status> {
     let limits = &context.limits;
     let mut decoder = FrameDecoder::new(limits.session.text_bytes);
     // Each message is decoded separately: one that cannot be decoded is refused, and the next one is read.
@@ -41,7 +40,7 @@ pub(super) fn call(
 
 /// What a session sends, as the body of its response. These are bytes already: an event is encoded once, by its room, and
 /// every reader's stream passes the same bytes on.
-struct Frames {
+pub(super) struct Frames {
     outbound: Outbound,
     peer: SocketAddr,
 }

@@ -24,6 +24,15 @@ const LATER: Duration = Duration::from_secs(2);
 
 /// Returns the status for a refusal.
 pub(super) fn from_refusal(refusal: &Refusal) -> Status {
+    problem(refusal).into()
+}
+
+/// Returns the name of the reason in the status for a refusal.
+pub(super) fn reason(refusal: &Refusal) -> &'static str {
+    problem(refusal).reason.as_str_name()
+}
+
+fn problem(refusal: &Refusal) -> Problem {
     match refusal {
         Refusal::Undecodable => Problem::new(
             Code::InvalidArgument,
@@ -151,7 +160,6 @@ pub(super) fn from_refusal(refusal: &Refusal) -> Status {
         )
         .precondition("session", "this server does not authenticate"),
     }
-    .into()
 }
 
 /// Returns the status in the form that an Error frame carries.

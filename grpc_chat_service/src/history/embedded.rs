@@ -38,6 +38,7 @@ use super::{
     RoomState,
 };
 use crate::limits::HistoryLimits;
+use crate::metrics::HistoryMetrics;
 use crate::model::{Account, Draft, Durability, Epoch, Event, RoomId, Seq, UserId};
 use open::Opened;
 pub use open::Options;
@@ -142,6 +143,10 @@ impl History for Embedded {
     fn mark_read(&self, account: &Account, room: RoomId, user: UserId, seq: Seq) -> Marking {
         let mark = ReadMark { room, user, seq };
         if self.serving.load(Ordering::Acquire) { self.queue.mark_read(account, mark) } else { Marking::unavailable() }
+    }
+
+    fn metrics(&self) -> HistoryMetrics {
+        self.queue.metrics().clone()
     }
 
     fn healthy(&self) -> watch::Receiver<bool> {

@@ -46,6 +46,23 @@ pub enum ReadError {
     },
 }
 
+impl AppendError {
+    /// The name of the error in the figures.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Overloaded => "overloaded",
+            Self::Unavailable => "unavailable",
+            Self::Unknown => "unknown",
+            Self::Conflict => "conflict",
+            Self::NoSuchMessage => "no_such_message",
+            Self::NotTheAuthor => "not_the_author",
+            Self::OtherEpoch => "other_epoch",
+            Self::Forked => "forked",
+            Self::TooManyEdits => "too_many_edits",
+        }
+    }
+}
+
 impl fmt::Display for AppendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

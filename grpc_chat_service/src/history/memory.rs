@@ -18,6 +18,7 @@ use super::{
     RoomState, new_epoch, now,
 };
 use crate::limits::HistoryLimits;
+use crate::metrics::HistoryMetrics;
 use crate::model::{Account, Draft, Durability, Epoch, Event, RoomId, Seq, UnixMillis, UserId};
 use outlet::Outlet;
 use tables::Tables;
@@ -181,6 +182,10 @@ impl History for Memory {
         self.queue.mark_read(account, ReadMark { room, user, seq })
     }
 
+    fn metrics(&self) -> HistoryMetrics {
+        self.queue.metrics().clone()
+    }
+
     fn healthy(&self) -> watch::Receiver<bool> {
         self.healthy.clone()
     }
@@ -204,8 +209,11 @@ async fn write(shared: Arc<Shared>, outlet: Arc<Outlet>, mut queued: Queued, hea
                 if !open {
                     break;
                 }
+                let started = Instant::now();
                 let replies = shared.apply(&outlet, &mut batch, clock.now());
                 outlet.flush().await;
+                queued.metrics().committed(replies.len(), started.elapsed());
+                Reply::count(&replies, queued.metrics());
                 replies.into_iter().for_each(Reply::send);
             }
             () = outlet.stored_elsewhere.notified() => outlet.flush().await,

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{AppendError, Appended, Appending, Expected, Marking};
 use crate::limits::HistoryLimits;
+use crate::metrics::{HistoryMetrics, QueueSize};
 use crate::model::{Account, Change, Draft, RoomId, Seq, UserId};
 
 /// The most requests that a writer stores and syncs together, and about the most bytes: enough for so many short messages. A
@@ -28,6 +29,7 @@ const TURN_BYTES: i64 = 16 * 1024;
 pub(super) struct Queue {
     shared: Arc<Shared>,
     limits: HistoryLimits,
+    metrics: HistoryMetrics,
     /// Wakes the writer: the queue is not empty any more, or closed.
     wake: mpsc::Sender<()>,
 }
@@ -37,6 +39,7 @@ pub(super) struct Queue {
 pub(super) struct Queued {
     shared: Arc<Shared>,
     woken: mpsc::Receiver<()>,
+    metrics: HistoryMetrics,
 }
 
 /// Whether there was something to take.
@@ -88,6 +91,7 @@ struct State {
     accounts: HashMap<Account, Waiting>,
     /// The accounts with something queued, the next one first.
     turns: VecDeque<Account>,
+    requests: usize,
     bytes: usize,
     /// Empty queues, kept for their allocations.
     spare: Vec<VecDeque<Request>>,
@@ -107,7 +111,11 @@ impl Queue {
     pub(super) fn new(limits: HistoryLimits) -> (Self, Queued) {
         let (wake, woken) = mpsc::channel(1);
         let shared = Arc::<Shared>::default();
-        (Self { shared: Arc::clone(&shared), limits, wake }, Queued { shared, woken })
+        let metrics = HistoryMetrics::new(Arc::clone(&shared) as Arc<dyn QueueSize>);
+        (
+            Self { shared: Arc::clone(&shared), limits, metrics: metrics.clone(), wake },
+            Queued { shared, woken, metrics },
+        )
     }
 
     pub(super) fn append(&self, account: &Account, draft: Draft, expected: Expected) -> Appending {
@@ -122,6 +130,11 @@ impl Queue {
         marking
     }
 
+    /// Returns what is counted of the queue and its writer.
+    pub(super) fn metrics(&self) -> &HistoryMetrics {
+        &self.metrics
+    }
+
     /// Accepts nothing more. What is queued is still written.
     pub(super) fn close(&self) {
         self.shared.lock().closed = true;
@@ -133,7 +146,7 @@ impl Queue {
         let mut state = self.shared.lock();
         if let Err(error) = state.check(account, bytes, &self.limits) {
             drop(state);
-            return request.refuse(error);
+            return request.refuse(error, &self.metrics);
         }
         let was_empty = state.push(account, request, bytes);
         drop(state);
@@ -155,6 +168,10 @@ impl Drop for Queue {
 }
 
 impl Queued {
+    pub(super) fn metrics(&self) -> &HistoryMetrics {
+        &self.metrics
+    }
+
     /// Adds to `batch` the next requests, as far as they fit into a batch.
     pub(super) fn try_take(&self, batch: &mut Batch) -> Took {
         self.shared.lock().take(batch)
@@ -232,6 +249,7 @@ impl State {
             self.accounts.insert(account.clone(), Waiting { requests, bytes, credit: 0 });
             self.turns.push_back(account.clone());
         }
+        self.requests += 1;
         self.bytes += bytes;
         was_empty
     }
@@ -252,6 +270,7 @@ impl State {
                 let bytes = request.bytes();
                 waiting.credit -= bytes.cast_signed() as i64;
                 waiting.bytes -= bytes;
+                self.requests -= 1;
                 self.bytes -= bytes;
                 batch.bytes += bytes;
                 batch.requests.push(request);
@@ -283,10 +302,23 @@ impl Shared {
     }
 }
 
+impl QueueSize for Shared {
+    fn requests(&self) -> usize {
+        self.lock().requests
+    }
+
+    fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+}
+
 impl Request {
-    pub(super) fn refuse(self, error: AppendError) {
+    pub(super) fn refuse(self, error: AppendError, metrics: &HistoryMetrics) {
         match self {
-            Self::Append(_, sender) => Reply::Append(sender, Err(error)).send(),
+            Self::Append(_, sender) => {
+                metrics.append_failed(error.name());
+                Reply::Append(sender, Err(error)).send();
+            }
             Self::MarkRead(_, sender) => Reply::MarkRead(sender, Err(error)).send(),
         }
     }
@@ -306,6 +338,20 @@ impl Request {
 }
 
 impl Reply {
+    /// Counts the appends among the results of a batch.
+    pub(super) fn count(replies: &[Self], metrics: &HistoryMetrics) {
+        let (mut stored, mut duplicates) = (0, 0);
+        for reply in replies {
+            match reply {
+                Self::Append(_, Ok(appended)) if appended.duplicate => duplicates += 1,
+                Self::Append(_, Ok(_)) => stored += 1,
+                Self::Append(_, Err(error)) => metrics.append_failed(error.name()),
+                Self::MarkRead(..) => {}
+            }
+        }
+        metrics.appended(stored, duplicates);
+    }
+
     /// Sends the result. A receiver that has gone away is not an error.
     pub(super) fn send(self) {
         match self {
@@ -315,9 +361,12 @@ impl Reply {
     }
 
     /// Sends this error instead of the result, which has not become true.
-    pub(super) fn fail(self, error: AppendError) {
+    pub(super) fn fail(self, error: AppendError, metrics: &HistoryMetrics) {
         match self {
-            Self::Append(sender, _) => Self::Append(sender, Err(error)).send(),
+            Self::Append(sender, _) => {
+                metrics.append_failed(error.name());
+                Self::Append(sender, Err(error)).send();
+            }
             Self::MarkRead(sender, _) => Self::MarkRead(sender, Err(error)).send(),
         }
     }

@@ -11,6 +11,7 @@ use super::ephemeral::{Delta, Ephemeral};
 use super::seat::{Seat, Subscriber};
 use super::tail::{Tail, Taken};
 use crate::history::Following;
+use crate::metrics::Counted;
 use crate::model::{Change, Event, RoomId, Seq, UserId};
 use crate::peers::{NodeId, Signal};
 
@@ -42,10 +43,11 @@ pub(crate) struct Room {
     seats: Mutex<Vec<Arc<Seat>>>,
     /// The history publishes what is stored in the room for as long as this is held.
     _following: Following,
+    _open: Counted,
 }
 
 impl Room {
-    pub(super) fn new(id: RoomId, changed: Changed, tail_bytes: usize, following: Following) -> Self {
+    pub(super) fn new(id: RoomId, changed: Changed, tail_bytes: usize, following: Following, open: Counted) -> Self {
         Self {
             id,
             changed,
@@ -54,6 +56,7 @@ impl Room {
             announced: AtomicU64::new(0),
             seats: Mutex::default(),
             _following: following,
+            _open: open,
         }
     }
 

@@ -186,4 +186,6 @@ impl End {
 pub(crate) struct Encode {
     pub(crate) event: fn(&Event, &mut BytesMut),
     pub(crate) frame: fn(reply_to: u64, &Body, &mut BytesMut),
+    /// Returns the name of the machine-readable reason in the frame of a refusal.
+    pub(crate) reason: fn(&Refusal) -> &'static str,
 }

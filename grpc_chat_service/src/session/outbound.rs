@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use super::outbox::{Outbox, State};
 use crate::access::{PermittedHistory, ReadPermit};
 use crate::history::{Page, ReadError};
+use crate::metrics::{Metrics, SessionMetrics};
 use crate::model::{Event, Seq};
 use crate::refusal::Refusal;
 use crate::rooms::Taken;
@@ -29,6 +30,7 @@ const LARGE_PART: usize = 4 * 1024;
 pub(crate) struct Outbound {
     outbox: Arc<Outbox>,
     history: PermittedHistory,
+    metrics: Arc<Metrics>,
     /// At most one page is read for a session at a time, however many of its rooms are behind.
     page: Option<Paging>,
     /// Collected, and not yet taken.
@@ -58,8 +60,8 @@ pub(crate) enum Sent {
 }
 
 impl Outbound {
-    pub(super) fn new(outbox: Arc<Outbox>, history: PermittedHistory) -> Self {
-        Self { outbox, history, page: None, ready: VecDeque::new(), parts: Vec::new(), ended: false }
+    pub(super) fn new(outbox: Arc<Outbox>, history: PermittedHistory, metrics: Arc<Metrics>) -> Self {
+        Self { outbox, history, metrics, page: None, ready: VecDeque::new(), parts: Vec::new(), ended: false }
     }
 
     /// Notes that the client does not read what was taken last, or that it has.
@@ -82,12 +84,13 @@ impl Outbound {
             });
             let mut state = self.outbox.lock();
             state.is_asleep = false;
+            let mut delivered = 0;
             let was_backlogged = self.outbox.is_backlogged(&state);
             if let Some((reader, events)) = page {
                 self.page = None;
-                state.apply_page(reader, events, &self.outbox.encode, &mut self.parts);
+                delivered += state.apply_page(reader, events, &self.outbox.encode, &mut self.parts);
             }
-            state.collect(&self.outbox.encode, &mut self.parts);
+            delivered += state.collect(&self.outbox.encode, &self.metrics.sessions, &mut self.parts);
             let next = if self.page.is_none() { state.next_page() } else { None };
             let is_idle = self.parts.is_empty() && next.is_none();
             if is_idle && let Some(end) = state.ended() {
@@ -105,6 +108,9 @@ impl Outbound {
                 state.wake_session();
             }
             drop(state);
+            if delivered > 0 {
+                self.metrics.sessions.delivered(delivered);
+            }
             if let Some((reader, permit, after)) = next {
                 self.page = Some(Paging { reader, events: self.history.read_after(&permit, after, PAGE) });
             }
@@ -128,17 +134,18 @@ impl Drop for Outbound {
 }
 
 impl State {
-    /// Collects the replies, then what is new in every room that is due, each in turn, until there is a write's worth.
-    fn collect(&mut self, encode: &Encode, parts: &mut Vec<Bytes>) {
+    /// Collects the replies, then what is new in every room that is due, each in turn, until there is a write's worth. Returns
+    /// the number of events.
+    fn collect(&mut self, encode: &Encode, metrics: &SessionMetrics, parts: &mut Vec<Bytes>) -> u64 {
         if !self.replies.is_empty() {
             // All of the buffer: an idle session keeps none.
             self.last_replies_bytes = self.replies.len();
             parts.push(std::mem::take(&mut self.replies).freeze());
         }
         if self.end.is_some() {
-            return;
+            return 0;
         }
-        let mut bytes = 0;
+        let (mut bytes, mut events) = (0, 0);
         while bytes < TURN_BYTES
             && let Some(id) = self.due.pop_front()
         {
@@ -151,7 +158,7 @@ impl State {
             }
             // Before looking: what comes from here on makes the reader due again.
             reader.seat.looking();
-            if reader.behind {
+            if reader.behind.is_some() {
                 // A page from the cursor on is being read, and events put on the stream before it would be sent twice.
                 // The page makes the reader due again.
                 continue;
@@ -159,6 +166,8 @@ impl State {
             let before = parts.len();
             match reader.room.take(reader.cursor, TURN_BYTES, parts) {
                 Taken::Upto(seq) => {
+                    // The sequence numbers of a room have no gaps.
+                    events += seq - reader.cursor;
                     reader.cursor = seq;
                     reader.push_caught_up(encode, parts);
                     if reader.seat.due_again() {
@@ -170,12 +179,13 @@ impl State {
                     reader.push_delta(encode, parts);
                 }
                 Taken::Level | Taken::Behind => {
-                    reader.behind = true;
+                    reader.behind = Some(metrics.behind());
                     self.behind.push_back(id);
                 }
             }
             bytes += parts[before..].iter().map(Bytes::len).sum::<usize>();
         }
+        events
     }
 
     /// Returns what to read from the history next: for which reader, with which permit, after which event.
@@ -192,11 +202,19 @@ impl State {
     }
 
     /// Puts a page of the history on the stream. The reader is due afterwards: the tail may be able to continue from there.
-    fn apply_page(&mut self, id: u64, events: Result<Vec<Event>, ReadError>, encode: &Encode, parts: &mut Vec<Bytes>) {
+    /// Returns the number of events.
+    fn apply_page(
+        &mut self,
+        id: u64,
+        events: Result<Vec<Event>, ReadError>,
+        encode: &Encode,
+        parts: &mut Vec<Bytes>,
+    ) -> u64 {
         let Some(reader) = self.readers.get_mut(id) else {
-            return;
+            return 0;
         };
-        reader.behind = false;
+        let delivered = events.as_ref().map_or(0, Vec::len) as u64;
+        reader.behind = None;
         match events {
             Ok(events) => {
                 let mut frames = BytesMut::new();
@@ -225,6 +243,7 @@ impl State {
                 self.end.get_or_insert(End::Refused(refusal));
             }
         }
+        delivered
     }
 
     /// Whether there may be more at once, or the stream may end.
@@ -282,6 +301,7 @@ mod tests {
                 out.extend_from_slice(&[*seq as u8, b'!']);
             }
         },
+        reason: |_| "",
     };
 
     fn event(seq: Seq) -> Event {
@@ -300,7 +320,8 @@ mod tests {
         let history = MemoryStore::new().open(HistoryLimits::default(), mpsc::channel(1).0);
         let peers = Arc::new(LocalNetwork::default().join());
         let history = PermittedHistory::new(Arc::new(history));
-        let rooms = Rooms::new(history, peers, ENCODE.event, RoomLimits { tail_bytes: 1024 });
+        let metrics = Arc::<Metrics>::default();
+        let rooms = Rooms::new(history, peers, ENCODE.event, RoomLimits { tail_bytes: 1024 }, Arc::clone(&metrics));
         let caller = Caller::at(([127, 0, 0, 1], 1).into());
         let permit = Policy.read(&caller, RoomId::new("r").unwrap()).unwrap();
         let room = rooms.open(&permit);
@@ -310,16 +331,16 @@ mod tests {
         // Two events are stored, and have not been published yet.
         assert!(outbox.join(1, &Body::Done, &room, start));
         let mut parts = Vec::new();
-        outbox.lock().collect(&ENCODE, &mut parts);
+        outbox.lock().collect(&ENCODE, &metrics.sessions, &mut parts);
         let (reader, _, after) = outbox.lock().next_page().unwrap();
         assert_eq!(after, 0);
 
         // They are published before the page arrives.
         room.publish(vec![event(1), event(2)], ENCODE.event);
-        outbox.lock().collect(&ENCODE, &mut parts);
+        outbox.lock().collect(&ENCODE, &metrics.sessions, &mut parts);
         outbox.lock().apply_page(reader, Ok(vec![event(1), event(2)]), &ENCODE, &mut parts);
         room.publish(vec![event(3)], ENCODE.event);
-        outbox.lock().collect(&ENCODE, &mut parts);
+        outbox.lock().collect(&ENCODE, &metrics.sessions, &mut parts);
         assert_eq!(parts.concat(), [1, 2, 2, b'!', 3]);
     }
 }

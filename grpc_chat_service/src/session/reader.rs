@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::access::ReadPermit;
+use crate::metrics::Counted;
 use crate::model::{RoomId, Seq, UserId};
 use crate::rooms::{Delta, Room, Seat};
 use crate::session::frame::{Body, Encode};
@@ -29,7 +30,7 @@ pub(super) struct Reader {
     /// How far this session knows its user to have read.
     pub(super) read: Seq,
     /// A page of the history is requested or being read for this reader.
-    pub(super) behind: bool,
+    pub(super) behind: Option<Counted>,
 }
 
 /// Where a new reader starts.
@@ -48,7 +49,7 @@ pub(super) struct ReaderStart {
 impl Reader {
     pub(super) fn new(id: u64, room: Arc<Room>, seat: Arc<Seat>, start: ReaderStart) -> Self {
         let ReaderStart { permit, user, cursor, known, seen, read } = start;
-        Self { id, room, seat, permit, user, cursor, known, catching_up: true, seen, read, behind: false }
+        Self { id, room, seat, permit, user, cursor, known, catching_up: true, seen, read, behind: None }
     }
 
     /// Whether everything that has to be delivered has been.

@@ -12,6 +12,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::support::admin;
 use crate::support::example::{ExampleCall, connect};
 use crate::support::http2::{
     Http2Client, RequestBody, chat_message, decode_replies, next_data, read_body, read_status, response_body, send_data,
@@ -125,6 +126,33 @@ async fn new_connections_and_calls_are_refused() {
     with_timeout(refused).await;
     let late = with_timeout(client.chat(tokio_stream::empty())).await;
     assert_eq!(late.unwrap_err().code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn the_admin_listener_reports_it_and_answers_to_the_end() {
+    let mut server = admin::start().await;
+    let address = server.admin.unwrap();
+    // Keeps the server from ending.
+    let stalled = StalledCall::open(server.addr).await;
+    assert_eq!(admin::request(address, "GET /ready").await.status, 200);
+    server.stop();
+    let not_ready = async {
+        loop {
+            let response = admin::request(address, "GET /ready").await;
+            if response.status != 200 {
+                return response;
+            }
+        }
+    };
+    let response = with_timeout(not_ready).await;
+    assert_eq!((response.status, response.body.contains("shutting down")), (503, true), "{}", response.body);
+    assert_eq!(admin::request(address, "GET /live").await.status, 200);
+    assert!(admin::metrics(address).await.contains("chat_connections_open 1"));
+    drop(stalled);
+    server.stopped().await;
+    // As above, another test's process may still have the socket.
+    let closed = async { while TcpStream::connect(address).await.is_ok() {} };
+    with_timeout(closed).await;
 }
 
 #[tokio::test]

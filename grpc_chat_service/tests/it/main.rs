@@ -5,6 +5,7 @@
 
 mod support;
 
+mod admin;
 mod call_errors;
 mod cli;
 mod discovery;

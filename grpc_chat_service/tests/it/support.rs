@@ -1,5 +1,6 @@
 //! What the tests share: servers that stop with the test, clients at every level from tonic down to TCP, and timeouts.
 
+pub(crate) mod admin;
 pub(crate) mod example;
 pub(crate) mod frames;
 pub(crate) mod http2;

@@ -19,12 +19,12 @@ const LAYERS: [&[&str]; 11] = [
     &["config"],
     &["cluster"],
     &["grpc"],
-    &["listener", "connection", "session", "pages", "posting"],
+    &["listener", "connection", "session", "pages", "posting", "admin"],
     &["rooms"],
     &["access"],
     &["refusal"],
     &["history", "peers"],
-    &["drain", "limits", "model", "turns"],
+    &["drain", "limits", "metrics", "model", "turns"],
     &["units"],
 ];
 

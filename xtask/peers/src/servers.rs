@@ -188,7 +188,7 @@ impl Server {
         command.args(["--pdeathsig", "KILL"]).arg(&self.program).current_dir(data);
         match self.kind {
             Kind::Ours { store, .. } => {
-                command.args(["--listen", &address.to_string()]);
+                command.args(["--listen", &address.to_string(), "--admin", "off"]);
                 match store {
                     Store::Memory => command.arg("--memory"),
                     Store::Disk => command.arg("--data").arg(data),

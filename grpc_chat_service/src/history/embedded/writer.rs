@@ -175,8 +175,11 @@ impl Writer {
         self.last_batch = batch;
         let mut replies = Vec::with_capacity(batch);
         let before = self.stored;
+        let started = Instant::now();
         match self.commit(requests, &mut replies) {
             Ok((events, marks)) => {
+                self.queued.metrics().committed(batch, started.elapsed());
+                Reply::count(&replies, self.queued.metrics());
                 self.publish(events, marks);
                 replies.into_iter().for_each(Reply::send);
                 // A batch of repeats and refusals writes nothing, and so proves nothing about the disk.
@@ -191,13 +194,13 @@ impl Writer {
                 tracing::error!(%error, batch, "cannot write the history; nothing of this batch is stored");
                 self.set_healthy(false);
                 self.heads.clear();
-                replies.into_iter().for_each(|reply| reply.fail(AppendError::Unavailable));
+                replies.into_iter().for_each(|reply| reply.fail(AppendError::Unavailable, self.queued.metrics()));
                 self.due = Some(Instant::now() + RETRY);
             }
             Err(Failure::Unknown(error)) => {
                 tracing::error!(%error, batch, "a commit of the history failed; reopening the store");
                 self.stop_serving();
-                replies.into_iter().for_each(|reply| reply.fail(AppendError::Unknown));
+                replies.into_iter().for_each(|reply| reply.fail(AppendError::Unknown, self.queued.metrics()));
                 self.recover();
             }
         }
@@ -209,7 +212,7 @@ impl Writer {
         requests: &mut Requests,
         replies: &mut Vec<Reply>,
     ) -> Result<(Vec<Event>, Vec<ReadMark>), Failure> {
-        let refuse = |request: Request| request.refuse(AppendError::Unavailable);
+        let refuse = |request: Request| request.refuse(AppendError::Unavailable, self.queued.metrics());
         let mut requests = requests.drain();
         let Some(conn) = &self.conn else {
             requests.for_each(refuse);
@@ -325,7 +328,10 @@ impl Writer {
             let mut requests = Requests::default();
             loop {
                 match self.wait(&mut requests, Some(until)) {
-                    Wake::Requests => requests.drain().for_each(|request| request.refuse(AppendError::Unavailable)),
+                    Wake::Requests => {
+                        let metrics = self.queued.metrics();
+                        requests.drain().for_each(|request| request.refuse(AppendError::Unavailable, metrics));
+                    }
                     Wake::Due => break,
                     // The service is shutting down; nobody would use the store any more.
                     Wake::Closed => return,

@@ -39,6 +39,8 @@ fn isolated(mut command: Command) -> Command {
     }
     // Without this, a test that names no data directory would use that of the person who runs it.
     command.env("CHAT_MEMORY", "1");
+    // Only one of several services could have the default address.
+    command.env("CHAT_ADMIN", "off");
     command.kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -12,6 +12,7 @@ use crate::support::with_timeout;
 /// A server on a free port. Starts to shut down when dropped.
 pub(crate) struct TestServer {
     pub(crate) addr: SocketAddr,
+    pub(crate) admin: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<()>,
 }
@@ -31,12 +32,12 @@ pub(crate) async fn start_with_limits(set: impl FnOnce(&mut Limits)) -> TestServ
 /// Starts a server.
 pub(crate) async fn start_with(config: Config) -> TestServer {
     let server = server::bind(config).await.unwrap();
-    let addr = server.local_addr();
+    let (addr, admin) = (server.local_addr(), server.admin_addr());
     let (stop, stopping) = oneshot::channel();
     let running = tokio::spawn(server.run(async {
         let _ = stopping.await;
     }));
-    TestServer { addr, stop: Some(stop), running }
+    TestServer { addr, admin, stop: Some(stop), running }
 }
 
 impl TestServer {

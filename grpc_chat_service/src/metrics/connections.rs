@@ -1,0 +1,47 @@
+//! Connections.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::register::{Counted, registered};
+
+/// What is counted of connections.
+#[derive(Debug)]
+pub(crate) struct ConnectionMetrics {
+    open: Gauge,
+    accepted: Counter,
+    refused: Family<Refused, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refused {
+    reason: &'static str,
+}
+
+impl ConnectionMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        Self {
+            open: registered(registry, "chat_connections_open", "Connections that are open"),
+            accepted: registered(registry, "chat_connections_accepted", "Connections that were accepted"),
+            refused: registered(
+                registry,
+                "chat_connections_refused",
+                "Connections that were closed before they could carry a call, by the reason",
+            ),
+        }
+    }
+
+    /// Counts a connection, which is open until the result is dropped.
+    pub(crate) fn open(&self) -> Counted {
+        self.accepted.inc();
+        Counted::new(&self.open)
+    }
+
+    /// Counts a connection that is closed before it can carry a call.
+    pub(crate) fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&Refused { reason }).inc();
+    }
+}
