@@ -2,6 +2,7 @@
 //! asks, what the service sends, and the time; it returns actions. It does no I/O and reads no clock.
 
 mod command;
+mod hold;
 mod incoming;
 mod outbox;
 mod read_marks;
@@ -10,6 +11,8 @@ mod rooms;
 mod session;
 mod time;
 mod tokens;
+
+use std::time::Duration;
 
 use stubs::chat::v1 as pb;
 use tonic::{Code, Status};
@@ -21,6 +24,7 @@ use crate::reply::Reply;
 use crate::wire::convert;
 
 pub(crate) use command::{Action, Command};
+use hold::Hold;
 use outbox::Outbox;
 pub(crate) use outbox::Queued;
 use read_marks::ReadMarks;
@@ -29,6 +33,9 @@ use rooms::Rooms;
 use session::{Request, Session, TooLong, Unresponsive};
 pub(crate) use time::Time;
 use tokens::Tokens;
+
+/// A request that has to wait for so long is reported.
+pub(crate) const REPORTED: Duration = Duration::from_secs(1);
 
 /// What does not change while a client runs.
 #[derive(Clone, Debug)]
@@ -54,11 +61,12 @@ pub(crate) struct Engine {
     owner: Option<String>,
     /// Whether this client's user is known to be the owner.
     confirmed: bool,
-    /// Refusals since a draft was last acked, and when requests may be sent again after the last one.
-    refusals: u32,
-    hold_until: Option<Time>,
-    /// Whether the application knows that the service cannot store drafts now.
-    delay_reported: bool,
+    /// Until when the service takes no changes: drafts and read marks.
+    changes: Hold,
+    /// Until when it takes no Joins.
+    joins: Hold,
+    /// What the application knows of why drafts are not stored.
+    delay: Option<Delay>,
     /// Whether the application is too slow: nothing is received until it has caught up.
     paused: bool,
     /// Replies to callers that wait until nothing is unsent.
@@ -68,6 +76,15 @@ pub(crate) struct Engine {
     random: fastrand::Rng,
     /// What the task has to do.
     pub(crate) actions: Vec<Action>,
+}
+
+/// Why drafts are not stored, and how long the application need not be told again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delay {
+    /// The service cannot store them: until it has stored one.
+    Unavailable,
+    /// The client is over a rate, which means again and again: until nothing is unsent.
+    OverRate,
 }
 
 #[derive(Debug)]
@@ -101,9 +118,9 @@ impl Engine {
             tokens: Tokens::default(),
             owner,
             confirmed,
-            refusals: 0,
-            hold_until: None,
-            delay_reported: false,
+            changes: Hold::default(),
+            joins: Hold::default(),
+            delay: None,
             paused: false,
             flushes: Vec::new(),
             close_at: None,
@@ -163,6 +180,7 @@ impl Engine {
                     self.actions.push(Action::GetToken);
                 }
             }
+            Command::ReportDelay { why } => self.deliver(Update::RequestDelayed(why)),
             Command::Flush { reply } => self.flushes.push(reply),
             Command::Close { grace } => self.close_at = Some(now + grace),
         }
@@ -199,8 +217,9 @@ impl Engine {
         if !std::mem::replace(&mut self.confirmed, true) {
             self.deliver_restored();
         }
-        self.hold_until = None;
-        self.delay_reported = false;
+        self.changes.session_opened();
+        self.joins.session_opened();
+        self.delay = None;
         let mut session = Session::new(welcome, self.attempts.well_after(), now);
         if let Some(token) = self.tokens.session_opened() {
             session.refresh_token(token);
@@ -239,19 +258,21 @@ impl Engine {
             After::RefreshNow => self.connect(),
             After::Retry(delay) => {
                 self.phase = Phase::Waiting { until: now + delay };
-                let why = sentence(status, session.as_deref());
-                self.deliver(Update::Connection(ConnectionState::Reconnecting { why, retry_in: delay }));
+                let (why, reason) = (sentence(status, session.as_deref()), Refused::from(status).reason);
+                self.deliver(Update::Connection(ConnectionState::Reconnecting { why, reason, retry_in: delay }));
             }
         }
     }
 
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Time) {
-        if self.hold_until.is_some_and(|until| now >= until) {
-            self.hold_until = None;
+        if self.changes.tick(now) {
             self.send_read_marks();
+        }
+        if self.joins.tick(now) {
             self.send_joins();
         }
+        self.outbox.tick(now);
         let unresponsive = match &mut self.phase {
             Phase::Waiting { until } if now >= *until => return self.connect(),
             Phase::Online(session) => session.tick(now).err(),
@@ -272,7 +293,8 @@ impl Engine {
             Phase::Online(session) => Some(session.deadline()),
             Phase::Connecting | Phase::Ended { .. } => None,
         };
-        [phase, self.hold_until, self.close_at].into_iter().flatten().min()
+        let holds = [self.changes.until(), self.joins.until(), self.outbox.deadline()];
+        [phase, self.close_at].into_iter().chain(holds).flatten().min()
     }
 
     /// Whether [`Engine::next_frame`] has one.
@@ -403,7 +425,7 @@ impl Engine {
 
     /// Sends a Join for each room that is not received and may be now.
     fn send_joins(&mut self) {
-        if self.hold_until.is_some() {
+        if self.joins.is_active() {
             return;
         }
         let Phase::Online(session) = &mut self.phase else { return };
@@ -420,7 +442,7 @@ impl Engine {
     }
 
     fn send_read_mark(&mut self, room: &RoomId) {
-        if self.hold_until.is_some() {
+        if self.changes.is_active() {
             return;
         }
         let Phase::Online(session) = &mut self.phase else { return };
@@ -437,7 +459,7 @@ impl Engine {
     }
 
     fn may_send_drafts(&self) -> bool {
-        self.hold_until.is_none() && self.outbox.has_due()
+        !self.changes.is_active() && self.outbox.may_send()
     }
 
     /// Delivers the drafts of earlier runs, which only their author may see.

@@ -13,8 +13,14 @@
 //!    same change, through any handle, returns the sequence number and time of the first with `duplicate` set, and stores
 //!    nothing; a repeat with another change is [`AppendError::Conflict`]. Any repeat of an erased message is a duplicate,
 //!    since its text cannot be compared any more. A change that does not meet its [`Expected`] target is refused, unless it
-//!    is a repeat. A message that has been edited [`MAX_EDITS`] times is not edited again, so that no change of a message
-//!    needs much work: a further edit is [`AppendError::TooManyEdits`].
+//!    is a repeat.
+//!
+//!    A reaction that is as asked already, added or not, is not stored, and neither is its id. The result is that of the
+//!    sender's last event about it, or of the message if there is none, with `duplicate` set. A repeat of it is judged anew,
+//!    and stored if the reaction has changed since.
+//!
+//!    A message that has been edited [`MAX_EDITS`] times is not edited again ([`AppendError::TooManyEdits`]), so that no
+//!    request is much work.
 //! 4. **Published once, in order.** A handle follows rooms with [`History::follow`]. Every event of a followed room, once it
 //!    is durable, is published to the handle's [`Publisher`] in the order of the room: as [`Published::Stored`] exactly once,
 //!    or covered by a [`Published::Ahead`]. What [`History::room_state`] does not include, if it is called after `follow`,
@@ -247,7 +253,7 @@ pub struct Appended {
     pub seq: Seq,
     /// When it was stored.
     pub time: UnixMillis,
-    /// It had been stored by an earlier attempt.
+    /// Nothing was stored now: it had been by an earlier attempt, or the reaction was as asked since this event.
     pub duplicate: bool,
 }
 

@@ -15,18 +15,32 @@ use grpc_chat_client::{
 
 use crate::output::{Failure, note};
 
+/// The reason of a service that is asked for more than the user may in the time.
+const RATE_LIMITED: &str = "RATE_LIMITED";
+
 /// How long a command waits at its end for the service's last replies.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Returns a client with a session. Later the client reconnects by itself; but somebody who has just typed a command wants to
-/// know that there is no service.
+/// know that there is no service. Where the service asks to wait, because too many sessions are opened, this waits.
 pub(crate) async fn open(config: Config) -> Result<(Client, Events), Failure> {
-    let (client, events) = connect(config).await?;
-    match client.first_attempt().await {
-        ConnectionState::Reconnecting { why, .. } => Err(Failure::Failed(with_advice(&why))),
-        ConnectionState::Failed(why) => Err(why.into()),
-        _ => Ok((client, events)),
+    let (client, mut events) = connect(config).await?;
+    let mut notes = Notes::default();
+    while let Some(update) = events.next().await {
+        match update {
+            Update::Connection(ConnectionState::Connecting) => {}
+            Update::Connection(ConnectionState::Reconnecting { why, reason, .. }) if reason == RATE_LIMITED => {
+                notes.wait(&why);
+            }
+            Update::Connection(ConnectionState::Reconnecting { why, .. }) => {
+                return Err(Failure::Failed(with_advice(&why)));
+            }
+            Update::Connection(ConnectionState::Failed(why)) => return Err(why.into()),
+            Update::Connection(_) => break,
+            _ => {}
+        }
     }
+    Ok((client, events))
 }
 
 /// Returns the sentence with what to do about it, if it says that there is no service.
@@ -41,10 +55,29 @@ pub(crate) fn with_advice(why: &str) -> String {
     format!("{why}{advice}")
 }
 
-/// Says on standard error why nothing happens: the connection is lost, or the service cannot store messages.
+/// Does something, and says meanwhile on standard error why nothing happens, if nothing does.
+async fn with_notes<T>(mut events: Events, work: impl Future<Output = T>) -> T {
+    let notes = async {
+        let mut notes = Notes::default();
+        while let Some(update) = events.next().await {
+            notes.update(&update);
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        done = work => done,
+        done = notes => done,
+    }
+}
+
+/// Says on standard error why nothing happens: the connection is lost, the service cannot store messages, or it asks to wait.
 #[derive(Default)]
 struct Notes {
     lost: bool,
+    /// It has been said that the service asks to wait.
+    waits: bool,
+    /// It has been said that messages come faster than the service takes them.
+    slow: bool,
 }
 
 impl Notes {
@@ -55,15 +88,31 @@ impl Notes {
                 note(&format!("the connection was lost; reconnecting ({why})"));
             }
             Update::Connection(ConnectionState::Online { .. }) if self.lost => {
-                self.lost = false;
+                *self = Self::default();
                 note("connected again");
             }
+            Update::RequestDelayed(why) => self.wait(&why.to_string()),
+            Update::SendDelayed(why) if why.reason == RATE_LIMITED => once(
+                &mut self.slow,
+                &format!("messages come faster than the service takes them, and are sent more slowly: {why}"),
+            ),
             Update::SendDelayed(why) => {
                 let reason = if why.reason.is_empty() { format!("{:?}", why.code) } else { why.reason.clone() };
                 note(&format!("the service cannot store messages now; what is unsent is sent again: {why} ({reason})"));
             }
             _ => {}
         }
+    }
+
+    fn wait(&mut self, why: &str) {
+        once(&mut self.waits, &format!("the service asks to wait, and this goes on afterwards: {why}"));
+    }
+}
+
+/// Says something that was not said before.
+fn once(said: &mut bool, text: &str) {
+    if !std::mem::replace(said, true) {
+        note(text);
     }
 }
 

@@ -10,6 +10,7 @@ use tonic::{Code, Response, Status};
 
 use super::Client;
 use crate::diagnosis::call_ended;
+use crate::engine::{Command, REPORTED};
 use crate::error::Refused;
 use crate::model::{IntoRoomId, Page, PageAt, Room};
 use crate::wire::{Access, convert};
@@ -24,7 +25,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Refused`] if the service refuses, or could not be reached within 30 s. The reason is `EXPIRED` if events right after
+    /// [`Refused`] if the service refuses, or could not be reached within 30 s. Where the service asks to wait because the user
+    /// reads more than it may, this waits for longer ([`Update::RequestDelayed`](crate::Update::RequestDelayed)). The reason is `EXPIRED` if events right after
     /// [`PageAt::After`] are no longer kept.
     ///
     /// # Example
@@ -85,14 +87,15 @@ impl Client {
         }
     }
 
-    /// Makes a call on the connection of the session, again and again as long as that may help.
+    /// Makes a call on the connection of the session, again and again as long as that may help. Where the service asks to wait,
+    /// because the user is over a rate, that does not count as trying.
     async fn call<M: Clone, T>(
         &self,
         message: M,
         call: impl AsyncFn(ChatServiceClient<Channel>, tonic::Request<M>) -> Result<Response<T>, Status>,
     ) -> Result<T, Refused> {
-        let deadline = Instant::now() + PATIENCE;
-        let (mut attempt, mut refreshed) = (0, false);
+        let mut deadline = Instant::now() + PATIENCE;
+        let (mut attempt, mut refreshed, mut reported) = (0, false, false);
         loop {
             let access = tokio::time::timeout_at(deadline, self.access()).await;
             let access = access.map_err(|_| self.unreachable())??;
@@ -111,7 +114,15 @@ impl Client {
                 continue;
             }
             let spread = self.backoff.delay(attempt, &mut fastrand::Rng::new());
-            let delay = convert::retry_hint(&status).unwrap_or_default() + spread;
+            let hint = convert::retry_hint(&status).unwrap_or_default();
+            let delay = hint + spread;
+            if convert::rate(&status).is_some() {
+                deadline += delay;
+                if hint >= REPORTED && !std::mem::replace(&mut reported, true) {
+                    // Nobody is left to report it to once the client has ended.
+                    let _ = self.commands.send(Command::ReportDelay { why: Refused::from(&status) }).await;
+                }
+            }
             if !convert::is_transient(status.code()) || Instant::now() + delay > deadline {
                 return Err(Refused::from(&call_ended(&status)));
             }

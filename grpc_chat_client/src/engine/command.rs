@@ -20,6 +20,8 @@ pub(crate) enum Command {
     MarkRead { room: RoomId, seq: Seq },
     /// Note that the user is typing.
     Typing { room: RoomId },
+    /// Report that a page has to wait.
+    ReportDelay { why: Refused },
     /// Get another token and send it to the service.
     RefreshToken { reply: Reply<Result<(), Refused>> },
     /// Reply when nothing is unsent.

@@ -1,15 +1,26 @@
 //! What the engine does about a frame from the service.
 
 use stubs::chat::v1::{self as pb, server_frame};
-use tonic::Status;
+use tonic::{Code, Status};
 
+use super::hold::Hold;
 use super::rooms::{JoinId, JoinReply, Sequence};
 use super::session::Request;
 use super::time::Time;
-use super::{Engine, Phase};
+use super::{Delay, Engine, Phase, REPORTED};
 use crate::error::{JoinError, Refused, SendError};
 use crate::model::{ConnectionState, RoomId, Seq, Update};
 use crate::wire::convert::{self, is_transient};
+
+/// The rate of rooms that a user creates, in a refusal. It is the rate of one room only.
+const NEW_ROOMS: &str = "new_rooms";
+
+/// The kinds of requests that wait together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Changes,
+    Joins,
+}
 
 impl Engine {
     pub(crate) fn frame_received(&mut self, frame: pb::ServerFrame, now: Time) {
@@ -111,9 +122,12 @@ impl Engine {
         let Some(ack) = convert::ack_from_wire(ack).filter(|ack| id.is_none_or(|id| id == ack.id)) else {
             return self.drop_session(&Status::internal("the service acked another message than was sent"), now);
         };
-        self.refusals = 0;
-        self.delay_reported = false;
-        if let Some(queued) = self.outbox.remove(number) {
+        self.changes.succeeded();
+        let removed = self.outbox.remove(number);
+        if self.delay == Some(Delay::Unavailable) || self.outbox.is_empty() {
+            self.delay = None;
+        }
+        if let Some(queued) = removed {
             self.remove_saved(queued.draft.id);
             queued.resolve(Ok(ack));
             self.deliver(Update::Unsent(self.outbox.len()));
@@ -124,6 +138,7 @@ impl Engine {
         let mut update = convert::joined_from_wire(room, joined);
         // The room may have been left, or joined again, meanwhile.
         let accepted = self.rooms.joined(join, &mut update, joined.present.clone(), joined.present_count);
+        self.joins.succeeded();
         let Some((reply, present)) = accepted else { return };
         self.read_marks.joined(&update);
         if self.paused
@@ -144,19 +159,22 @@ impl Engine {
         let transient = is_transient(status.code());
         match request {
             Request::Draft(number) if transient => {
-                self.outbox.retry(number);
-                self.hold(status, now);
-                // It was sent before the news came that the session ends: the next session takes it.
-                let ending = convert::has_reason(status, pb::Reason::SessionEnding);
-                if !ending && !std::mem::replace(&mut self.delay_reported, true) {
-                    self.deliver(Update::SendDelayed(Refused::from(status)));
+                if convert::rate(status).is_some_and(|rate| rate == NEW_ROOMS) {
+                    self.hold_room_of(number, status, now);
+                } else {
+                    self.hold(Kind::Changes, status, now);
+                    if status.code() == Code::ResourceExhausted {
+                        self.outbox.slow_down();
+                    }
                 }
+                self.outbox.refused(number);
+                self.report_delay(status);
             }
             Request::Draft(number) => self.draft_refused(number, Refused::from(status)),
             // Without a hint there are more rooms than a session may have, and waiting does not help.
             Request::Join { room, join } if transient && convert::retry_hint(status).is_some() => {
                 self.rooms.retry_join(&room, join);
-                self.hold(status, now);
+                self.hold(Kind::Joins, status, now);
             }
             Request::Join { room, join } => {
                 let Some(reply) = self.rooms.join_refused(&room, join) else { return };
@@ -169,7 +187,7 @@ impl Engine {
             }
             Request::MarkRead { room, .. } if transient => {
                 self.read_marks.not_in_flight(&room);
-                self.hold(status, now);
+                self.hold(Kind::Changes, status, now);
             }
             Request::MarkRead { room, seq } => {
                 tracing::warn!(%room, seq, code = ?status.code(), "the service refused a read mark");
@@ -209,14 +227,63 @@ impl Engine {
         }
     }
 
-    /// The service cannot take requests just now: sends none for a while.
-    fn hold(&mut self, status: &Status, now: Time) {
-        let spread = self.settings.backoff.delay(self.refusals, &mut self.random);
-        let until = now + convert::retry_hint(status).unwrap_or_default() + spread;
-        // Everything in flight is refused together, which counts as one refusal.
-        if self.hold_until.is_none() {
-            self.refusals = self.refusals.saturating_add(1);
+    /// The service has refused a request that it may carry out later: sends none of its kind for a while, or none at all if it
+    /// was not refused because of a rate.
+    fn hold(&mut self, kind: Kind, status: &Status, now: Time) {
+        let hint = convert::retry_hint(status).unwrap_or_default();
+        let by_rate = convert::rate(status).is_some();
+        let Self { changes, joins, random, settings, .. } = self;
+        let mut refused = |hold: &mut Hold| hold.refused(hint, by_rate, settings.backoff, now, random);
+        let begins = match kind {
+            Kind::Changes => refused(changes),
+            Kind::Joins => refused(joins),
+        };
+        if !by_rate {
+            match kind {
+                Kind::Changes => refused(joins),
+                Kind::Joins => refused(changes),
+            };
         }
-        self.hold_until = Some(self.hold_until.map_or(until, |held| held.max(until)));
+        self.withdraw_held();
+        if kind == Kind::Joins && begins && hint >= REPORTED {
+            self.deliver(Update::RequestDelayed(Refused::from(status)));
+        }
+    }
+
+    /// Takes back the requests that were about to be sent and now have to wait.
+    fn withdraw_held(&mut self) {
+        let (changes, joins) = (self.changes.is_active(), self.joins.is_active());
+        let Some(session) = self.session() else { return };
+        let withdrawn = session.withdraw(|request| match request {
+            Request::Join { .. } => joins,
+            Request::MarkRead { .. } => changes,
+            _ => false,
+        });
+        for request in withdrawn {
+            match request {
+                Request::Join { room, join } => self.rooms.retry_join(&room, join),
+                Request::MarkRead { room, .. } => self.read_marks.not_in_flight(&room),
+                _ => {}
+            }
+        }
+    }
+
+    /// The room of this draft would be one new room too many: sends nothing to it for a while.
+    fn hold_room_of(&mut self, number: u64, status: &Status, now: Time) {
+        let spread = self.settings.backoff.delay(0, &mut self.random);
+        let hint = convert::retry_hint(status).unwrap_or_default();
+        self.outbox.hold_room_of(number, now + hint + spread);
+    }
+
+    /// Reports why a draft is not stored, unless the application knows that.
+    fn report_delay(&mut self, status: &Status) {
+        // It was sent before the news came that the session ends: the next session takes it.
+        if convert::has_reason(status, pb::Reason::SessionEnding) {
+            return;
+        }
+        let delay = if convert::rate(status).is_some() { Delay::OverRate } else { Delay::Unavailable };
+        if self.delay.replace(delay) != Some(delay) {
+            self.deliver(Update::SendDelayed(Refused::from(status)));
+        }
     }
 }

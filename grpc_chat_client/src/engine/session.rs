@@ -178,6 +178,13 @@ impl Session {
         self.queue.push_back((Request::RefreshToken, refresh));
     }
 
+    /// Takes back the requests that were not sent yet and fit.
+    pub(super) fn withdraw(&mut self, fits: impl Fn(&Request) -> bool) -> Vec<Request> {
+        let withdrawn: VecDeque<_>;
+        (withdrawn, self.queue) = std::mem::take(&mut self.queue).into_iter().partition(|(request, _)| fits(request));
+        withdrawn.into_iter().map(|(request, _)| request).collect()
+    }
+
     pub(super) fn typing(&mut self, room: &RoomId) {
         self.notify(client_frame::Body::Typing(pb::Typing { room: room.to_string() }));
     }

@@ -2,6 +2,7 @@
 
 mod connection;
 mod drafts;
+mod rates;
 mod read_marks;
 mod rooms;
 mod tokens;
@@ -142,6 +143,14 @@ fn after(seq: u64, received: bool) -> Option<pb::join::Start> {
 /// The service cannot take requests for so long.
 fn retry_in(delay: Duration) -> Status {
     Status::with_error_details(Code::Unavailable, "not now", ErrorDetails::with_retry_info(Some(delay)))
+}
+
+/// The refusal of a request that is over this rate.
+fn over(rate: &str, hint: Duration) -> Status {
+    let metadata = [("rate".to_owned(), rate.to_owned())];
+    let mut details = ErrorDetails::with_error_info(pb::Reason::RateLimited.as_str_name(), "chat.v1", metadata);
+    details.set_retry_info(Some(hint));
+    Status::with_error_details(Code::ResourceExhausted, "too fast", details)
 }
 
 fn draining(reconnect_after: Duration) -> pb::ServerFrame {

@@ -160,7 +160,8 @@ pub struct Ack {
     pub seq: Seq,
     /// When it was stored, by the service's clock.
     pub time: SystemTime,
-    /// Whether an earlier attempt had stored it already.
+    /// Nothing was stored now: an earlier attempt had stored it, or a reaction was as asked already. Then there is no event
+    /// with this id, and `seq` and `time` are those of the event since which it is so.
     pub duplicate: bool,
     /// How safely it is stored.
     pub durability: Durability,

@@ -27,6 +27,8 @@ pub enum ConnectionState {
         /// What went wrong, in a sentence. It may contain the service's own words: pass it through
         /// [`sanitize`](crate::sanitize()) before showing it.
         why: String,
+        /// The machine-readable reason, where the service gave one, as in [`Refused`]. Empty otherwise.
+        reason: String,
         /// The time until the next attempt.
         retry_in: Duration,
     },
@@ -51,7 +53,7 @@ pub enum ConnectionState {
 ///             Body::Posted { text, .. } => println!("{}: {text}", event.sender),
 ///             other => println!("{}: {other:?}", event.sender),
 ///         },
-///         Update::Connection(ConnectionState::Reconnecting { why, retry_in }) => {
+///         Update::Connection(ConnectionState::Reconnecting { why, retry_in, .. }) => {
 ///             eprintln!("reconnecting in {} s: {why}", retry_in.as_secs());
 ///         }
 ///         Update::Connection(ConnectionState::Failed(why)) => eprintln!("no more attempts: {why}"),
@@ -112,9 +114,13 @@ pub enum Update {
     /// it yet, has the draft's id; a refusal comes as [`Refused`](Update::Refused). At [`Unsent(0)`](Update::Unsent) it
     /// is stored.
     Restored(Draft),
-    /// The service cannot store drafts now, for this reason, as when its disk is full. The client sends them again. Reported
-    /// once in a session until a draft is acked.
+    /// The service does not store drafts now, for this reason, as when its disk is full, or when more is sent than the user may
+    /// send (`RATE_LIMITED`). The client sends them again, in order, as soon as the service permits. Reported once in a session
+    /// until a draft is acked, and in the case of a rate until nothing is unsent.
     SendDelayed(Refused),
+    /// The service asks to wait for a second or more before it is sent another Join, or asked for another page, for this reason.
+    /// The client waits and asks again.
+    RequestDelayed(Refused),
     /// The service refused a draft whose outcome nobody waits for.
     Refused {
         /// The draft.

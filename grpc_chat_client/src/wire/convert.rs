@@ -207,6 +207,12 @@ pub(crate) fn has_reason(status: &Status, reason: pb::Reason) -> bool {
     status.get_details_error_info().is_some_and(|info| info.reason == reason.as_str_name())
 }
 
+/// Returns the rate that the user or the address is over, if that is why the service refuses.
+pub(crate) fn rate(status: &Status) -> Option<String> {
+    let info = status.get_details_error_info().filter(|info| info.reason == pb::Reason::RateLimited.as_str_name());
+    info.map(|mut info| info.metadata.remove("rate").unwrap_or_default())
+}
+
 /// Returns the room whose history the service cannot read, if it names one.
 pub(crate) fn damaged_room(status: &Status) -> Option<String> {
     status.get_details_error_info().filter(|_| status.code() == Code::DataLoss)?.metadata.remove("room")

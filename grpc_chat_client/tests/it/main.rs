@@ -9,6 +9,7 @@ mod hand_made;
 mod identity;
 mod library;
 mod network;
+mod rates;
 mod readme;
 mod restored;
 mod scripted;
@@ -82,7 +83,7 @@ fn a_refusal_of_the_service_is_printed() {
     let name = "n".repeat(2 * 1024);
     let line = "x".repeat(64 * 1024);
     let output = run(client(&service).args(["--name", &name]), line.as_bytes());
-    assert!(output.stderr.contains("too large"), "{}", output.stderr);
+    assert!(output.stderr.contains("over the limit"), "{}", output.stderr);
     assert_eq!(output.code, 1);
 }
 

@@ -185,6 +185,10 @@ fn react(seq: Seq) -> Change {
     Change::React { seq, reaction: "👍".to_owned(), remove: false }
 }
 
+fn unreact(seq: Seq) -> Change {
+    Change::React { seq, reaction: "👍".to_owned(), remove: true }
+}
+
 fn seqs(events: &[Event]) -> Vec<Seq> {
     events.iter().map(|event| event.seq).collect()
 }
@@ -225,6 +229,8 @@ contract! {
     all_rooms_can_be_followed_from_any_position
     deleting_erases_a_message_and_its_edits
     a_message_is_edited_a_hundred_times_and_no_more
+    a_reaction_that_changes_nothing_is_not_stored
+    the_reactions_of_a_store_that_was_closed_are_known
     pages_are_bounded_by_events_and_bytes
     rooms_are_listed_by_id_in_pages
     read_marks_only_go_up

@@ -37,3 +37,12 @@ pub(super) fn check_target(
 pub(super) fn check_edits(edits: usize) -> Result<(), AppendError> {
     if edits < MAX_EDITS { Ok(()) } else { Err(AppendError::TooManyEdits) }
 }
+
+/// Returns the event since which a reaction is as asked: `last`, the sender's last event about it, or `message` if there is
+/// none. `None` if the reaction changes something.
+pub(super) fn reaction_since<'a>(remove: bool, last: Option<&'a Event>, message: &'a Event) -> Option<&'a Event> {
+    match last {
+        None => remove.then_some(message),
+        Some(last) => matches!(last.draft.change, Change::React { remove: was, .. } if was == remove).then_some(last),
+    }
+}

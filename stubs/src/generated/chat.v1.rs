@@ -348,7 +348,9 @@ pub struct Delete {
     #[prost(bytes = "bytes", tag = "5")]
     pub target_client_msg_id: ::prost::bytes::Bytes,
 }
-/// Adds a reaction to a message, or removes it.
+/// Adds a reaction to a message, or removes it. Where it is so already nothing is stored, and there is no event: the reply is an
+/// Ack with `duplicate` set, and with seq and time of the user's last event about this reaction, or of the message if there is
+/// none.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct React {
     /// The room's id.
@@ -418,7 +420,8 @@ pub struct Ack {
     /// The client_msg_id of the draft.
     #[prost(bytes = "bytes", tag = "4")]
     pub client_msg_id: ::prost::bytes::Bytes,
-    /// It had been stored by an earlier attempt; seq and time are that one's.
+    /// Nothing was stored now. It had been by an earlier attempt, or a reaction was as asked already; seq and time are those of
+    /// the event since which it is so.
     #[prost(bool, tag = "5")]
     pub duplicate: bool,
     /// How safe the event is.

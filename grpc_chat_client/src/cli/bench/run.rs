@@ -277,6 +277,7 @@ mod tests {
         run.connection_is(&ConnectionState::Online { user: "sam".to_owned(), max_text_bytes: 1 });
         run.connection_is(&ConnectionState::Reconnecting {
             why: "it\u{1b} is away".to_owned(),
+            reason: String::new(),
             retry_in: Duration::ZERO,
         });
         let counts = run.counts();

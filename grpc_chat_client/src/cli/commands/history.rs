@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use grpc_chat_client::{Client, Config, Page, PageAt, Refused, RoomId};
 use jiff::tz::TimeZone;
 
-use super::open;
+use super::{open, with_notes};
 use crate::output::{Failure, event_json, event_text, line, note};
 
 /// Events in a page: the most that the service gives.
@@ -21,9 +21,13 @@ pub(crate) enum Extent {
 }
 
 pub(crate) async fn run(config: Config, room: &RoomId, extent: Extent, json: bool) -> Result<(), Failure> {
-    let (client, _) = open(config).await?;
+    let (client, events) = open(config).await?;
+    with_notes(events, print(&client, room, extent, json)).await
+}
+
+async fn print(client: &Client, room: &RoomId, extent: Extent, json: bool) -> Result<(), Failure> {
     let zone = TimeZone::system();
-    let print = |page: &Page| -> Result<(), Failure> {
+    let print_page = |page: &Page| -> Result<(), Failure> {
         if page.head == 0 {
             note(&format!("the room {room} has no history"));
         }
@@ -35,13 +39,13 @@ pub(crate) async fn run(config: Config, room: &RoomId, extent: Extent, json: boo
     match extent {
         Extent::After(mut after) => loop {
             let page = client.history(room, PageAt::After(after), PAGE).await?;
-            print(&page)?;
+            print_page(&page)?;
             match page.events.last() {
                 Some(last) if page.more => after = last.seq,
                 _ => return Ok(()),
             }
         },
-        Extent::Last(count) => last(&client, room, count).await?.iter().try_for_each(print),
+        Extent::Last(count) => last(client, room, count).await?.iter().try_for_each(print_page),
     }
 }
 

@@ -1,13 +1,12 @@
 //! `send`: sends one message.
 
-use std::convert::Infallible;
 use std::io::{IsTerminal, Read};
 use std::time::Duration;
 
-use grpc_chat_client::{Ack, Change, Config, ConnectionState, Draft, Events, RoomId, Target};
+use grpc_chat_client::{Ack, Change, Config, ConnectionState, Draft, RoomId, Target};
 use serde_json::json;
 
-use super::{GRACE, Notes, open};
+use super::{GRACE, open, with_notes};
 use crate::output::{Failure, durability_word, json_text, line, note, time_json};
 
 /// The longest input that is read: more than a service takes, so that a longer one is refused as too long.
@@ -51,22 +50,10 @@ async fn store(config: Config, draft: Draft) -> Result<Ack, Failure> {
         let why = format!("the message has {} bytes, and the service takes at most {max_text_bytes}", text.len());
         return Err(Failure::Refused(why));
     }
-    let ack = tokio::select! {
-        ack = client.post(draft) => ack?,
-        never = report(events) => match never {},
-    };
+    let ack = with_notes(events, client.post(draft)).await?;
     // There is no state file that could fail.
     let _ = client.close(GRACE).await;
     Ok(ack)
-}
-
-/// Says on standard error why the message is not stored yet.
-async fn report(mut events: Events) -> Infallible {
-    let mut notes = Notes::default();
-    while let Some(update) = events.next().await {
-        notes.update(&update);
-    }
-    std::future::pending().await
 }
 
 fn read_standard_input() -> Result<String, Failure> {

@@ -272,6 +272,7 @@ impl App {
             }
             Update::Unsent(count) => self.unsent_changed(count),
             Update::SendDelayed(why) => self.delay = Some(delay(&why)),
+            Update::RequestDelayed(why) => self.notify(true, format!("the service asks to wait: {why}")),
             Update::Refused { draft, why } => self.not_sent(draft, &why.to_string()),
             Update::SaveFailed(why) => {
                 self.notify(
@@ -374,7 +375,7 @@ impl App {
                 self.effects.push(Effect::ListRooms);
                 self.rooms.iter_mut().for_each(|room| room.page_failed = false);
             }
-            ConnectionState::Reconnecting { why, retry_in } => {
+            ConnectionState::Reconnecting { why, retry_in, .. } => {
                 self.trouble = Some(sanitize(why).into_owned());
                 self.retry_at = Some(self.now + *retry_in);
             }

@@ -1,5 +1,5 @@
-//! The engine in random worlds: a service that refuses, forgets and is cut off, and an application that is slow, leaves rooms
-//! and joins them again.
+//! The engine in random worlds: a service that refuses, forgets, has rates and is cut off, and an application that is slow, leaves
+//! rooms and joins them again.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -20,6 +20,43 @@ struct Service {
     to_client: VecDeque<pb::ServerFrame>,
     /// Drafts that came again after they were stored.
     duplicates: usize,
+    /// How fast changes and Joins are accepted, if that is limited.
+    rates: Option<[Rate; 2]>,
+    /// Requests that were refused because of a rate.
+    over: usize,
+}
+
+/// A rate of requests. After a refusal every request is refused until the time that the refusal named has passed.
+struct Rate {
+    every: Duration,
+    burst: u32,
+    left: u32,
+    refilled: Time,
+    refuses_until: Time,
+}
+
+impl Rate {
+    fn new(every: Duration, burst: u32) -> Self {
+        Self { every, burst, left: burst, refilled: Time::default(), refuses_until: Time::default() }
+    }
+
+    /// Accepts a request, or returns how long to wait.
+    fn accept(&mut self, now: Time) -> Result<(), Duration> {
+        while self.left < self.burst && now >= self.refilled + self.every {
+            (self.left, self.refilled) = (self.left + 1, self.refilled + self.every);
+        }
+        if self.left == self.burst {
+            self.refilled = now;
+        }
+        if self.left == 0 {
+            self.refuses_until = self.refuses_until.max(self.refilled + self.every);
+        }
+        if now < self.refuses_until {
+            return Err(self.refuses_until.since(now));
+        }
+        self.left -= 1;
+        Ok(())
+    }
 }
 
 impl Service {
@@ -52,9 +89,17 @@ impl Service {
     }
 
     /// Handles one frame.
-    fn handle(&mut self, refuses: bool) {
+    fn handle(&mut self, refuses: bool, now: Time) {
         let Some(pb::ClientFrame { id, body }) = self.to_service.pop_front() else { return };
-        let reply = match body.unwrap() {
+        let body = body.unwrap();
+        if let (Some(rates), Some(kind)) = (&mut self.rates, kind(&body))
+            && let Err(hint) = rates[kind].accept(now)
+        {
+            self.over += 1;
+            let rate = ["changes", "joins"][kind];
+            return self.to_client.push_back(error(id, &over(rate, hint)));
+        }
+        let reply = match body {
             client_frame::Body::Send(_) | client_frame::Body::Join(_) if refuses => {
                 error(id, &retry_in(Duration::from_millis(500)))
             }
@@ -99,10 +144,26 @@ impl Service {
         self.to_client.push_back(reply);
     }
 
+    /// Handles all frames that have come.
+    fn handle_all(&mut self, now: Time) {
+        while !self.to_service.is_empty() {
+            self.handle(false, now);
+        }
+    }
+
     fn cut(&mut self) {
         self.cursors.clear();
         self.to_service.clear();
         self.to_client.clear();
+    }
+}
+
+/// Returns the index of the rate that a request counts against.
+fn kind(body: &client_frame::Body) -> Option<usize> {
+    match body {
+        client_frame::Body::Send(_) | client_frame::Body::MarkRead(_) => Some(0),
+        client_frame::Body::Join(_) => Some(1),
+        _ => None,
     }
 }
 
@@ -118,6 +179,16 @@ struct World {
     acked: Vec<Acked>,
     joining: Vec<Receiver<Result<Joined, JoinError>>>,
     saved: HashSet<MsgId>,
+    /// Until when the client knows that changes and Joins are refused.
+    asked_to_wait: [Time; 2],
+    /// Messages that were sent and have no reply, by the ids of their frames: in which room, and which one.
+    in_flight: HashMap<u64, (String, u32)>,
+    /// Messages that the client knows to be refused, and has not sent again.
+    refused: HashSet<(String, u32)>,
+    /// A message was refused, and what was sent before that still has no reply.
+    unsettled: bool,
+    /// Whether refusals are received before the hint has passed.
+    quick: bool,
     /// The events that the application has taken, by room.
     received: HashMap<String, Vec<u64>>,
     connected: usize,
@@ -140,6 +211,11 @@ impl World {
             acked: Vec::new(),
             joining: Vec::new(),
             saved: HashSet::new(),
+            asked_to_wait: [Time::default(); 2],
+            in_flight: HashMap::new(),
+            refused: HashSet::new(),
+            unsettled: false,
+            quick: false,
             received: HashMap::new(),
             connected: 0,
             drafts: 0,
@@ -180,19 +256,22 @@ impl World {
                 command(&mut self.engine, Command::MarkRead { room: self::room(&room), seq });
             }
             16..24 => self.take(),
-            24..45 => {
-                if let Some(frame) = self.engine.next_frame() {
-                    self.service.to_service.push_back(frame);
-                }
-            }
+            24..45 => self.send(),
             45..65 => {
-                let refuses = self.random.u8(..) < 12;
-                self.service.handle(refuses);
+                let refuses = self.service.rates.is_none() && self.random.u8(..) < 12;
+                self.service.handle(refuses, self.now);
             }
             65..90 => self.receive(),
             90..93 => self.cut(),
             93 => self.service.to_client.push_back(draining(Duration::from_secs(1))),
             _ => {
+                if self.service.rates.is_some() {
+                    // What is sent together is refused together: no hint passes in between.
+                    self.service.handle_all(self.now);
+                }
+                while self.quick && !self.service.to_client.is_empty() {
+                    self.receive();
+                }
                 self.now = self.now + Duration::from_millis(self.random.u64(..3_000));
                 self.engine.tick(self.now);
             }
@@ -200,11 +279,39 @@ impl World {
         self.act();
     }
 
+    /// The engine sends one frame, if it has one.
+    fn send(&mut self) {
+        let Some(frame) = self.engine.next_frame() else { return };
+        if let Some(kind) = frame.body.as_ref().and_then(kind) {
+            assert!(self.now >= self.asked_to_wait[kind], "{frame:?} is sent too soon");
+        }
+        if let Some(client_frame::Body::Send(pb::Send { room, text, .. })) = &frame.body {
+            let number = text.parse().unwrap();
+            self.refused.remove(&(room.clone(), number));
+            let overtaken = self.refused.iter().any(|(other, earlier)| other == room && *earlier < number);
+            assert!(!overtaken && !self.unsettled, "{number} overtakes another, or may do so");
+            self.in_flight.insert(frame.id, (room.clone(), number));
+        }
+        self.service.to_service.push_back(frame);
+    }
+
     /// The engine receives one frame.
     fn receive(&mut self) {
-        if let Some(frame) = self.service.to_client.pop_front() {
-            self.engine.frame_received(frame, self.now);
+        let Some(frame) = self.service.to_client.pop_front() else { return };
+        let replied = self.in_flight.remove(&frame.reply_to);
+        if let Some(server_frame::Body::Error(error)) = &frame.body {
+            let status = convert::status_from_wire(error.clone());
+            if let (Some(rate), Some(hint)) = (convert::rate(&status), convert::retry_hint(&status)) {
+                let waits = &mut self.asked_to_wait[usize::from(rate == "joins")];
+                *waits = (*waits).max(self.now + hint);
+            }
         }
+        if let (Some(message), Some(server_frame::Body::Error(_))) = (replied, &frame.body) {
+            self.refused.insert(message);
+            self.unsettled = true;
+        }
+        self.unsettled &= !self.in_flight.is_empty();
+        self.engine.frame_received(frame, self.now);
     }
 
     fn cut(&mut self) {
@@ -237,6 +344,8 @@ impl World {
                 Action::Connect => {
                     self.connected += 1;
                     self.service.cut();
+                    // All are sent again, in order.
+                    (self.unsettled, self.in_flight, self.refused) = (false, HashMap::new(), HashSet::new());
                     if self.random.u8(..) < 50 {
                         self.engine.session_ended(&Status::unavailable("unreachable"), self.now);
                     } else {
@@ -272,11 +381,11 @@ impl World {
             for _ in 0..100 {
                 self.take();
             }
-            while let Some(frame) = self.engine.next_frame() {
-                self.service.to_service.push_back(frame);
+            while self.engine.has_frame() {
+                self.send();
             }
             while !self.service.to_service.is_empty() || !self.service.to_client.is_empty() {
-                self.service.handle(false);
+                self.service.handle(false, self.now);
                 self.receive();
                 self.act();
             }
@@ -286,6 +395,23 @@ impl World {
             }
         }
         panic!("it does not come to rest");
+    }
+
+    /// Every draft is stored once and acked once, every event delivered once and in order.
+    fn check(&mut self, seed: u64) {
+        let joined = self.joining.iter_mut().map(|joined| joined.try_recv().expect("every Join has an outcome"));
+        assert!(joined.filter(Result::is_ok).count() > 0);
+        let mut ids = HashSet::new();
+        for acked in &mut self.acked {
+            assert!(ids.insert(acked.try_recv().unwrap().unwrap().id), "seed {seed}");
+        }
+        let ours = self.service.rooms.values().flatten().filter(|event| event.sender == "sam").count();
+        assert_eq!(ours, self.drafts, "seed {seed}");
+        for (room, events) in &self.service.rooms {
+            let seqs: Vec<u64> = events.iter().map(|event| event.seq).collect();
+            assert_eq!(self.received.get(room).cloned().unwrap_or_default(), seqs, "seed {seed}");
+        }
+        assert_eq!(self.saved, HashSet::new(), "an acked draft is not saved, seed {seed}");
     }
 }
 
@@ -301,31 +427,46 @@ fn every_draft_is_stored_once_and_every_event_delivered_once_and_in_order() {
             world.step();
         }
         world.run_to_rest();
-
-        let joined = world.joining.iter_mut().map(|joined| joined.try_recv().expect("every Join has an outcome"));
-        assert!(joined.filter(Result::is_ok).count() > 0);
-        let mut ids = HashSet::new();
-        for acked in &mut world.acked {
-            assert!(ids.insert(acked.try_recv().unwrap().unwrap().id), "seed {seed}");
-        }
-        let ours: Vec<&pb::Event> =
-            world.service.rooms.values().flatten().filter(|event| event.sender == "sam").collect();
-        assert_eq!(ours.len(), world.drafts, "seed {seed}");
-        for (room, events) in &world.service.rooms {
-            let seqs: Vec<u64> = events.iter().map(|event| event.seq).collect();
-            assert_eq!(world.received.get(room).cloned().unwrap_or_default(), seqs, "seed {seed}");
-        }
-        assert_eq!(world.saved, HashSet::new(), "an acked draft is not saved, seed {seed}");
+        world.check(seed);
         (connected, repeats, stored, pauses) = (
             connected + world.connected,
             repeats + world.service.duplicates,
-            stored + ours.len(),
+            stored + world.drafts,
             pauses + world.pauses,
         );
     }
     // Otherwise little was tried.
     let tried = connected > 5_000 && repeats > 1_000 && stored > 20_000 && pauses > 500;
     assert!(tried, "{connected} {repeats} {stored} {pauses}");
+}
+
+#[test]
+fn a_client_over_its_rates_waits_as_asked_and_its_drafts_keep_their_order() {
+    let (mut over, mut stored) = (0, 0);
+    for seed in 0..200 {
+        let mut world = World::new(seed, ["north", "south"].map(str::to_owned).to_vec(), 64);
+        world.quick = seed % 2 == 0;
+        let rates = [Rate::new(Duration::from_millis(800), 3), Rate::new(Duration::from_secs(3), 2)];
+        world.service.rates = Some(rates);
+        world.join("north");
+        world.join("south");
+        world.act();
+        for _ in 0..600 {
+            world.step();
+        }
+        world.run_to_rest();
+        world.check(seed);
+        for events in world.service.rooms.values() {
+            let numbers = events.iter().filter(|event| event.sender == "sam").map(|event| match &event.body {
+                Some(event::Body::Posted(posted)) => posted.text.parse().unwrap(),
+                body => panic!("{body:?}"),
+            });
+            let numbers: Vec<u32> = numbers.collect();
+            assert!(!world.quick || numbers.is_sorted(), "seed {seed}: {numbers:?}");
+        }
+        (over, stored) = (over + world.service.over, stored + world.drafts);
+    }
+    assert!(over > 5_000 && stored > 8_000, "{over} {stored}");
 }
 
 #[test]
@@ -345,10 +486,8 @@ fn a_slow_application_in_many_rooms_misses_nothing() {
         }
         // Much is received before the application takes one update.
         for _ in 0..10 {
-            if let Some(frame) = world.engine.next_frame() {
-                world.service.to_service.push_back(frame);
-            }
-            world.service.handle(false);
+            world.send();
+            world.service.handle(false, world.now);
             world.receive();
             world.act();
         }

@@ -127,3 +127,56 @@ pub(super) async fn a_message_is_edited_a_hundred_times_and_no_more(open: Open) 
     assert_eq!(store.all("a").await.iter().filter(|event| event.erased).count(), 101);
     assert_eq!(store.append(draft("a", "ann", 302, edit(1, "x"))).await, Err(AppendError::NoSuchMessage));
 }
+
+pub(super) async fn a_reaction_that_changes_nothing_is_not_stored(open: Open) {
+    let mut store = open(WIDE);
+    let message = store.append(draft("a", "ann", 1, text("hi"))).await.unwrap();
+    let as_if = |appended: Appended| Ok(Appended { duplicate: true, ..appended });
+    // Where there was none, it has been so since the message was posted.
+    assert_eq!(store.append(draft("a", "bob", 1, unreact(1))).await, as_if(message));
+    // In one batch, most likely.
+    let requested = [react(1), react(1), unreact(1), unreact(1), react(1)];
+    let requested: Vec<_> =
+        (10..).zip(requested).map(|(id, change)| store.request(draft("a", "bob", id, change))).collect();
+    let mut results = Vec::new();
+    for result in requested {
+        results.push(result.await.unwrap());
+    }
+    assert_eq!(results.iter().map(|appended| appended.seq).collect::<Vec<_>>(), [2, 2, 3, 3, 4]);
+    assert_eq!(
+        results.iter().map(|appended| appended.duplicate).collect::<Vec<_>>(),
+        [false, true, false, true, false]
+    );
+    assert_eq!(Ok(results[1]), as_if(results[0]));
+    // Another user's, another one, and one to another message change something.
+    store.append(draft("a", "ann", 2, text("ho"))).await.unwrap();
+    let other = Change::React { seq: 1, reaction: "x".to_owned(), remove: false };
+    for (id, sender, change) in [(3, "ann", react(1)), (20, "bob", other), (21, "bob", react(5))] {
+        assert!(!store.append(draft("a", sender, id, change)).await.unwrap().duplicate);
+    }
+    assert_eq!(seqs(&store.events()), [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(store.all("a").await.len(), 8);
+    // A reaction that is not stored must be about a message all the same.
+    assert_eq!(store.append(draft("a", "bob", 30, unreact(2))).await, Err(AppendError::NoSuchMessage));
+    assert_eq!(store.append(draft("new", "bob", 30, unreact(1))).await, Err(AppendError::NoSuchMessage));
+    store.append(draft("a", "ann", 4, delete(1))).await.unwrap();
+    assert_eq!(store.append(draft("a", "bob", 31, react(1))).await, Err(AppendError::NoSuchMessage));
+}
+
+pub(super) async fn the_reactions_of_a_store_that_was_closed_are_known(open: Open) {
+    let store = open(WIDE);
+    store.append(draft("a", "ann", 1, text("hi"))).await.unwrap();
+    let added = store.append(draft("a", "bob", 1, react(1))).await.unwrap();
+    // Its id is not stored either, so a repeat is judged anew.
+    let again = draft("a", "bob", 2, react(1));
+    assert_eq!(store.append(again.clone()).await, Ok(Appended { duplicate: true, ..added }));
+    let mut store = store.reopened().await;
+    store.events();
+    assert_eq!(store.append(again.clone()).await, Ok(Appended { duplicate: true, ..added }));
+    let removed = store.append(draft("a", "bob", 3, unreact(1))).await.unwrap();
+    assert_eq!((removed.seq, removed.duplicate), (3, false));
+    // A repeat of what was stored is the first result, whatever has happened since.
+    assert_eq!(store.append(draft("a", "bob", 1, react(1))).await, Ok(Appended { duplicate: true, ..added }));
+    assert_eq!(store.append(again).await.unwrap().seq, 4);
+    assert_eq!(seqs(&store.events()), [3, 4]);
+}

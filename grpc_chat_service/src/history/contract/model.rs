@@ -55,6 +55,19 @@ impl Model {
                 return Err(AppendError::NotTheAuthor);
             }
         }
+        if let Change::React { seq, reaction, remove } = &draft.change {
+            let by_sender = |event: &&Event| {
+                event.draft.sender == draft.sender
+                    && matches!(&event.draft.change,
+                Change::React { seq: about, reaction: with, .. } if (about, with) == (seq, reaction))
+            };
+            let last = events.iter().rev().find(by_sender);
+            match last.map(|event| (event.seq, &event.draft.change)) {
+                None if *remove => return Ok((*seq, true)),
+                Some((last, Change::React { remove: was, .. })) if was == remove => return Ok((last, true)),
+                _ => {}
+            }
+        }
         if matches!(draft.change, Change::Delete { .. }) {
             for event in events.iter_mut() {
                 let seq = event.seq;
@@ -93,7 +106,7 @@ fn change() -> impl Strategy<Value = Change> {
             .prop_map(|(text, reply_to)| Change::Post { text: text.into(), reply_to }),
         2 => (1..8_u64, text()).prop_map(|(seq, text)| Change::Edit { seq, text: text.into() }),
         2 => (1..8_u64).prop_map(|seq| Change::Delete { seq }),
-        1 => (1..8_u64, any::<bool>())
+        2 => (1..4_u64, any::<bool>())
             .prop_map(|(seq, remove)| Change::React { seq, reaction: "+1".to_owned(), remove }),
     ]
 }

@@ -99,6 +99,13 @@ impl<'a> Batch<'a> {
             match (&draft.change, target, &known) {
                 (Change::Edit { .. }, Some(_), Some(head)) => self.check_edits(head.key, target_seq)?,
                 (Change::Delete { .. }, Some(target), Some(head)) => self.erase(head.key, target)?,
+                (Change::React { reaction, remove, .. }, Some(target), Some(head)) => {
+                    let last = self.last_reaction(head.key, &draft, target_seq, reaction)?;
+                    let last = last.as_ref().map(|last| &last.event);
+                    if let Some(event) = rules::reaction_since(*remove, last, &target.event) {
+                        return Ok(Appended { seq: event.seq, time: event.time, duplicate: true });
+                    }
+                }
                 _ => {}
             }
         }
@@ -222,6 +229,30 @@ impl<'a> Batch<'a> {
             .query_row((key, to_sql(seq)), |row| Ok(read(row, room, seq)))
             .optional()
             .map_err(|error| RecordError::at(error, seq))?
+            .transpose()
+    }
+
+    /// Returns the sender's last event about a reaction to a message.
+    fn last_reaction(
+        &self,
+        key: i64,
+        draft: &Draft,
+        message: Seq,
+        reaction: &str,
+    ) -> Result<Option<Record>, RecordError> {
+        let find = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM events e WHERE e.room = ?1 AND e.about = ?2 AND e.sender = ?3 AND e.body = ?4 AND e.kind IN (4, 5)",
+            " ORDER BY e.id DESC LIMIT 1"
+        );
+        self.conn
+            .prepare_cached(find)?
+            .query_row((key, to_sql(message), draft.sender.as_str(), reaction), |row| {
+                Ok(read(row, &draft.room, message))
+            })
+            .optional()
+            .map_err(|error| RecordError::at(error, message))?
             .transpose()
     }
 

@@ -17,6 +17,7 @@ const POST: u8 = 1;
 /// The schema has an index over rows of this kind.
 const EDIT: u8 = 2;
 const DELETE: u8 = 3;
+/// The schema has an index over rows of these two kinds.
 const REACT: u8 = 4;
 const UNREACT: u8 = 5;
 

@@ -17,7 +17,7 @@ pub(super) const FILE: &str = "history.db";
 const APPLICATION_ID: i32 = 0x4348_4154;
 
 /// The migration from version n to n + 1 at index n. Never change one that has been released: add another.
-const STEPS: &[&str] = &[V1];
+const STEPS: &[&str] = &[V1, V2];
 
 /// `events` is keyed by id and not by (room, seq), so that every insert goes to its end. Every row of `events`, `rooms`
 /// and `reads` carries a checksum, always 4 bytes long: erasing a text does not change the size of a row.
@@ -62,6 +62,9 @@ const V1: &str = "
         PRIMARY KEY (room, user)
     ) STRICT, WITHOUT ROWID;
 ";
+
+/// Finds a user's last event about a reaction.
+const V2: &str = "CREATE INDEX reactions ON events (room, about, sender, body) WHERE kind IN (4, 5);";
 
 /// How long a connection waits for a lock of another, such as an operator's.
 pub(super) const BUSY: Duration = Duration::from_secs(5);

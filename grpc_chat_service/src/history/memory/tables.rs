@@ -27,6 +27,8 @@ struct Room {
     by_client_msg_id: HashMap<(UserId, ClientMsgId), Seq>,
     /// The edits of each message that has been edited.
     edits: HashMap<Seq, Vec<Seq>>,
+    /// The last event about each reaction: which message, whose, and which one.
+    reactions: HashMap<(Seq, UserId, String), Seq>,
     read: HashMap<UserId, Seq>,
 }
 
@@ -54,14 +56,17 @@ impl Tables {
                 }
             }
         }
-        if let Err(error) = room.check(&draft, expected, epoch) {
+        if let Some(result) = room.check(&draft, expected, epoch).transpose() {
             room.by_client_msg_id.remove(&(draft.sender, draft.client_msg_id));
-            return Err(error);
+            return result;
         }
-        match draft.change {
-            Change::Delete { seq: deleted } => room.erase(deleted),
-            Change::Edit { seq: edited, .. } => room.edits.entry(edited).or_default().push(prev_seq + 1),
-            Change::Post { .. } | Change::React { .. } => {}
+        match &draft.change {
+            Change::Delete { seq: deleted } => room.erase(*deleted),
+            Change::Edit { seq: edited, .. } => room.edits.entry(*edited).or_default().push(prev_seq + 1),
+            Change::React { seq, reaction, .. } => {
+                room.reactions.insert((*seq, draft.sender.clone(), reaction.clone()), prev_seq + 1);
+            }
+            Change::Post { .. } => {}
         }
         let time = room.events.last().map_or(now, |last| last.time.max(now));
         let event = Event { seq: prev_seq + 1, prev_seq, time, draft, erased: false };
@@ -95,6 +100,8 @@ impl Tables {
             room.by_client_msg_id.remove(&(event.draft.sender, event.draft.client_msg_id));
         }
         room.expired += removed;
+        let oldest = room.oldest();
+        room.reactions.retain(|(message, ..), _| *message >= oldest);
         removed > 0
     }
 
@@ -170,13 +177,20 @@ impl Room {
         usize::try_from(seq.saturating_sub(1)).unwrap_or(usize::MAX).saturating_sub(self.expired)
     }
 
-    /// Checks a draft that is not a repeat.
-    fn check(&self, draft: &Draft, expected: Expected, epoch: Epoch) -> Result<(), AppendError> {
-        let Some(target) = draft.change.target() else { return Ok(()) };
-        rules::check_target(draft, expected, epoch, self.get(target))?;
-        match draft.change {
-            Change::Edit { .. } => rules::check_edits(self.edits.get(&target).map_or(0, Vec::len)),
-            _ => Ok(()),
+    /// Checks a draft that is not a repeat. Returns its result if there is nothing to store.
+    fn check(&self, draft: &Draft, expected: Expected, epoch: Epoch) -> Result<Option<Appended>, AppendError> {
+        let Some(seq) = draft.change.target() else { return Ok(None) };
+        let target = self.get(seq);
+        rules::check_target(draft, expected, epoch, target)?;
+        match (&draft.change, target) {
+            (Change::Edit { .. }, _) => rules::check_edits(self.edits.get(&seq).map_or(0, Vec::len)).map(|()| None),
+            (Change::React { reaction, remove, .. }, Some(message)) => {
+                let last = self.reactions.get(&(seq, draft.sender.clone(), reaction.clone()));
+                let last = last.and_then(|last| self.get(*last));
+                let since = rules::reaction_since(*remove, last, message);
+                Ok(since.map(|event| Appended { seq: event.seq, time: event.time, duplicate: true }))
+            }
+            _ => Ok(None),
         }
     }
 

@@ -164,7 +164,7 @@ fn offline_it_shows_why_and_what_is_unsent() {
     press(&mut app, KeyCode::Enter, KeyModifiers::NONE);
     app.update(Update::Unsent(1), now);
     let why = "no chat service answers at http://127.0.0.1:9090 (nothing listens there)".to_owned();
-    let waiting = ConnectionState::Reconnecting { why, retry_in: Duration::from_millis(2_500) };
+    let waiting = ConnectionState::Reconnecting { why, reason: String::new(), retry_in: Duration::from_millis(2_500) };
     app.update(Update::Connection(waiting), now);
     insta::assert_snapshot!(text(&drawn(&mut app, 90, 14)));
 }

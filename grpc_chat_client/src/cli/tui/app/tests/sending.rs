@@ -80,7 +80,11 @@ fn the_same_reaction_again_takes_back_one_that_is_not_stored_yet() {
 fn the_connection_is_always_shown_and_counts_down() {
     let mut user = User::new(&["general"]);
     let retry_in = Duration::from_millis(2_500);
-    user.receives(Update::Connection(ConnectionState::Reconnecting { why: "down".to_owned(), retry_in }));
+    user.receives(Update::Connection(ConnectionState::Reconnecting {
+        why: "down".to_owned(),
+        reason: String::new(),
+        retry_in,
+    }));
     let until = user.now + retry_in;
     let mut ticks = 0;
     while let Some(due) = user.app.deadline() {
@@ -175,6 +179,24 @@ fn why_the_service_stores_nothing_is_shown_until_it_does() {
     user.types("x");
     user.receives(Update::Unsent(1));
     assert!(user.notice().contains("the disk is full"), "one is still unsent");
+    user.receives(Update::Unsent(0));
+    assert_eq!(user.notice(), "");
+}
+
+#[test]
+fn a_user_over_a_rate_sees_that_messages_and_requests_wait() {
+    let mut user = User::new(&["general"]);
+    let why = |message| Refused { reason: "RATE_LIMITED".to_owned(), ..Refused::new(Code::ResourceExhausted, message) };
+    user.enters("one");
+    user.receives(Update::Unsent(1));
+    user.receives(Update::SendDelayed(why("too many messages")));
+    assert!(user.notice().ends_with("too many messages (RATE_LIMITED)"), "{}", user.notice());
+    user.receives(Update::RequestDelayed(why("too many joins")));
+    assert!(user.notice().ends_with("asks to wait: too many joins"), "{}", user.notice());
+    user.now += SHOWN_FOR * 2;
+    user.app.tick(user.now);
+    user.types("x");
+    assert!(user.notice().contains("too many messages"), "it is still unsent: {}", user.notice());
     user.receives(Update::Unsent(0));
     assert_eq!(user.notice(), "");
 }
