@@ -18,6 +18,9 @@ usage: cargo xtask COMMAND
   faults [--rounds N] [NAME]..
                           break networks, processes and disks around the
                           service, and check that it keeps its promises
+  attack [--quick] [NAME]..
+                          attack the service, limited to 1 GiB of memory, and
+                          check that it stays small, quick and fair
   screen [PART]..         check the client's screen in a real terminal (needs
                           tmux)
   screen accept [PART]..  record the screens instead of comparing them
@@ -39,6 +42,8 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(ci::Extent::Whole),
         ["ci", "--quick"] => ci::run(ci::Extent::Quick),
         ["faults", ref words @ ..] => shell::run_package("faults", words),
+        ["attack", ref words @ ..] if words.contains(&"--quick") => shell::run_package("attack", words),
+        ["attack", ref words @ ..] => shell::run_package_optimized("attack", words),
         ["screen", ref words @ ..] => shell::run_package("screen", words),
         ["bench", "peers", ref words @ ..] => shell::run_package_optimized("peers", words),
         [] | ["help" | "--help" | "-h"] => {

@@ -15,7 +15,7 @@ mod args;
 mod load;
 mod machine;
 mod measure;
-mod process;
+pub mod process;
 mod protocol;
 mod report;
 mod run;
@@ -26,6 +26,11 @@ mod workload;
 use std::time::Instant;
 
 use xtask::Outcome;
+
+/// What others send and receive that speak HTTP/2 byte by byte.
+pub mod http2 {
+    pub use crate::protocol::http2::{frame, prefixed};
+}
 
 use args::Args;
 use process::Cores;

@@ -17,14 +17,16 @@ const START: Duration = Duration::from_secs(20);
 
 /// The cores that are used, which are different.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cores {
-    generator: usize,
-    server: usize,
+pub struct Cores {
+    /// The one of the load.
+    pub generator: usize,
+    /// The one of the server.
+    pub server: usize,
 }
 
 impl Cores {
     /// Chooses two of the cores that this process may use, and pins this thread to one of them.
-    pub(crate) fn choose() -> io::Result<Self> {
+    pub fn choose() -> io::Result<Self> {
         let allowed = sched_getaffinity(this_thread())?;
         let mut allowed = (0..CpuSet::count()).filter(|&core| allowed.is_set(core).is_ok_and(|is_set| is_set));
         let (Some(generator), Some(server)) = (allowed.next(), allowed.next()) else {
@@ -35,8 +37,8 @@ impl Cores {
     }
 }
 
-/// Pins this thread to a core.
-fn pin(core: usize) -> io::Result<()> {
+/// Pins this thread, and those and the processes that it starts from now on, to a core.
+pub fn pin(core: usize) -> io::Result<()> {
     let mut cores = CpuSet::new();
     cores.set(core)?;
     Ok(sched_setaffinity(this_thread(), &cores)?)

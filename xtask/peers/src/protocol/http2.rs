@@ -209,7 +209,7 @@ impl Http2 {
 }
 
 /// Puts gRPC's prefix, for an uncompressed message, in front of an encoded message.
-pub(crate) fn prefixed(message: &[u8]) -> Vec<u8> {
+pub fn prefixed(message: &[u8]) -> Vec<u8> {
     [&[0][..], &(message.len() as u32).to_be_bytes(), message].concat()
 }
 
@@ -235,7 +235,8 @@ fn stream(call: usize) -> u32 {
     call as u32 * 2 + 1
 }
 
-fn frame(out: &mut Vec<u8>, frame_type: u8, flags: u8, stream: u32, payload: &[u8]) {
+/// Adds a frame to what is to be sent.
+pub fn frame(out: &mut Vec<u8>, frame_type: u8, flags: u8, stream: u32, payload: &[u8]) {
     let [_, a, b, c] = (payload.len() as u32).to_be_bytes();
     let [d, e, f, g] = stream.to_be_bytes();
     out.extend_from_slice(&[a, b, c, frame_type, flags, d, e, f, g]);
