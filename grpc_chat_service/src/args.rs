@@ -1,25 +1,23 @@
 //! The command line and the environment, checked and turned into a [`Config`].
 
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use etcetera::BaseStrategy;
 use grpc_chat_service::cluster::MemoryCluster;
 use grpc_chat_service::config::{Admin, Config, Store};
 use grpc_chat_service::history::embedded::Options;
-use grpc_chat_service::model::Durability;
 
-/// 9090 is the example's port. Loopback, because callers are not authenticated.
-const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
-
-/// Loopback, because there is no authentication.
-const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9091);
+use crate::settings::address::{self, DEFAULT_LISTEN};
+use crate::settings::layers::Layers;
+use crate::settings::origin::{Origin, Origins};
+use crate::settings::{AckWhen, Settings};
+use crate::telemetry::LogFormat;
 
 /// What the process was asked to do.
 #[derive(Debug)]
@@ -28,71 +26,97 @@ pub(crate) struct Args {
     pub(crate) log_format: LogFormat,
 }
 
-/// How logs are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum LogFormat {
-    /// A line of text for people.
-    Text,
-    /// A JSON object per line.
-    Json,
-}
-
 /// Why there are no [`Args`] to run with.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ArgsError {
-    /// Help or the version was asked for: text for standard output, and not a failure.
+    /// Help, the version or the configuration was asked for: text for standard output, and not a failure.
     Info(String),
-    /// A flag or an environment variable cannot be used; the text is one sentence.
-    Usage(String),
+    /// Flags, environment variables or the configuration file cannot be used: a sentence for each reason.
+    Usage(Vec<String>),
 }
 
 /// A chat service on one bidirectional gRPC stream.
 ///
-/// Every flag can also be set by the environment variable named beside it; a flag takes precedence.
-/// RUST_LOG sets what is logged (default: info).
+/// Every flag can also be set by the environment variable named beside it, or in a configuration file. A flag takes
+/// precedence over the environment, and the environment over the file. RUST_LOG sets what is logged (default: info).
 #[derive(Debug, Parser)]
 #[command(name = "grpc_chat_service", version)]
 struct Flags {
+    /// Configuration file, in TOML
+    #[arg(long, value_name = "FILE", env = "CHAT_CONFIG", global = true)]
+    config: Option<PathBuf>,
+
     /// Address to listen on: an IP address and a port; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", env = "CHAT_LISTEN", default_value_t = DEFAULT_LISTEN, value_parser = address)]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "CHAT_LISTEN",
+        default_value_t = DEFAULT_LISTEN,
+        value_parser = address::listen,
+        global = true
+    )]
     listen: SocketAddr,
 
     /// Directory of the history; created if it does not exist [default: grpc_chat in the user's data directory]
-    #[arg(long, value_name = "DIR", env = "CHAT_DATA")]
+    #[arg(long, value_name = "DIR", env = "CHAT_DATA", global = true)]
     data: Option<PathBuf>,
 
     /// Keep the history in memory only: it is lost when the service ends
-    #[arg(long, env = "CHAT_MEMORY", value_parser = switch)]
+    #[arg(long, env = "CHAT_MEMORY", value_parser = switch, global = true)]
     memory: bool,
 
-    /// When a message is acknowledged: once it is synced to disk, or once it is written to the operating system
-    #[arg(long, value_name = "WHEN", env = "CHAT_DURABILITY", default_value = "synced", value_parser = durability())]
-    durability: Durability,
+    /// When a message is acknowledged
+    #[arg(long, value_name = "WHEN", env = "CHAT_DURABILITY", default_value = "synced", global = true)]
+    durability: AckWhen,
 
     /// Start although acknowledged messages are missing from the history, in a new epoch, so that clients notice
-    #[arg(long)]
+    #[arg(long, global = true)]
     accept_loss: bool,
 
     /// Listen beyond this machine although callers are not authenticated
-    #[arg(long, env = "CHAT_ALLOW_ANYONE", value_parser = switch)]
+    #[arg(long, env = "CHAT_ALLOW_ANYONE", value_parser = switch, global = true)]
     allow_anyone: bool,
 
     /// How many seconds open calls get to end when the service is asked to stop
-    #[arg(long, value_name = "SECONDS", env = "CHAT_GRACE", default_value = "10", value_parser = seconds)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "CHAT_GRACE",
+        default_value = "10",
+        value_parser = seconds,
+        global = true
+    )]
     grace: Duration,
 
     /// Address of /metrics, /live and /ready, or "off"; anybody who reaches it can read them [default: 127.0.0.1:9091 if
     /// that is free]
-    #[arg(long, value_name = "ADDR", env = "CHAT_ADMIN", value_parser = admin)]
+    #[arg(long, value_name = "ADDR", env = "CHAT_ADMIN", value_parser = address::admin, global = true)]
     admin: Option<Admin>,
 
     /// Format of the logs
-    #[arg(long, value_name = "FORMAT", env = "CHAT_LOG_FORMAT", default_value = "text")]
+    #[arg(long, value_name = "FORMAT", env = "CHAT_LOG_FORMAT", default_value = "text", global = true)]
     log_format: LogFormat,
+
+    /// Do not limit how often users and addresses may ask for something
+    #[arg(long, env = "CHAT_NO_RATES", value_parser = switch, global = true)]
+    no_rates: bool,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the configuration that the service would run with, as TOML, and where each value is from
+    Config {
+        /// Only check this configuration file, without the environment and other flags
+        #[arg(long, value_name = "FILE")]
+        check: Option<PathBuf>,
+    },
 }
 
 impl Args {
-    /// Reads the process's flags and environment.
+    /// Reads the process's flags and environment, and the configuration file that they name.
     ///
     /// # Errors
     ///
@@ -107,66 +131,125 @@ impl Args {
             .and_then(|matches| Flags::from_arg_matches(&matches).map(|flags| (flags, matches)));
         let (flags, matches) = parsed.map_err(|error| {
             if error.use_stderr() {
-                ArgsError::Usage(usage_error(&error, words))
+                ArgsError::Usage(vec![usage_error(&error, words)])
             } else {
                 ArgsError::Info(error.to_string())
             }
         })?;
-        let from_flag = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
-        let in_memory = match (from_flag("memory"), from_flag("data")) {
-            (true, true) => {
-                return Err(ArgsError::Usage(
-                    "--memory keeps nothing on disk, so it excludes --data; pass only one of them".to_owned(),
-                ));
-            }
-            // A flag takes precedence over the environment, also over the variable of the other flag.
-            (false, true) => false,
-            _ => flags.memory,
-        };
-        if !flags.listen.ip().is_loopback() && !flags.allow_anyone {
-            return Err(ArgsError::Usage(format!(
-                "{} can be reached from other machines and callers are not authenticated; listen on 127.0.0.1, \
-                 or pass --allow-anyone if that is what you want",
-                flags.listen
-            )));
+        if let Some(Command::Config { check: Some(file) }) = &flags.command {
+            check(file).map_err(ArgsError::Usage)?;
+            return Err(ArgsError::Info(format!("{} can be used\n", file.display())));
         }
-        let store = if in_memory {
-            Store::Memory(MemoryCluster::default())
-        } else {
-            Store::Disk {
-                dir: flags.data.map_or_else(default_data_dir, Ok)?,
-                options: Options { durability: flags.durability, accept_loss: flags.accept_loss },
-            }
-        };
-        // A second service on the machine runs without, unless it was told where.
-        let admin = flags.admin.unwrap_or(Admin::IfFree(DEFAULT_ADMIN));
-        let config = Config { listen: flags.listen, store, grace: flags.grace, admin, ..Config::default() };
-        Ok(Self { config, log_format: flags.log_format })
+        let (settings, origins) = flags.settings(&matches).map_err(ArgsError::Usage)?;
+        if flags.command.is_some() {
+            let text = settings.to_toml(&origins).map_err(|sentence| ArgsError::Usage(vec![sentence]))?;
+            return Err(ArgsError::Info(text));
+        }
+        Ok(Self { log_format: settings.log_format, config: config(settings, flags.accept_loss) })
     }
+}
+
+/// Checks a configuration file alone.
+fn check(file: &Path) -> Result<(), Vec<String>> {
+    let mut layers = Layers::new();
+    layers.add_file(file, "--check");
+    let (settings, origins) = layers.finish()?;
+    let conflicts = settings.conflicts(&origins);
+    if conflicts.is_empty() { Ok(()) } else { Err(conflicts) }
+}
+
+impl Flags {
+    /// Puts the file, the environment and the flags together.
+    fn settings(&self, matches: &ArgMatches) -> Result<(Settings, Origins), Vec<String>> {
+        let mut layers = Layers::new();
+        if let Some(path) = &self.config {
+            let name = origin("config", matches).unwrap_or(Origin::Default);
+            layers.add_file(path, &name.to_string());
+        }
+        layers.add_variables(std::env::vars_os());
+        let (mut settings, mut origins) = layers.finish()?;
+        self.apply(matches, &mut settings, &mut origins);
+        let mut errors = settings.conflicts(&origins);
+        settings.choose_store(&mut origins);
+        if !settings.memory && settings.data.as_os_str().is_empty() {
+            match default_data_dir() {
+                Ok(dir) => settings.data = dir,
+                Err(sentence) => errors.push(sentence),
+            }
+        }
+        if errors.is_empty() { Ok((settings, origins)) } else { Err(errors) }
+    }
+
+    /// Sets what the flags and their variables say.
+    fn apply(&self, matches: &ArgMatches, settings: &mut Settings, origins: &mut Origins) {
+        let mut given = |id, key| {
+            let origin = origin(id, matches);
+            origin.map(|origin| origins.set(key, origin)).is_some()
+        };
+        if given("listen", "listen") {
+            settings.listen = self.listen;
+        }
+        if let Some(dir) = &self.data
+            && given("data", "data")
+        {
+            settings.data.clone_from(dir);
+        }
+        if given("memory", "memory") {
+            settings.memory = self.memory;
+        }
+        if given("durability", "durability") {
+            settings.durability = self.durability;
+        }
+        if given("allow_anyone", "allow-anyone") {
+            settings.allow_anyone = self.allow_anyone;
+        }
+        if given("grace", "grace") {
+            settings.grace = self.grace;
+        }
+        if let Some(admin) = self.admin
+            && given("admin", "admin")
+        {
+            settings.admin = admin;
+        }
+        if given("log_format", "log-format") {
+            settings.log_format = self.log_format;
+        }
+        if given("no_rates", "rates") {
+            settings.rates = !self.no_rates;
+        }
+    }
+}
+
+/// Returns where an argument's value is from, if it was given.
+fn origin(id: &str, matches: &ArgMatches) -> Option<Origin> {
+    match matches.value_source(id)? {
+        ValueSource::CommandLine => Some(Origin::Flag(format!("--{}", id.replace('_', "-")))),
+        ValueSource::EnvVariable => Some(Origin::Variable(format!("CHAT_{}", id.to_uppercase()))),
+        _ => None,
+    }
+}
+
+/// Returns the server's configuration.
+fn config(settings: Settings, accept_loss: bool) -> Config {
+    let Settings { listen, data, memory, durability, grace, admin, limits, rates, .. } = settings;
+    let store = if memory {
+        Store::Memory(MemoryCluster::default())
+    } else {
+        Store::Disk { dir: data, options: Options { durability: durability.into(), accept_loss } }
+    };
+    Config { listen, store, grace, admin, limits, rates, ..Config::default() }
 }
 
 /// `grpc_chat` in the directory in which the platform keeps a user's data.
-fn default_data_dir() -> Result<PathBuf, ArgsError> {
+fn default_data_dir() -> Result<PathBuf, String> {
     match etcetera::choose_base_strategy() {
         Ok(platform) => Ok(platform.data_dir().join("grpc_chat")),
-        Err(_) => Err(ArgsError::Usage(
-            "there is no home directory for the history; name a directory with --data DIR, or pass --memory to keep \
-             it in memory only"
-                .to_owned(),
-        )),
+        Err(_) => {
+            Err("there is no home directory for the history; name a directory with --data DIR, or pass --memory \
+                       to keep it in memory only"
+                .to_owned())
+        }
     }
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("expected an IP address and a port, such as {DEFAULT_LISTEN}"))
-}
-
-fn admin(text: &str) -> Result<Admin, String> {
-    if text == "off" {
-        return Ok(Admin::Off);
-    }
-    let expected = |_| format!("expected \"off\", or an IP address and a port, such as {DEFAULT_ADMIN}");
-    text.parse().map(Admin::At).map_err(expected)
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -183,11 +266,6 @@ fn switch(text: &str) -> Result<bool, String> {
         "false" | "0" | "no" | "off" => Ok(false),
         _ => Err("expected true or false, 1 or 0, yes or no, on or off".to_owned()),
     }
-}
-
-fn durability() -> impl TypedValueParser<Value = Durability> {
-    PossibleValuesParser::new(["synced", "written"])
-        .map(|text| if text == "written" { Durability::Written } else { Durability::Synced })
 }
 
 /// clap's report as one sentence, which blames the environment variable where the value came from there.
@@ -229,7 +307,7 @@ mod tests {
 
     fn usage(flags: &[&str]) -> String {
         match parse(flags).unwrap_err() {
-            ArgsError::Usage(sentence) => sentence,
+            ArgsError::Usage(sentences) => sentences.join("\n"),
             ArgsError::Info(text) => panic!("not an error: {text}"),
         }
     }
@@ -299,10 +377,26 @@ mod tests {
     #[test]
     fn the_admin_listener_is_on_loopback_and_can_be_elsewhere_or_off() {
         let admin = |flags: &[&str]| parse(flags).unwrap().config.admin;
-        assert_eq!(admin(&[]), Admin::IfFree(DEFAULT_ADMIN));
+        assert_eq!(admin(&[]), Admin::IfFree(([127, 0, 0, 1], 9091).into()));
         assert_eq!(admin(&["--admin", "[::1]:80"]), Admin::At(([0, 0, 0, 0, 0, 0, 0, 1], 80).into()));
-        assert_eq!(admin(&["--admin", "127.0.0.1:9091"]), Admin::At(DEFAULT_ADMIN));
+        assert_eq!(admin(&["--admin", "127.0.0.1:9091"]), Admin::At(([127, 0, 0, 1], 9091).into()));
+        assert_eq!(admin(&["--admin", "127.0.0.1:1 if free"]), Admin::IfFree(([127, 0, 0, 1], 1).into()));
         assert_eq!(admin(&["--admin", "off"]), Admin::Off);
+    }
+
+    #[test]
+    fn every_key_but_the_limits_has_a_flag_with_a_variable() {
+        let printed = match parse(&["config", "--memory"]).unwrap_err() {
+            ArgsError::Info(text) => text,
+            ArgsError::Usage(sentences) => panic!("{sentences:?}"),
+        };
+        let command = Flags::command();
+        for key in toml::from_str::<toml::Table>(&printed).unwrap().keys().filter(|key| *key != "limits") {
+            let names = [key.clone(), format!("no-{key}")];
+            let of_key = |flag: &&clap::Arg| flag.get_long().is_some_and(|long| names.iter().any(|name| name == long));
+            let flag = command.get_arguments().find(of_key).unwrap_or_else(|| panic!("{key} has no flag"));
+            assert!(flag.get_env().is_some() && flag.is_global_set(), "{key}");
+        }
     }
 
     #[test]

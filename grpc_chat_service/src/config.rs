@@ -23,6 +23,8 @@ pub struct Config {
     pub admin: Admin,
     /// Limits on what peers may use.
     pub limits: Limits,
+    /// Whether the rates of users and addresses are limited. Without rates the other limits stay.
+    pub rates: bool,
     /// How many log lines were not written, for the figures. Whoever limits the log counts here.
     pub suppressed_log_lines: Arc<AtomicU64>,
 }
@@ -69,6 +71,7 @@ impl Default for Config {
             grace: Duration::from_secs(10),
             admin: Admin::Off,
             limits: Limits::default(),
+            rates: true,
             suppressed_log_lines: Arc::default(),
         }
     }

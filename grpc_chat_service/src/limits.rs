@@ -2,6 +2,8 @@
 //!
 //! Every field is a key of the configuration file, and its comment is the comment there.
 
+pub mod conflicts;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,7 @@
-//! The service's binary: flags, logs, bind, run until told to stop.
+//! The service's binary: settings, logs, bind, run until told to stop.
 
 mod args;
+mod settings;
 mod telemetry;
 
 use std::io::Write;
@@ -12,7 +13,7 @@ use grpc_chat_service::server;
 use tokio::signal;
 use tokio::sync::oneshot;
 
-/// The exit code for flags or variables that cannot be used.
+/// The exit code for flags, variables or a configuration file that cannot be used.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -23,8 +24,8 @@ fn main() -> ExitCode {
             let _ = write!(std::io::stdout(), "{text}");
             return ExitCode::SUCCESS;
         }
-        Err(ArgsError::Usage(sentence)) => {
-            report(&sentence);
+        Err(ArgsError::Usage(sentences)) => {
+            sentences.iter().for_each(|sentence| report(sentence));
             return ExitCode::from(USAGE);
         }
     };

@@ -178,6 +178,9 @@ fn log_start(config: &Config, address: SocketAddr, admin: Option<SocketAddr>, hi
     let version = env!("CARGO_PKG_VERSION");
     let admin = admin.map_or_else(|| "off".to_owned(), |admin| admin.to_string());
     tracing::info!(version, %address, admin, data, durability = ?history.durability(), "serving");
+    if !config.rates {
+        tracing::warn!("rates are not limited (--no-rates): users and addresses may ask as often as they want");
+    }
 }
 
 /// Serves connections, wherever they come from.

@@ -2,9 +2,18 @@
 
 use std::io::IsTerminal;
 
+use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
-use crate::args::LogFormat;
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// A line of text for people.
+    Text,
+    /// A JSON object per line.
+    Json,
+}
 
 /// Starts logging for the whole process. Called once, by `main`.
 ///

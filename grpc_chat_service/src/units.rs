@@ -34,7 +34,13 @@ pub mod duration {
     ///
     /// The serializer's.
     pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&PRINTER.unsigned_duration_to_string(duration))
+        serializer.serialize_str(&text(*duration))
+    }
+
+    /// Returns a duration as text.
+    #[must_use]
+    pub fn text(duration: Duration) -> String {
+        PRINTER.unsigned_duration_to_string(&duration)
     }
 
     struct Text;
@@ -78,6 +84,12 @@ pub mod size {
             Some(text) => serializer.serialize_str(&text),
             None => size.serialize(serializer),
         }
+    }
+
+    /// Returns a number of bytes as text.
+    #[must_use]
+    pub fn text(bytes: u64) -> String {
+        super::with_unit(bytes).unwrap_or_else(|| format!("{bytes} B"))
     }
 }
 

@@ -5,43 +5,12 @@ use std::process::Stdio;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
-use tokio::process::Command;
 
 use crate::support::example::assert_serving;
 use crate::support::http2::{Http2Client, length_prefixed};
-use crate::support::process::{Binary, binary};
+use crate::support::process::{Binary, binary, finish, run};
 use crate::support::server::start;
 use crate::support::with_timeout;
-
-/// What a finished process left behind.
-struct Output {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-/// Runs the binary with `args` to its end.
-async fn run(args: &[&str]) -> Output {
-    finish(binary().args(args)).await
-}
-
-async fn finish(command: &mut Command) -> Output {
-    let output = with_timeout(command.output()).await.unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-}
-
-impl Output {
-    /// Asserts that the process exited with `code` and one line on standard error, which contains `part`.
-    fn assert_error(&self, code: i32, part: &str) {
-        let Self { stderr, .. } = self;
-        assert_eq!(self.code, Some(code), "{stderr}");
-        assert_eq!(stderr.lines().count(), 1, "{stderr}");
-        assert!(stderr.starts_with("grpc_chat_service: ") && stderr.contains(part), "{stderr}");
-        assert!(!stderr.contains("panicked") && !stderr.contains("backtrace"), "{stderr}");
-        assert_eq!(self.stdout, "");
-    }
-}
 
 #[tokio::test]
 async fn help_and_version_go_to_standard_output() {

@@ -8,6 +8,7 @@ mod support;
 mod admin;
 mod call_errors;
 mod cli;
+mod configuration;
 mod discovery;
 mod drain;
 mod drain_sessions;

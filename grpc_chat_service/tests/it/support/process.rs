@@ -45,6 +45,37 @@ fn isolated(mut command: Command) -> Command {
     command
 }
 
+/// What a finished process left behind.
+pub(crate) struct Output {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs the binary with `args` to its end.
+pub(crate) async fn run(args: &[&str]) -> Output {
+    finish(binary().args(args)).await
+}
+
+/// Runs `command` to its end.
+pub(crate) async fn finish(command: &mut Command) -> Output {
+    let output = with_timeout(command.output()).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+impl Output {
+    /// Asserts that the process exited with `code` and one line on standard error, which contains `part`.
+    pub(crate) fn assert_error(&self, code: i32, part: &str) {
+        let Self { stderr, .. } = self;
+        assert_eq!(self.code, Some(code), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.starts_with("grpc_chat_service: ") && stderr.contains(part), "{stderr}");
+        assert!(!stderr.contains("panicked") && !stderr.contains("backtrace"), "{stderr}");
+        assert_eq!(self.stdout, "");
+    }
+}
+
 impl Binary {
     /// Starts the binary with `args` on a free port.
     pub(crate) async fn start(args: &[&str]) -> Self {
