@@ -12,6 +12,7 @@
 
 mod batch;
 mod check;
+mod files;
 mod high_water;
 mod lock;
 mod open;
@@ -84,7 +85,7 @@ impl Embedded {
         let (queue, queued) = Queue::new(limits);
         let (health, healthy) = watch::channel(true);
         let (closing, closed) = watch::channel(());
-        let writer = Writer::new(dir, options.durability, opened, queued, publisher, Arc::clone(&serving), health);
+        let writer = Writer::new(options.durability, opened, queued, publisher, Arc::clone(&serving), health);
         // A thread of its own: it blocks most of the time, and may outlive the runtime.
         let run = move || {
             writer.run();

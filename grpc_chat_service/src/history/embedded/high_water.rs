@@ -8,9 +8,10 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use super::files;
+use super::store_error::StoreError;
 use crate::model::Epoch;
 
-const FILE: &str = "history.mark";
 const MAGIC: &[u8; 8] = b"chatmrk1";
 const SLOT_BYTES: usize = 52;
 const SLOT_EVERY: usize = 4096;
@@ -36,8 +37,8 @@ pub(super) struct HighWaterFile {
 
 impl HighWaterFile {
     /// Opens the file in `dir`, or creates an empty one, and reads the mark.
-    pub(super) fn open(dir: &Path) -> io::Result<(Self, Option<HighWaterMark>)> {
-        let mut file = File::options().create(true).truncate(false).read(true).write(true).open(dir.join(FILE))?;
+    pub(super) fn open(dir: &Path) -> Result<(Self, Option<HighWaterMark>), StoreError> {
+        let mut file = files::open(dir, files::HIGH_WATER)?;
         let mut bytes = Vec::new();
         Read::by_ref(&mut file).take(2 * SLOT_EVERY as u64).read_to_end(&mut bytes)?;
         let slots = [0, SLOT_EVERY].map(|at| bytes.get(at..at + SLOT_BYTES).and_then(decode));
@@ -106,9 +107,9 @@ mod tests {
         }
         assert_eq!(HighWaterFile::open(dir.path()).unwrap().1, Some(at(3)));
 
-        let mut bytes = std::fs::read(dir.path().join(FILE)).unwrap();
+        let mut bytes = std::fs::read(dir.path().join(files::HIGH_WATER)).unwrap();
         bytes[SLOT_EVERY + 25] ^= 1;
-        std::fs::write(dir.path().join(FILE), &bytes).unwrap();
+        std::fs::write(dir.path().join(files::HIGH_WATER), &bytes).unwrap();
         let (mut file, before) = HighWaterFile::open(dir.path()).unwrap();
         assert_eq!(before, Some(at(2)));
         file.write(&at(4)).unwrap();

@@ -1,6 +1,6 @@
 //! Opening a store: lock the directory, open the database, check that nothing is missing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -9,7 +9,7 @@ use super::high_water::{HighWaterFile, HighWaterMark};
 use super::lock::DirLock;
 use super::reader::Readers;
 use super::store_error::StoreError;
-use super::{check, schema};
+use super::{check, files, schema};
 use crate::model::{Durability, Epoch};
 
 /// How to open a history on disk.
@@ -30,6 +30,8 @@ impl Default for Options {
 
 /// A store that has passed all checks.
 pub(super) struct Opened {
+    /// Its directory, without symbolic links.
+    pub(super) dir: PathBuf,
     pub(super) epoch: Epoch,
     pub(super) lock: DirLock,
     pub(super) conn: Connection,
@@ -40,8 +42,9 @@ pub(super) struct Opened {
 
 /// Opens the store in `dir`, or creates one.
 pub(super) fn open(dir: &Path, options: Options) -> Result<Opened, StoreError> {
-    create(dir)?;
+    let dir = &files::create_dir(dir)?;
     let lock = DirLock::take(dir)?.ok_or(StoreError::Locked)?;
+    files::prepare_database(dir)?;
     let conn = schema::open(dir, options.durability)?;
     let (mut high_water, noted) = HighWaterFile::open(dir)?;
     let mut stored = check::high_water_mark(&conn)?;
@@ -73,18 +76,7 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Opened, StoreError> {
     high_water.sync()?;
     sync_dir(dir)?;
     let readers = Arc::new(Readers::new(dir.to_owned())?);
-    Ok(Opened { epoch: stored.epoch, lock, conn, high_water, stored, readers })
-}
-
-/// Creates the directory, if there is none, with access for its owner only.
-fn create(dir: &Path) -> Result<(), StoreError> {
-    if std::fs::metadata(dir).is_ok_and(|found| !found.is_dir()) {
-        return Err(StoreError::NotADirectory);
-    }
-    let mut builder = std::fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    Ok(builder.recursive(true).create(dir)?)
+    Ok(Opened { dir: dir.clone(), epoch: stored.epoch, lock, conn, high_water, stored, readers })
 }
 
 /// Syncs the directory, so that the names of the files in it are on disk.

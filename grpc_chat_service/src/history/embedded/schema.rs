@@ -6,12 +6,10 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::files;
 use super::store_error::StoreError;
 use crate::history::new_epoch;
 use crate::model::{Durability, Epoch};
-
-/// The database's file in the data directory.
-pub(super) const FILE: &str = "history.db";
 
 /// Identifies the file in its header: "CHAT".
 const APPLICATION_ID: i32 = 0x4348_4154;
@@ -114,8 +112,9 @@ pub(super) fn set_meta(conn: &Connection, name: &str, value: u64) -> rusqlite::R
 
 fn connect(dir: &Path) -> rusqlite::Result<Connection> {
     // Readers open it for writing too: reading a database in WAL mode writes to the index of the WAL.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(dir.join(FILE), flags)?;
+    // The file has been created: an empty one is an empty database.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(dir.join(files::DATABASE), flags)?;
     conn.busy_timeout(BUSY)?;
     // The writer decides what is checkpointed, also when a connection closes.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;

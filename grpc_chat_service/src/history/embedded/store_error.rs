@@ -9,13 +9,29 @@ use super::record::RecordError;
 #[derive(Debug)]
 pub(super) enum StoreError {
     NotADirectory,
+    NotAFile {
+        name: &'static str,
+    },
+    /// A symbolic link, through which a file elsewhere would be written.
+    Link {
+        name: &'static str,
+    },
     Locked,
     NotAHistory,
-    Newer { found: i64, known: usize },
+    Newer {
+        found: i64,
+        known: usize,
+    },
     OtherStore,
-    Lost { events: u64, marks: u64 },
+    Lost {
+        events: u64,
+        marks: u64,
+    },
     Gap(Gap),
-    Damaged { room: String, seq: u64 },
+    Damaged {
+        room: String,
+        seq: u64,
+    },
     Corrupt,
     Sqlite(rusqlite::Error),
     Io(io::Error),
@@ -52,6 +68,14 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotADirectory => f.write_str("is a file: choose a directory with --data"),
+            Self::NotAFile { name } => {
+                write!(f, "has something named {name} that is not a file: move it away, or choose another directory")
+            }
+            Self::Link { name } => write!(
+                f,
+                "has a symbolic link named {name}, which is not followed: put the file itself there, or name its \
+                 directory with --data"
+            ),
             Self::Locked => f.write_str("is in use by another process: stop that one, or choose another directory"),
             Self::NotAHistory => {
                 f.write_str("has a history.db that is not a chat history: move it away, or choose another directory")

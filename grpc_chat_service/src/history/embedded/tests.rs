@@ -1,6 +1,8 @@
 //! Damage to the files of a store, and how the store detects it.
 
 mod erasing;
+#[cfg(unix)]
+mod private;
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +12,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use super::{Embedded, OpenError, Options, record, schema};
+use super::{Embedded, OpenError, Options, files, record};
 use crate::history::{AppendError, Expected, History, Page, Published, ReadError, RoomQuery};
 use crate::limits::HistoryLimits;
 use crate::model::{Account, Change, ClientMsgId, DeviceId, Draft, Durability, Epoch, Event, RoomId, Seq, UserId};
@@ -118,7 +120,7 @@ fn position(bytes: &[u8], what: &str) -> usize {
 }
 
 fn sql(dir: &Path, sql: &str) {
-    Connection::open(dir.join(schema::FILE)).unwrap().execute_batch(sql).unwrap();
+    Connection::open(dir.join(files::DATABASE)).unwrap().execute_batch(sql).unwrap();
 }
 
 #[tokio::test]
@@ -154,7 +156,7 @@ async fn dropping_without_closing_loses_nothing() {
 #[tokio::test]
 async fn an_old_flipped_bit_is_found_when_it_is_read() {
     let dir = closed_with(1_100).await;
-    change(dir.path(), schema::FILE, |bytes| {
+    change(dir.path(), files::DATABASE, |bytes| {
         let at = position(bytes, "message number 0007");
         bytes[at] ^= 1;
     });
@@ -175,7 +177,7 @@ async fn an_old_flipped_bit_is_found_when_it_is_read() {
 #[tokio::test]
 async fn a_new_flipped_bit_is_found_at_opening() {
     let dir = closed_with(20).await;
-    change(dir.path(), schema::FILE, |bytes| {
+    change(dir.path(), files::DATABASE, |bytes| {
         let at = position(bytes, "message number 0007");
         bytes[at] ^= 1;
     });
@@ -256,7 +258,7 @@ async fn garbage_at_the_end_of_the_files_is_harmless() {
     let history = open(image.path());
     assert_eq!(read(&history).await, Ok((1..=50).collect()));
     history.close().await;
-    change(image.path(), schema::FILE, |db| db.extend([0x5a; 10_000]));
+    change(image.path(), files::DATABASE, |db| db.extend([0x5a; 10_000]));
     let history = open(image.path());
     append_each(&history, 51..=60).await;
     assert_eq!(read(&history).await, Ok((1..=60).collect()));
@@ -302,9 +304,9 @@ async fn a_restored_backup_begins_a_new_epoch() {
 #[tokio::test]
 async fn another_store_in_the_directory_is_refused() {
     let (dir, other) = (closed_with(10).await, closed_with(20).await);
-    fs::copy(other.path().join(schema::FILE), dir.path().join(schema::FILE)).unwrap();
+    fs::copy(other.path().join(files::DATABASE), dir.path().join(files::DATABASE)).unwrap();
     assert!(refused(dir.path()).starts_with("has another history than the one it had"));
-    fs::remove_file(dir.path().join(schema::FILE)).unwrap();
+    fs::remove_file(dir.path().join(files::DATABASE)).unwrap();
     assert!(refused(dir.path()).starts_with("has another history than the one it had"));
 }
 
@@ -325,7 +327,7 @@ async fn an_operator_reading_the_files_stops_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let history = open(dir.path());
     append_each(&history, 1..=3).await;
-    let operator = Connection::open(dir.path().join(schema::FILE)).unwrap();
+    let operator = Connection::open(dir.path().join(files::DATABASE)).unwrap();
     operator.execute_batch("BEGIN; SELECT count(*) FROM events").unwrap();
     history
         .append(&account(), Draft { change: Change::Delete { seq: 1 }, ..post(4, "") }, Expected::default())
@@ -352,13 +354,13 @@ async fn files_of_another_kind_are_refused() {
 
     let sentence = "has a history.db that is not a chat history: move it away, or choose another directory";
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join(schema::FILE), "not a database, but long enough to be taken for one ".repeat(100))
+    fs::write(dir.path().join(files::DATABASE), "not a database, but long enough to be taken for one ".repeat(100))
         .unwrap();
     assert_eq!(refused(dir.path()), sentence);
-    fs::remove_file(dir.path().join(schema::FILE)).unwrap();
+    fs::remove_file(dir.path().join(files::DATABASE)).unwrap();
     sql(dir.path(), "CREATE TABLE someone_elses (x)");
     assert_eq!(refused(dir.path()), sentence);
-    fs::remove_file(dir.path().join(schema::FILE)).unwrap();
+    fs::remove_file(dir.path().join(files::DATABASE)).unwrap();
     open(dir.path()).close().await;
 }
 
@@ -381,7 +383,7 @@ async fn time_never_goes_back_in_a_room() {
     event.time += 3_600_000;
     let checksum = record::Columns::of(&event).checksum;
     wait_for_lock(dir.path()).await;
-    let db = Connection::open(dir.path().join(schema::FILE)).unwrap();
+    let db = Connection::open(dir.path().join(files::DATABASE)).unwrap();
     db.execute("UPDATE events SET time = ?1, checksum = ?2 WHERE seq = 2", (event.time.cast_signed(), checksum))
         .unwrap();
     drop(db);
@@ -468,7 +470,7 @@ async fn a_store_of_version_1_is_still_read() {
 async fn the_bytes_of_a_record_do_not_change() {
     let dir = tempfile::tempdir().unwrap();
     sql(dir.path(), VERSION_1);
-    let db = Connection::open(dir.path().join(schema::FILE)).unwrap();
+    let db = Connection::open(dir.path().join(files::DATABASE)).unwrap();
     for event in version_1_events() {
         let stored: [u8; 4] = db
             .query_row("SELECT checksum FROM events WHERE seq = ?1", [event.seq.cast_signed()], |row| row.get(0))
@@ -488,7 +490,7 @@ async fn the_bytes_of_a_record_do_not_change() {
         let plain = |sql: &str| sql.lines().map(|line| line.split("--").next().unwrap_or("")).collect::<String>();
         tables.into_iter().map(|(_, sql)| plain(&sql).split_whitespace().collect()).collect()
     };
-    let [migrated, new] = [&dir, &new].map(|dir| tables(&Connection::open(dir.path().join(schema::FILE)).unwrap()));
+    let [migrated, new] = [&dir, &new].map(|dir| tables(&Connection::open(dir.path().join(files::DATABASE)).unwrap()));
     assert_eq!(words(migrated), words(new));
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::schema;
+use super::{files, schema};
 
 /// To empty the WAL the writer waits for readers of it, but not long: an operator's backup may read for minutes.
 const TRUNCATE_TIMEOUT: Duration = Duration::from_millis(50);
@@ -41,8 +41,7 @@ pub(super) fn truncate(conn: &Connection) -> rusqlite::Result<bool> {
 /// consider pages written that are not on disk, and a second sync proves nothing about them: only what is written again
 /// is synced again.
 pub(super) fn rewrite(dir: &Path) -> io::Result<()> {
-    let path = dir.join(format!("{}-wal", schema::FILE));
-    let mut file = match File::options().read(true).write(true).open(path) {
+    let mut file = match File::options().read(true).write(true).open(dir.join(files::WAL)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     };

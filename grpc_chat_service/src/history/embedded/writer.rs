@@ -6,7 +6,7 @@
 //! to disk what the files hold, and published what turned out to be stored.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -99,7 +99,6 @@ enum Wake {
 
 impl Writer {
     pub(super) fn new(
-        dir: &Path,
         durability: Durability,
         opened: Opened,
         queued: Queued,
@@ -108,7 +107,7 @@ impl Writer {
         health: watch::Sender<bool>,
     ) -> Self {
         Self {
-            dir: dir.to_owned(),
+            dir: opened.dir,
             durability,
             conn: Some(opened.conn),
             high_water: opened.high_water,

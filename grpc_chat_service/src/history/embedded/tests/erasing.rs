@@ -23,7 +23,7 @@ async fn deleting_a_message_with_very_many_edits_needs_little_memory() {
     // 128 MiB, as an earlier version stored them.
     let edits = 16_384;
     let dir = closed_with(1).await;
-    let mut db = Connection::open(dir.path().join(schema::FILE)).unwrap();
+    let mut db = Connection::open(dir.path().join(files::DATABASE)).unwrap();
     let change = db.transaction().unwrap();
     for n in 2..=edits + 1 {
         let text = format!("secret {n} {}", "x".repeat(8_192 - 16));
@@ -57,7 +57,7 @@ async fn a_damaged_edit_is_found_before_anything_is_erased() {
     // So many that opening does not read the edits.
     append_each(&history, 100..1_200).await;
     history.close().await;
-    super::change(dir.path(), schema::FILE, |bytes| {
+    super::change(dir.path(), files::DATABASE, |bytes| {
         let at = position(bytes, "edit number 0085");
         bytes[at] ^= 1;
     });
