@@ -160,7 +160,8 @@ impl From<TlsError> for Failure {
 
 impl From<Refused> for Failure {
     fn from(why: Refused) -> Self {
-        let sentence = format!("the service says: {why}");
+        // What the client itself has found has no reason.
+        let sentence = if why.reason.is_empty() { why.to_string() } else { format!("the service says: {why}") };
         match why.code {
             // The service could not answer; it did not refuse.
             Code::Unavailable

@@ -19,6 +19,9 @@ use crate::wire::{Access, convert};
 const CALL: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The most pages of rooms that are read: a million rooms, as the service lists them.
+const MAX_PAGES: usize = 1_000;
+
 impl Client {
     /// Reads a page of a room's history. `length` is at most 1,000 events, and 0 means 100; a page may also be shorter
     /// because it is large.
@@ -53,6 +56,9 @@ impl Client {
         let request = pb::ListMessagesRequest { room: room.to_string(), after_seq, before_seq, page_size: length };
         let list = async |mut client: ChatServiceClient<Channel>, request| client.list_messages(request).await;
         let page = self.call(request, list).await?;
+        if !follows(at, &page) {
+            return Err(broken("the service sent a page of history that does not follow what was asked for"));
+        }
         Ok(convert::page_from_wire(&room, page))
     }
 
@@ -74,17 +80,28 @@ impl Client {
     /// ```
     pub async fn rooms(&self) -> Result<Vec<Room>, Refused> {
         let mut rooms = Vec::new();
-        let mut page_token = String::new();
-        loop {
-            let request = pb::ListRoomsRequest { page_size: 1000, page_token };
+        let (mut page_token, mut last) = (String::new(), String::new());
+        for _ in 0..MAX_PAGES {
+            let request = pb::ListRoomsRequest { page_size: 1000, page_token: page_token.clone() };
             let list = async |mut client: ChatServiceClient<Channel>, request| client.list_rooms(request).await;
             let page = self.call(request, list).await?;
+            let is_last = page.next_page_token.is_empty();
+            let mut ids = page.rooms.iter().map(|room| &room.room);
+            // Its rooms are ordered by id, so each page begins after the end of the one before.
+            let advances = ids.next().is_some_and(|first| *first > last) && page.next_page_token != page_token;
+            if !advances && !is_last {
+                return Err(broken("the service repeats itself in the list of rooms"));
+            }
+            if let Some(room) = page.rooms.last() {
+                last.clone_from(&room.room);
+            }
             rooms.extend(page.rooms.into_iter().filter_map(convert::room_from_wire));
-            if page.next_page_token.is_empty() {
+            if is_last {
                 return Ok(rooms);
             }
             page_token = page.next_page_token;
         }
+        Err(broken(format!("the service's list of rooms does not end, or has more than {MAX_PAGES} pages")))
     }
 
     /// Makes a call on the connection of the session, again and again as long as that may help. Where the service asks to wait,
@@ -139,4 +156,22 @@ impl Client {
             None => Err(self.unreachable()),
         }
     }
+}
+
+/// Whether a page is one of those that were asked for: its events are in order and lie in the direction asked for, and there
+/// are some if there are more. Otherwise whoever reads page after page might read for ever.
+fn follows(at: PageAt, page: &pb::ListMessagesResponse) -> bool {
+    let pb::ListMessagesResponse { events, more, .. } = page;
+    let (Some(first), Some(last)) = (events.first(), events.last()) else { return !more };
+    events.is_sorted_by(|one, next| one.seq < next.seq)
+        && match at {
+            PageAt::Newest => true,
+            PageAt::Before(seq) => last.seq < seq,
+            PageAt::After(seq) => first.seq > seq,
+        }
+}
+
+/// An error of a service that does not keep to the protocol.
+fn broken(what: impl Into<String>) -> Refused {
+    Refused::new(Code::Internal, what)
 }

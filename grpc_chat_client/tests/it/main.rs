@@ -4,6 +4,7 @@
 
 mod bench;
 mod commands;
+mod endless;
 mod errors;
 mod hand_made;
 mod identity;

@@ -14,13 +14,16 @@ use tonic::codegen::BoxStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::support::{Service, client, command, run};
+use crate::support::{Running, Service, client, command, run};
 
 /// Sets a terminal's title, clears it, goes to the beginning of the line, and turns the reading order around.
 const HOSTILE: &str = "\u{1b}]0;owned\u{7}\u{9b}2J\r\u{7f}\u{202e}";
 
 /// What is printed instead: a replacement for each of the characters that do that.
 const HARMLESS: &str = "\u{fffd}]0;owned\u{fffd}\u{fffd}2J\u{fffd}\u{fffd}\u{fffd}";
+
+/// A room that nobody may join.
+const REFUSED: &str = "refused";
 
 /// A service whose rooms have one event, in which every text is [`HOSTILE`], and whose disk is full for a while.
 #[derive(Clone)]
@@ -51,6 +54,9 @@ impl Scripted {
             client_frame::Body::Hello(hello) => {
                 vec![server_frame::Body::Welcome(pb::Welcome { user: hello.user, ..pb::Welcome::default() })]
             }
+            client_frame::Body::Join(pb::Join { room, .. }) if room == REFUSED => {
+                vec![error(Code::PermissionDenied, HOSTILE, HOSTILE)]
+            }
             client_frame::Body::Join(pb::Join { room, .. }) => {
                 let event = Self::event(&room);
                 let joined = pb::Joined { room, epoch: 1, head_seq: 1, oldest_seq: 1, ..pb::Joined::default() };
@@ -61,15 +67,19 @@ impl Scripted {
                 if self.full.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_err() {
                     vec![server_frame::Body::Ack(pb::Ack { room, seq: 2, client_msg_id, ..pb::Ack::default() })]
                 } else {
-                    let details = ErrorDetails::with_error_info("THE_DISK", "test", []);
-                    let status = Status::with_error_details(Code::Unavailable, "the disk is full", details);
-                    let status = tonic_types::pb::Status::decode(status.details()).unwrap();
-                    vec![server_frame::Body::Error(pb::Error { status: Some(status) })]
+                    vec![error(Code::Unavailable, "the disk is full", "THE_DISK")]
                 }
             }
             _ => Vec::new(),
         }
     }
+}
+
+fn error(code: Code, message: &str, reason: &str) -> server_frame::Body {
+    let details = ErrorDetails::with_error_info(reason, "test", []);
+    let status = Status::with_error_details(code, message, details);
+    let status = tonic_types::pb::Status::decode(status.details()).unwrap();
+    server_frame::Body::Error(pb::Error { status: Some(status) })
 }
 
 #[tonic::async_trait]
@@ -111,10 +121,17 @@ async fn text_from_the_network_cannot_steer_a_terminal_behind_a_pipe() {
             assert_eq!((output.stderr.as_str(), output.code), ("", 0));
             output.stdout
         };
-        (printed(&["history", "general"]), printed(&["history", "general", "--json"]))
+        let first_line = |args: &[&str]| Running::start(command().args(["--server", &url]).args(args)).line();
+        let texts = [first_line(&["tail", "general"]), first_line(&["chat", "general"])];
+        let refused = run(command().args(["--server", &url, "tail", REFUSED]), b"");
+        assert_eq!(refused.stderr, format!("grpc_chat_client: the service says: {HARMLESS}\n"));
+        let [text, json] = [&["history", "general"][..], &["history", "general", "--json"]].map(printed);
+        (text, texts, json)
     });
-    let (text, json) = printed.await.unwrap();
-    assert_eq!(text, format!("1 1970-01-01 00:00:00 {HARMLESS}: {HARMLESS}\n"));
+    let (text, texts, json) = printed.await.unwrap();
+    let event = format!("1 1970-01-01 00:00:00 {HARMLESS}: {HARMLESS}");
+    assert_eq!(text, format!("{event}\n"));
+    assert_eq!(texts, [event, format!("{HARMLESS}: {HARMLESS}")]);
     assert!(json.trim_end().chars().all(|c| c.is_ascii() && !c.is_control()), "{json:?}");
     let event: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!([&event["sender"], &event["text"]], [HOSTILE, HOSTILE], "JSON has the exact text");
