@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
 use crate::diagnosis::{Target, innermost};
@@ -120,7 +120,12 @@ impl Tls {
                 return Err(unusable("the client key file contains no private key", "PRIVATE KEY"));
             }
         }
-        Ok(())
+        match &self.server_name {
+            Some(name) if ServerName::try_from(name.as_str()).is_err() => Err(TlsError(format!(
+                "{name:?} cannot be the name of a server in its certificate; give a host name, or an IP address"
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -293,5 +298,17 @@ mod tests {
         assert!(error(identity(&certificate, "none")).ends_with("has a line -----BEGIN PRIVATE KEY-----"));
         let both = identity(&certificate, &one("PRIVATE KEY", "aGVsbG8="));
         assert!(error(both).starts_with("the certificates for TLS cannot be used: "));
+    }
+
+    #[test]
+    fn a_name_that_no_certificate_has_is_refused_before_connecting() {
+        let server: ServerUrl = "https://chat.example".parse().unwrap();
+        for name in ["", "no name", "https://chat.example", "chat.example:443"] {
+            let error = server.endpoint(&Tls::default().server_name(name)).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{name:?} cannot be the name of a server")), "{error}");
+        }
+        for name in ["chat.example", "localhost", "127.0.0.1"] {
+            server.endpoint(&Tls::default().server_name(name)).unwrap();
+        }
     }
 }

@@ -142,7 +142,7 @@ fn problem(refusal: &Refusal) -> Problem {
         Refusal::OutcomeUnknown => Problem::new(
             Code::Unknown,
             Reason::OutcomeUnknown,
-            "it is not known whether this was stored; send it again with the same client_msg_id",
+            "the service cannot tell whether this was stored; repeated with the same client_msg_id, it is stored once",
         ),
         Refusal::Corrupt { room, seq } => Problem::new(
             Code::DataLoss,

@@ -7,6 +7,10 @@ use std::time::Duration;
 use grpc_chat_client::ServerUrl;
 use serde::Serialize;
 
+/// How often it is looked again which of several processes listen, and how long after each time.
+const LOOKS: u32 = 25;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
 /// A process.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Process {
@@ -49,7 +53,17 @@ pub(super) async fn listening_at(server: &ServerUrl) -> Result<Vec<Process>, Str
     if here.is_empty() {
         return Err("the service is on another machine".to_owned());
     }
-    system::listening_at(&here)
+    let mut found = system::listening_at(&here)?;
+    // A child that is about to run another program has its parent's files until then, and is not the service.
+    for _ in 0..LOOKS {
+        if found.len() == 1 {
+            break;
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+        let again = system::listening_at(&here)?;
+        found.retain(|process| again.iter().any(|other| other.pid == process.pid));
+    }
+    if found.is_empty() { Err("the service has ended".to_owned()) } else { Ok(found) }
 }
 
 /// Returns the CPU time of processes until now, or in a few words why it is not known.
@@ -92,8 +106,6 @@ mod system {
                 found.push(Process { pid: process.pid.cast_unsigned(), name });
             }
         }
-        // A child that is about to run another program has its parent's files only for a moment.
-        found.retain(|Process { pid, .. }| process::Process::new(pid.cast_signed()).is_ok_and(|found| listens(&found)));
         if found.is_empty() {
             return Err("no process that this user may look at listens on its port".to_owned());
         }
@@ -150,6 +162,9 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn the_process_that_listens_is_found_and_has_taken_time() {
+        use std::os::fd::OwnedFd;
+        use std::process::{Command, Stdio};
+
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let server: ServerUrl = format!("http://{}", socket.local_addr().unwrap()).parse().unwrap();
         let found = listening_at(&server).await.unwrap();
@@ -160,6 +175,12 @@ mod tests {
         while time_of(&own).unwrap().since(&before).is_zero() {
             sum = std::hint::black_box(sum.wrapping_add(1));
         }
+        // A process that has the socket only for a moment is not the service.
+        let inherited = Stdio::from(OwnedFd::from(socket.try_clone().unwrap()));
+        let mut child = Command::new("sleep").arg("0.1").stdin(inherited).spawn().unwrap();
+        let found = listening_at(&server).await.unwrap();
+        assert!(found.iter().all(|process| process.pid != child.id()), "{found:?}");
+        child.wait().unwrap();
         drop(socket);
         let why = listening_at(&server).await.unwrap_err();
         assert!(why.contains("on its port"), "{why}");
