@@ -19,6 +19,9 @@ use crate::settings::origin::{Origin, Origins};
 use crate::settings::{AckWhen, Settings};
 use crate::telemetry::LogFormat;
 
+/// All keys of the configuration file, with comments.
+const EXAMPLE: &str = include_str!("../config.example.toml");
+
 /// What the process was asked to do.
 #[derive(Debug)]
 pub(crate) struct Args {
@@ -112,6 +115,10 @@ enum Command {
         /// Only check this configuration file, without the environment and other flags
         #[arg(long, value_name = "FILE")]
         check: Option<PathBuf>,
+
+        /// Print a file with all keys, their defaults and comments instead
+        #[arg(long, conflicts_with = "check")]
+        example: bool,
     },
 }
 
@@ -136,9 +143,13 @@ impl Args {
                 ArgsError::Info(error.to_string())
             }
         })?;
-        if let Some(Command::Config { check: Some(file) }) = &flags.command {
-            check(file).map_err(ArgsError::Usage)?;
-            return Err(ArgsError::Info(format!("{} can be used\n", file.display())));
+        match &flags.command {
+            Some(Command::Config { check: Some(file), .. }) => {
+                check(file).map_err(ArgsError::Usage)?;
+                return Err(ArgsError::Info(format!("{} can be used\n", file.display())));
+            }
+            Some(Command::Config { example: true, .. }) => return Err(ArgsError::Info(EXAMPLE.to_owned())),
+            _ => {}
         }
         let (settings, origins) = flags.settings(&matches).map_err(ArgsError::Usage)?;
         if flags.command.is_some() {

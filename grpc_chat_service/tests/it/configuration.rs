@@ -1,7 +1,5 @@
 //! The configuration file, its place between the defaults, the environment and the flags, and the sentences about its errors.
 
-use std::path::Path;
-
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -94,10 +92,11 @@ async fn what_config_prints_is_a_file_with_the_same_configuration() {
 }
 
 #[tokio::test]
-async fn the_example_file_can_be_used() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
-    let output = run(&["config", "--check", path.to_str().unwrap()]).await;
-    output.assert_line(&format!("{} can be used", path.display()));
+async fn the_example_file_can_be_printed_and_used() {
+    let example = run(&["config", "--example"]).await;
+    example.assert_line("[limits.session]");
+    example.assert_line("#rooms = 256");
+    File::new(&example.stdout).check().await.assert_line("chat.toml can be used");
 }
 
 #[tokio::test]
