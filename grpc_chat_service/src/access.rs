@@ -1,11 +1,12 @@
 //! Who calls, and what they may do: permits that prove a check, and a history that is only reached with one.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
+use crate::address::Peer;
 use crate::history::{
     Appending, Expected, Following, History, Marking, Page, ReadError, RoomHead, RoomQuery, RoomState,
 };
@@ -21,7 +22,7 @@ const READS: usize = 2;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Caller {
     /// The address at the other end of the connection.
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Peer,
     /// The user it is, once it is one.
     user: Option<UserId>,
 }
@@ -46,7 +47,7 @@ pub(crate) struct Policy;
 
 impl Caller {
     /// Returns a caller that has not said who it is.
-    pub(crate) fn at(peer: SocketAddr) -> Self {
+    pub(crate) fn at(peer: Peer) -> Self {
         Self { peer, user: None }
     }
 

@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use etcetera::BaseStrategy;
+use grpc_chat_service::address::LogAddresses;
 use grpc_chat_service::cluster::MemoryCluster;
 use grpc_chat_service::config::{Admin, Config, Store};
 use grpc_chat_service::history::embedded::Options;
@@ -99,6 +101,17 @@ struct Flags {
     /// Format of the logs
     #[arg(long, value_name = "FORMAT", env = "CHAT_LOG_FORMAT", default_value = "text", global = true)]
     log_format: LogFormat,
+
+    /// How the addresses of callers are logged: in full, or only their networks (IPv4 /24, IPv6 /48)
+    #[arg(
+        long,
+        value_name = "HOW",
+        env = "CHAT_LOG_ADDRESSES",
+        default_value = "full",
+        value_parser = log_addresses(),
+        global = true
+    )]
+    log_addresses: LogAddresses,
 
     /// Do not limit how often users and addresses may ask for something
     #[arg(long, env = "CHAT_NO_RATES", value_parser = switch, global = true)]
@@ -225,6 +238,9 @@ impl Flags {
         if given("log_format", "log-format") {
             settings.log_format = self.log_format;
         }
+        if given("log_addresses", "log-addresses") {
+            settings.log_addresses = self.log_addresses;
+        }
         if given("no_rates", "rates") {
             settings.rates = !self.no_rates;
         }
@@ -242,13 +258,13 @@ fn origin(id: &str, matches: &ArgMatches) -> Option<Origin> {
 
 /// Returns the server's configuration.
 fn config(settings: Settings, accept_loss: bool) -> Config {
-    let Settings { listen, data, memory, durability, grace, admin, limits, rates, .. } = settings;
+    let Settings { listen, data, memory, durability, grace, admin, limits, rates, log_addresses, .. } = settings;
     let store = if memory {
         Store::Memory(MemoryCluster::default())
     } else {
         Store::Disk { dir: data, options: Options { durability: durability.into(), accept_loss } }
     };
-    Config { listen, store, grace, admin, limits, rates, ..Config::default() }
+    Config { listen, store, grace, admin, limits, rates, log_addresses, ..Config::default() }
 }
 
 /// `grpc_chat` in the directory in which the platform keeps a user's data.
@@ -277,6 +293,11 @@ fn switch(text: &str) -> Result<bool, String> {
         "false" | "0" | "no" | "off" => Ok(false),
         _ => Err("expected true or false, 1 or 0, yes or no, on or off".to_owned()),
     }
+}
+
+fn log_addresses() -> impl TypedValueParser<Value = LogAddresses> {
+    PossibleValuesParser::new(["full", "short"])
+        .map(|text| if text == "short" { LogAddresses::Short } else { LogAddresses::Full })
 }
 
 /// clap's report as one sentence, which blames the environment variable where the value came from there.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use crate::address::LogAddresses;
 use crate::cluster::MemoryCluster;
 use crate::history::embedded;
 use crate::limits::Limits;
@@ -25,6 +26,8 @@ pub struct Config {
     pub limits: Limits,
     /// Whether the rates of users and addresses are limited. Without rates the other limits stay.
     pub rates: bool,
+    /// How the addresses of peers are logged.
+    pub log_addresses: LogAddresses,
     /// How many log lines were not written, for the figures. Whoever limits the log counts here.
     pub suppressed_log_lines: Arc<AtomicU64>,
 }
@@ -72,6 +75,7 @@ impl Default for Config {
             admin: Admin::Off,
             limits: Limits::default(),
             rates: true,
+            log_addresses: LogAddresses::Full,
             suppressed_log_lines: Arc::default(),
         }
     }

@@ -10,13 +10,13 @@ mod tasks;
 
 use std::error::Error;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 
 use futures_util::future::OptionFuture;
 use http::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::address::Peer;
 use crate::drain::Drain;
 use crate::limits::ConnectionLimits;
 use crate::metrics::ConnectionMetrics;
@@ -34,7 +34,7 @@ use tasks::{Ending, Tasks};
 /// returns the function that handles requests.
 pub(crate) async fn serve<T, H, F, B>(
     mut socket: T,
-    peer: SocketAddr,
+    peer: Peer,
     service: impl FnOnce(Calls) -> H,
     limits: &ConnectionLimits,
     drain: &Drain,

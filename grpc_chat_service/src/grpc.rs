@@ -15,7 +15,6 @@ mod status;
 mod unary;
 
 use std::future::ready;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -28,6 +27,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::access::Caller;
+use crate::address::Peer;
 use crate::connection::{AnyBody, Calls, RequestBody};
 use crate::session::Context;
 
@@ -118,7 +118,7 @@ impl Service {
     /// copy, box and poll each message several times over.
     pub(crate) fn for_connection(
         &self,
-        peer: SocketAddr,
+        peer: Peer,
         calls: Calls,
     ) -> impl Fn(Request<RequestBody>) -> BoxFuture<'static, Response<Body>> + Unpin + use<> {
         let (context, routes, caller) = (Arc::clone(&self.context), self.routes.clone(), Caller::at(peer));

@@ -21,6 +21,7 @@
 //! [`server::bind`] puts the parts together and is the only place that does. A good order to read them in is
 //! `grpc/example.rs`, [`server`], `session/protocol.rs`, `rooms/tail.rs`, [`history`], `connection.rs`, `limits.rs`.
 
+pub mod address;
 pub mod cluster;
 pub mod config;
 pub mod history;

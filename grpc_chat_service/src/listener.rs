@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::address::{LogAddresses, Peer};
 use crate::limits::ListenerLimits;
 use crate::metrics::Metrics;
 
@@ -27,6 +28,7 @@ pub(crate) struct Listener {
     slots: Arc<Semaphore>,
     per_address: usize,
     addresses: Addresses,
+    log_addresses: LogAddresses,
 }
 
 /// How many connections each address has open. An entry is removed when its last connection closes, so the map is never
@@ -36,7 +38,7 @@ type Addresses = Arc<Mutex<HashMap<IpAddr, usize>>>;
 /// An accepted connection and the slot it occupies.
 pub(crate) struct Accepted {
     pub(crate) socket: TcpStream,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Peer,
     pub(crate) slot: Slot,
 }
 
@@ -53,7 +55,7 @@ impl Listener {
     /// # Errors
     ///
     /// The operating system's, if the address cannot be listened on.
-    pub(crate) fn bind(address: SocketAddr, limits: &ListenerLimits) -> io::Result<Self> {
+    pub(crate) fn bind(address: SocketAddr, limits: &ListenerLimits, log_addresses: LogAddresses) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         // So that a restart does not have to wait for old connections to leave TIME_WAIT. On Windows this option would
         // allow two processes on one port.
@@ -67,6 +69,7 @@ impl Listener {
             slots: Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS))),
             per_address: limits.connections_per_address,
             addresses: Addresses::default(),
+            log_addresses,
         })
     }
 
@@ -87,7 +90,8 @@ impl Listener {
                 return std::future::pending().await;
             };
             match self.tcp.accept().await {
-                Ok((socket, peer)) => {
+                Ok((socket, address)) => {
+                    let peer = Peer::new(address, self.log_addresses);
                     failing = false;
                     match self.admit(peer.ip(), of_total) {
                         Some(slot) => return Accepted { socket, peer, slot },
@@ -165,7 +169,7 @@ mod tests {
     #[tokio::test]
     async fn an_address_gets_its_share_and_no_more_until_one_connection_closes() {
         let limits = ListenerLimits { connections: 3, connections_per_address: 2 };
-        let listener = Listener::bind(([127, 0, 0, 1], 0).into(), &limits).unwrap();
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into(), &limits, LogAddresses::Full).unwrap();
         let admit = |last: u8| {
             let of_total = Arc::clone(&listener.slots).try_acquire_owned().unwrap();
             listener.admit([10, 0, 0, last].into(), of_total)

@@ -6,6 +6,7 @@ mod telemetry;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use args::{Args, ArgsError};
 use grpc_chat_service::config::Config;
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    if let Err(sentence) = telemetry::start(args.log_format) {
+    if let Err(sentence) = telemetry::start(args.log_format, &args.config.suppressed_log_lines) {
         report(&sentence);
         return ExitCode::from(USAGE);
     }
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
 }
 
 async fn serve(config: Config) -> ExitCode {
+    tokio::spawn(telemetry::report_suppressed(Arc::clone(&config.suppressed_log_lines)));
     let server = match server::bind(config).await {
         Ok(server) => server,
         Err(error) => {

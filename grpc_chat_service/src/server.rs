@@ -10,6 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::task::TaskTracker;
 
 use crate::access::{PermittedHistory, Policy};
+use crate::address::Peer;
 use crate::admin::{self, Shown};
 use crate::cluster::MemoryCluster;
 use crate::config::{Admin, Config, Store};
@@ -65,7 +66,7 @@ pub enum BindError {
 ///
 /// [`BindError`] if the address is in use, not on this machine, or not allowed, or if the history cannot be used.
 pub async fn bind(config: Config) -> Result<Server, BindError> {
-    let listener = Listener::bind(config.listen, &config.limits.listener)
+    let listener = Listener::bind(config.listen, &config.limits.listener, config.log_addresses)
         .map_err(|source| BindError::Address { address: config.listen, source })?;
     let admin = bind_admin(config.admin)?;
     let (publisher, published) = mpsc::channel(PUBLISHED_BATCHES);
@@ -221,7 +222,7 @@ impl Chat {
         (Self { service: Arc::new(service), limits, drain, metrics, publishing, announcing }, health)
     }
 
-    fn serve<S>(&self, socket: S, peer: SocketAddr) -> impl Future<Output = ()> + Send + use<S>
+    fn serve<S>(&self, socket: S, peer: Peer) -> impl Future<Output = ()> + Send + use<S>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -255,8 +256,8 @@ where
     let peers = Arc::new(cluster.network.join());
     let (chat, _health) = Chat::start(&config, history, published, peers, Arc::new(metrics)).await;
     loop {
-        let (socket, peer) = accept().await;
-        tokio::spawn(chat.serve(socket, peer));
+        let (socket, address) = accept().await;
+        tokio::spawn(chat.serve(socket, Peer::new(address, config.log_addresses)));
     }
 }
 

@@ -9,7 +9,6 @@ mod reader;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
@@ -22,6 +21,7 @@ use tokio::time::Instant;
 use tokio_stream::Stream;
 
 use crate::access::{Caller, PermittedHistory, Policy};
+use crate::address::Peer;
 use crate::drain::Drain;
 use crate::history::now;
 use crate::limits::Limits;
@@ -71,7 +71,7 @@ pub(crate) struct Session {
     outbox: Arc<Outbox>,
     protocol: Protocol,
     id: String,
-    peer: SocketAddr,
+    peer: Peer,
     /// The user who was welcomed.
     user: Option<UserId>,
     /// Once it is welcomed.
@@ -233,7 +233,7 @@ impl Session {
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Welcome { reply_to, user, client } => {
-                tracing::info!(peer = %self.peer, session = self.id, %user, client, "session opened");
+                tracing::debug!(peer = %self.peer, session = self.id, %user, client, "session opened");
                 self.user = Some(user.clone());
                 self.open = Some(self.context.metrics.sessions.open());
                 let welcome = Welcome {

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use grpc_chat_service::address::LogAddresses;
 use grpc_chat_service::config::Admin;
 use grpc_chat_service::limits::Limits;
 use grpc_chat_service::model::Durability;
@@ -58,6 +59,9 @@ pub(crate) struct Settings {
     /// The format of the logs on standard error: "text" or "json".
     pub(crate) log_format: LogFormat,
 
+    /// How the addresses of callers are logged: "full", or "short", which is only their networks (IPv4 /24, IPv6 /48).
+    pub(crate) log_addresses: LogAddresses,
+
     /// Whether the rates of users and addresses are limited. Without rates the other limits stay: for benchmarks, and where
     /// every caller is trusted.
     pub(crate) rates: bool,
@@ -87,6 +91,7 @@ impl Default for Settings {
             grace: Duration::from_secs(10),
             admin: DEFAULT_ADMIN,
             log_format: LogFormat::Text,
+            log_addresses: LogAddresses::Full,
             rates: true,
             limits: Limits::default(),
         }

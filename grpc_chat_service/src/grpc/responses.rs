@@ -1,22 +1,23 @@
-//! The responses of a streaming call, with a log line for how it ended.
+//! The responses of a streaming call, with a log line, at the level DEBUG, for how it ended.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio_stream::Stream;
 use tonic::{Code, Status};
 
+use crate::address::Peer;
+
 /// The responses of one call.
 pub(super) struct Responses<S> {
     responses: S,
-    peer: SocketAddr,
+    peer: Peer,
     sent: u64,
     ended: bool,
 }
 
 impl<S> Responses<S> {
-    pub(super) fn new(responses: S, peer: SocketAddr) -> Self {
+    pub(super) fn new(responses: S, peer: Peer) -> Self {
         Self { responses, peer, sent: 0, ended: false }
     }
 }
@@ -40,11 +41,8 @@ where
             Some(Err(error)) => {
                 self.ended = true;
                 match error.code() {
-                    Code::Cancelled => tracing::info!(%peer, sent, "the caller left during a call"),
-                    Code::Unavailable => {
-                        tracing::info!(%peer, sent, "a call ended because the server is shutting down");
-                    }
-                    code => tracing::warn!(%peer, sent, ?code, why = error.message(), "a call failed"),
+                    Code::Cancelled => tracing::debug!(%peer, sent, "the caller left during a call"),
+                    code => tracing::debug!(%peer, sent, ?code, why = error.message(), "a call failed"),
                 }
                 Some(Err(error))
             }
@@ -61,7 +59,7 @@ impl<S> Drop for Responses<S> {
     /// A call that is dropped before its end was reset, or has lost its connection.
     fn drop(&mut self) {
         if !self.ended {
-            tracing::info!(peer = %self.peer, sent = self.sent, "the caller left during a call");
+            tracing::debug!(peer = %self.peer, sent = self.sent, "the caller left during a call");
         }
     }
 }

@@ -1,7 +1,6 @@
 //! `chat.v1.ChatService/Session`.
 
 use std::error::Error;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
@@ -12,6 +11,7 @@ use tonic::Status;
 use super::convert::FrameDecoder;
 use super::{messages, reply, status};
 use crate::access::Caller;
+use crate::address::Peer;
 use crate::connection::{Calls, Part, RequestBody, ResponseBody};
 use crate::session::{self, ClientKind, Context, Outbound, Sent};
 
@@ -42,7 +42,7 @@ pub(super) fn call(
 /// every reader's stream passes the same bytes on.
 pub(super) struct Frames {
     outbound: Outbound,
-    peer: SocketAddr,
+    peer: Peer,
 }
 
 impl ResponseBody for Frames {

@@ -285,6 +285,7 @@ mod tests {
 
     use super::*;
     use crate::access::{Caller, Policy};
+    use crate::address::{LogAddresses, Peer};
     use crate::history::memory::MemoryStore;
     use crate::limits::{HistoryLimits, RoomLimits};
     use crate::model::{Change, ClientMsgId, Draft, RoomId, UserId};
@@ -322,7 +323,7 @@ mod tests {
         let history = PermittedHistory::new(Arc::new(history));
         let metrics = Arc::<Metrics>::default();
         let rooms = Rooms::new(history, peers, ENCODE.event, RoomLimits { tail_bytes: 1024 }, Arc::clone(&metrics));
-        let caller = Caller::at(([127, 0, 0, 1], 1).into());
+        let caller = Caller::at(Peer::new(([127, 0, 0, 1], 1).into(), LogAddresses::Full));
         let permit = Policy.read(&caller, RoomId::new("r").unwrap()).unwrap();
         let room = rooms.open(&permit);
         let outbox = Outbox::new(ENCODE, 1024);

@@ -109,7 +109,7 @@ async fn it_serves_although_its_output_pipes_are_closed() {
     // No other test uses this address, so a port that was free a moment ago still is.
     let free = TcpListener::bind((Ipv4Addr::new(127, 77, 77, 77), 0)).unwrap().local_addr().unwrap();
     let mut command = binary();
-    command.args(["--listen", &free.to_string()]).stdout(closed_pipe()).stderr(closed_pipe());
+    command.env("RUST_LOG", "debug").args(["--listen", &free.to_string()]).stdout(closed_pipe()).stderr(closed_pipe());
     let mut child = command.spawn().unwrap();
     let listening = async { while TcpStream::connect(free).await.is_err() {} };
     with_timeout(listening).await;

@@ -24,7 +24,7 @@ const LAYERS: [&[&str]; 11] = [
     &["access"],
     &["refusal"],
     &["history", "peers"],
-    &["drain", "limits", "metrics", "model", "turns"],
+    &["address", "drain", "limits", "metrics", "model", "turns"],
     &["units"],
 ];
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::address::{LogAddresses, Peer};
 use crate::model::{Change, Invalid};
 
 const EPOCH: Epoch = 7;
@@ -23,7 +24,7 @@ struct Conversation {
 }
 
 fn caller() -> Caller {
-    Caller::at(([127, 0, 0, 1], 1).into())
+    Caller::at(Peer::new(([127, 0, 0, 1], 1).into(), LogAddresses::Full))
 }
 
 fn settings() -> Settings {
