@@ -62,7 +62,15 @@ impl Reader<'_> {
                         self.errors.push(LineError { line, why });
                     }
                     Ok(value) => self.entries.push(Entry { key, value, line }),
-                    Err(error) => self.errors.push(LineError { line, why: format!("{key}: {}", error.message()) }),
+                    // An integer beyond 64 bits, which only its text can show.
+                    Err(_) => {
+                        let text = self.text.get(value.span()).unwrap_or_default();
+                        let why = match self.keys.check(&key, &Value::Integer(i64::MAX)) {
+                            Ok(()) => format!("{key} is {text}; expected a smaller number"),
+                            Err(expected) => format!("{key} is {text}; expected {expected}"),
+                        };
+                        self.errors.push(LineError { line, why });
+                    }
                 },
             }
         }

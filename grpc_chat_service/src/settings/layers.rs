@@ -60,22 +60,24 @@ impl Layers {
             .keys
             .values()
             .into_iter()
-            .map(|(key, default)| (variable(&key), (key, default.is_integer())))
-            .filter(|(name, _)| name.starts_with(VARIABLES))
+            .filter_map(|(key, default)| {
+                let limit = variable(&key).strip_prefix(VARIABLES)?.to_owned();
+                Some((limit, (key, default.is_str())))
+            })
             .collect();
         for (name, value) in variables {
-            let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLES)) else { continue };
-            let Some((key, is_integer)) = known.get(name) else {
-                let meant = keys::nearest(name, known.keys().map(String::as_str));
-                let hint = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
-                self.errors.push(format!("unknown environment variable {name}{hint}"));
+            let Some(limit) = name.to_str().and_then(|name| name.strip_prefix(VARIABLES)) else { continue };
+            let Some((key, is_text)) = known.get(limit) else {
+                let meant = keys::nearest(limit, known.keys().map(String::as_str));
+                let hint = meant.map_or_else(String::new, |meant| format!("; did you mean {VARIABLES}{meant}?"));
+                self.errors.push(format!("unknown environment variable {VARIABLES}{limit}{hint}"));
                 continue;
             };
-            let value = value_of(&value, *is_integer);
+            let value = value_of(&value, *is_text);
             match self.keys.check(key, &value) {
-                Ok(()) => self.set(key, value, Origin::Variable(name.to_owned())),
+                Ok(()) => self.set(key, value, Origin::Variable(variable(key))),
                 Err(expected) => {
-                    let value = keys::show(&value);
+                    let (name, value) = (variable(key), keys::show(&value));
                     self.errors.push(format!("the environment variable {name} is {value}; expected {expected}"));
                 }
             }
@@ -104,15 +106,15 @@ impl Layers {
 }
 
 /// Returns the variable of a key.
-pub(super) fn variable(key: &str) -> String {
+fn variable(key: &str) -> String {
     format!("CHAT_{}", key.replace(['.', '-'], "_").to_uppercase())
 }
 
-/// Returns the value that a variable has: a whole number, if one is expected and it is one, otherwise a text.
-fn value_of(text: &OsStr, is_integer: bool) -> Value {
+/// Returns the value that a variable has, which is written as in a file, but a text without quotes.
+fn value_of(text: &OsStr, is_text: bool) -> Value {
     let text = text.to_string_lossy();
     match text.parse() {
-        Ok(number) if is_integer => Value::Integer(number),
+        Ok(value) if !is_text => value,
         _ => Value::String(text.into_owned()),
     }
 }

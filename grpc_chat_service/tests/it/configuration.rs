@@ -120,7 +120,8 @@ async fn an_unknown_key_is_refused_with_its_line_and_the_nearest_one() {
 async fn values_that_cannot_be_used_are_refused_with_their_lines_and_what_is_allowed() {
     let file = File::new(
         "listen = \"here\"\nmemory = \"yes\"\ngrace = 10\ndurability = \"never\"\nlimits.room = 1\nadmin = \"9091\"\n\
-         [limits.session]\nrooms = 0\nin-flight = \"many\"\nhello = \"soon\"\nage = \"0s\"\ntext-bytes = \"8 KB\"\n",
+         [limits.session]\nrooms = 0\nin-flight = \"many\"\nhello = \"soon\"\nage = \"0s\"\ntext-bytes = \"8 KB\"\n\
+         unread-reply-bytes = 99999999999999999999\n",
     );
     file.check().await.assert_errors(&[
         "chat.toml, line 1: listen is \"here\"; expected an IP address and a port, such as 127.0.0.1:9090",
@@ -135,6 +136,8 @@ async fn values_that_cannot_be_used_are_refused_with_their_lines_and_what_is_all
         "chat.toml, line 11: limits.session.age is \"0s\"; expected a duration from 1ms to 87600h, such as \"1m30s\"",
         "chat.toml, line 12: limits.session.text-bytes is \"8 KB\"; expected a size from 1 B to 1 TiB, as a number of \
          bytes or such as \"64 KiB\"",
+        "chat.toml, line 13: limits.session.unread-reply-bytes is 99999999999999999999; expected a size from 1 B to 1 TiB, \
+         as a number of bytes or such as \"64 KiB\"",
     ]);
 }
 
@@ -186,7 +189,10 @@ async fn a_file_that_cannot_be_read_is_named_with_what_names_it() {
 #[tokio::test]
 async fn the_variable_of_a_limit_is_checked_like_its_key() {
     let mut command = binary();
-    command.env("CHAT_LIMITS_SESION_ROOMS", "1").env("CHAT_LIMITS_SESSION_ROOMS", "none");
+    command
+        .env("CHAT_LIMITS_SESION_ROOMS", "1")
+        .env("CHAT_LIMITS_SESSION_ROOMS", "none")
+        .env("CHAT_LIMITS_COLOUR", "1");
     let output = finish(&mut command).await;
     assert_eq!((output.code, output.stdout.as_str()), (Some(2), ""));
     let mut lines: Vec<&str> = output.stderr.lines().collect();
@@ -196,6 +202,7 @@ async fn the_variable_of_a_limit_is_checked_like_its_key() {
         [
             "grpc_chat_service: the environment variable CHAT_LIMITS_SESSION_ROOMS is \"none\"; expected a whole number from 1 \
          to 4294967295",
+            "grpc_chat_service: unknown environment variable CHAT_LIMITS_COLOUR",
             "grpc_chat_service: unknown environment variable CHAT_LIMITS_SESION_ROOMS; did you mean \
          CHAT_LIMITS_SESSION_ROOMS?",
         ]
