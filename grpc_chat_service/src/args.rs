@@ -432,6 +432,19 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_has_every_flag_with_its_variable() {
+        let readme = include_str!("../../README.md");
+        let of_service = readme.split("### The service").nth(1).unwrap().split("### The client").next().unwrap();
+        for flag in Flags::command().get_arguments().filter(|flag| flag.get_long().is_some()) {
+            let variable = flag.get_env().map_or_else(String::new, |name| format!("`{}` ", name.display()));
+            let value = flag.get_action().takes_values().then(|| flag.get_value_names().unwrap()[0].as_str());
+            let value = value.map_or_else(String::new, |value| format!(" {value}"));
+            let row = format!("| `--{}{value}` | {variable}|", flag.get_long().unwrap());
+            assert!(of_service.contains(&row), "no row {row}");
+        }
+    }
+
+    #[test]
     fn help_is_not_an_error() {
         assert!(matches!(parse(&["--help"]), Err(ArgsError::Info(text)) if text.contains("--listen")));
     }
