@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use grpc_chat_service::history::embedded::{Embedded, Options};
 use grpc_chat_service::history::{Expected, History, Published};
-use grpc_chat_service::limits::HistoryLimits;
+use grpc_chat_service::limits::{HistoryLimits, StorageLimits};
 use grpc_chat_service::model::{Account, Change, ClientMsgId, Draft, Durability, RoomId, UserId};
 use rusqlite::Connection;
 use tokio::sync::mpsc;
@@ -51,7 +51,9 @@ fn measure_history(parent: &Path, in_flight: usize) -> (f64, f64) {
             events as f64 / f64::from(batches)
         });
         let options = Options { durability: Durability::Synced, accept_loss: false };
-        let history = Arc::new(Embedded::open(dir.path(), options, HistoryLimits::default(), publisher).unwrap());
+        let history = Arc::new(
+            Embedded::open(dir.path(), options, HistoryLimits::default(), StorageLimits::default(), publisher).unwrap(),
+        );
         let start = Instant::now();
         let mut callers = tokio::task::JoinSet::new();
         for caller in 0..in_flight {
@@ -79,7 +81,9 @@ fn measure_sqlite(parent: &Path, batch: usize) -> f64 {
     // Creates the tables.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let options = Options { durability: Durability::Synced, accept_loss: false };
-    let history = Embedded::open(dir.path(), options, HistoryLimits::default(), mpsc::channel(1).0).unwrap();
+    let history =
+        Embedded::open(dir.path(), options, HistoryLimits::default(), StorageLimits::default(), mpsc::channel(1).0)
+            .unwrap();
     runtime.block_on(history.close());
     drop(history);
 

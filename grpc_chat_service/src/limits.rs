@@ -24,6 +24,8 @@ pub struct Limits {
     pub room: RoomLimits,
     /// What waits for the history.
     pub history: HistoryLimits,
+    /// What is stored.
+    pub storage: StorageLimits,
 }
 
 /// Limits on all connections together.
@@ -135,6 +137,25 @@ pub struct HistoryLimits {
     pub queue_bytes_per_account: usize,
 }
 
+/// Limits on what is stored. Where there is no room, new messages, edits and reactions are refused; deletes, read marks and
+/// everything that reads go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StorageLimits {
+    /// The share of the disk, in percent, that has to be free, if that is less than `free-floor-bytes`. 0: the disk may be
+    /// filled, and then commits fail.
+    pub free_floor_percent: u32,
+
+    /// Bytes that are enough to be free, however large the disk is: several times what SQLite's log may grow to.
+    #[serde(with = "units::size")]
+    pub free_floor_bytes: u64,
+
+    /// Bytes that a history in memory may have, each event counted as its text and 512 bytes. Half of the 512 MiB that the
+    /// whole service is meant to get by with.
+    #[serde(with = "units::size")]
+    pub memory_bytes: usize,
+}
+
 impl Default for ListenerLimits {
     fn default() -> Self {
         Self { connections: 16_384, connections_per_address: 4_096 }
@@ -180,6 +201,12 @@ impl Default for RoomLimits {
 impl Default for HistoryLimits {
     fn default() -> Self {
         Self { queue_bytes: 32 * 1024 * 1024, queue_bytes_per_account: 1024 * 1024 }
+    }
+}
+
+impl Default for StorageLimits {
+    fn default() -> Self {
+        Self { free_floor_percent: 5, free_floor_bytes: 1024 * 1024 * 1024, memory_bytes: 256 * 1024 * 1024 }
     }
 }
 

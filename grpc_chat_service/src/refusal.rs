@@ -44,6 +44,8 @@ pub(crate) enum Refusal {
     Forked,
     /// The message cannot be edited any more.
     TooManyEdits,
+    /// There is no room for new messages, edits and reactions.
+    StorageFull,
     /// Events that were asked for are no longer kept.
     Expired { room: RoomId, oldest: Seq },
     /// The store is damaged at this event.
@@ -66,6 +68,7 @@ impl Refusal {
             AppendError::OtherEpoch => Self::OtherEpoch,
             AppendError::Forked => Self::Forked,
             AppendError::TooManyEdits => Self::TooManyEdits,
+            AppendError::StorageFull => Self::StorageFull,
         }
     }
 

@@ -17,7 +17,7 @@ use crate::config::{Admin, Config, Store};
 use crate::drain::Drain;
 use crate::history::embedded::{Embedded, OpenError};
 use crate::history::{History, Published};
-use crate::limits::ConnectionLimits;
+use crate::limits::{ConnectionLimits, Limits};
 use crate::listener::{Accepted, Listener};
 use crate::metrics::Metrics;
 use crate::peers::Peers;
@@ -71,9 +71,10 @@ pub async fn bind(config: Config) -> Result<Server, BindError> {
     let admin = bind_admin(config.admin)?;
     let (publisher, published) = mpsc::channel(PUBLISHED_BATCHES);
     let history: Arc<dyn History> = match &config.store {
-        Store::Memory(cluster) => Arc::new(cluster.store.open(config.limits.history, publisher)),
+        Store::Memory(cluster) => Arc::new(cluster.store.open(config.limits.history, config.limits.storage, publisher)),
         Store::Disk { dir, options } => {
-            let opened = Embedded::open(dir, *options, config.limits.history, publisher);
+            let Limits { history, storage, .. } = config.limits;
+            let opened = Embedded::open(dir, *options, history, storage, publisher);
             Arc::new(opened.map_err(BindError::History)?)
         }
     };
@@ -251,7 +252,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (publisher, published) = mpsc::channel(PUBLISHED_BATCHES);
-    let history = Arc::new(cluster.store.open(config.limits.history, publisher));
+    let history = Arc::new(cluster.store.open(config.limits.history, config.limits.storage, publisher));
     let metrics = Metrics::new(&history.metrics(), history.healthy(), Arc::clone(&config.suppressed_log_lines));
     let peers = Arc::new(cluster.network.join());
     let (chat, _health) = Chat::start(&config, history, published, peers, Arc::new(metrics)).await;

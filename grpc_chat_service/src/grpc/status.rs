@@ -22,6 +22,9 @@ const SOON: Duration = Duration::from_millis(500);
 /// When to retry what has to wait until something has recovered.
 const LATER: Duration = Duration::from_secs(2);
 
+/// When to retry what has to wait until somebody helps.
+const AFTER_HELP: Duration = Duration::from_secs(10);
+
 /// Returns the status for a refusal.
 pub(super) fn from_refusal(refusal: &Refusal) -> Status {
     problem(refusal).into()
@@ -139,6 +142,12 @@ fn problem(refusal: &Refusal) -> Problem {
             "the history cannot be used at present; try again",
         )
         .retry_after(LATER),
+        Refusal::StorageFull => Problem::new(
+            Code::Unavailable,
+            Reason::StorageFull,
+            "the server has no room for new messages, edits and reactions at present; try again, and tell the operator",
+        )
+        .retry_after(AFTER_HELP),
         Refusal::OutcomeUnknown => Problem::new(
             Code::Unknown,
             Reason::OutcomeUnknown,

@@ -17,7 +17,7 @@ use super::{
     AppendError, Appended, Appending, Expected, Following, History, Page, Position, Published, ReadError, RoomQuery,
     RoomState,
 };
-use crate::limits::HistoryLimits;
+use crate::limits::{HistoryLimits, StorageLimits};
 use crate::model::{Account, Change, ClientMsgId, DeviceId, Draft, Durability, Event, RoomId, Seq, UserId};
 use changes::*;
 
@@ -69,7 +69,7 @@ fn shared_memory(bounds: Bounds) -> Store {
 
 fn memory_of(store: &MemoryStore, bounds: Bounds) -> Store {
     let (publisher, published) = mpsc::channel(bounds.published);
-    Store::new(store.open(queue_limits(bounds), publisher), published, None)
+    Store::new(store.open(queue_limits(bounds), StorageLimits::default(), publisher), published, None)
 }
 
 fn embedded(bounds: Bounds) -> Store {
@@ -79,7 +79,8 @@ fn embedded(bounds: Bounds) -> Store {
 fn embedded_in(dir: TempDir, bounds: Bounds) -> Store {
     let (publisher, published) = mpsc::channel(bounds.published);
     let options = Options { durability: Durability::Written, accept_loss: false };
-    let history = Embedded::open(dir.path(), options, queue_limits(bounds), publisher).unwrap();
+    let history =
+        Embedded::open(dir.path(), options, queue_limits(bounds), StorageLimits::default(), publisher).unwrap();
     Store::new(history, published, Some(dir))
 }
 

@@ -13,6 +13,7 @@
 mod batch;
 mod check;
 mod files;
+mod free_space;
 mod high_water;
 mod lock;
 mod open;
@@ -38,9 +39,10 @@ use super::{
     Appending, Expected, Feed, Following, History, Marking, Page, Position, Publisher, ReadError, RoomHead, RoomQuery,
     RoomState,
 };
-use crate::limits::HistoryLimits;
+use crate::limits::{HistoryLimits, StorageLimits};
 use crate::metrics::HistoryMetrics;
 use crate::model::{Account, Draft, Durability, Epoch, Event, RoomId, Seq, UserId};
+use free_space::{FreeSpace, Look};
 use open::Opened;
 pub use open::Options;
 use reader::Readers;
@@ -75,17 +77,37 @@ impl Embedded {
     /// # Errors
     ///
     /// [`OpenError`] if the directory cannot be used, is in use, or does not hold what was stored there last.
-    pub fn open(dir: &Path, options: Options, limits: HistoryLimits, publisher: Publisher) -> Result<Self, OpenError> {
+    pub fn open(
+        dir: &Path,
+        options: Options,
+        limits: HistoryLimits,
+        storage: StorageLimits,
+        publisher: Publisher,
+    ) -> Result<Self, OpenError> {
+        let look = |dir: PathBuf| -> Look { Box::new(move || free_space::of(&dir)) };
+        Self::open_looking(dir, options, limits, storage, publisher, look)
+    }
+
+    /// As [`Embedded::open`], with another way to look at the free space of a directory.
+    fn open_looking(
+        dir: &Path,
+        options: Options,
+        limits: HistoryLimits,
+        storage: StorageLimits,
+        publisher: Publisher,
+        look: impl FnOnce(PathBuf) -> Look,
+    ) -> Result<Self, OpenError> {
         let failed = |error| OpenError { dir: dir.to_owned(), error };
         let opened = open::open(dir, options).map_err(failed)?;
         let Opened { epoch, readers, .. } = &opened;
         // It only changes while the store is closed.
         let (epoch, readers) = (watch::channel(*epoch).1, Arc::clone(readers));
+        let space = FreeSpace::new(look(opened.files.dir().to_owned()), storage);
         let serving = Arc::new(AtomicBool::new(true));
         let (queue, queued) = Queue::new(limits);
         let (health, healthy) = watch::channel(true);
         let (closing, closed) = watch::channel(());
-        let writer = Writer::new(options.durability, opened, queued, publisher, Arc::clone(&serving), health);
+        let writer = Writer::new(options.durability, opened, space, queued, publisher, Arc::clone(&serving), health);
         // A thread of its own: it blocks most of the time, and may outlive the runtime.
         let run = move || {
             writer.run();

@@ -27,6 +27,8 @@ pub enum AppendError {
     Forked,
     /// The message has been edited [`MAX_EDITS`](super::MAX_EDITS) times: not stored.
     TooManyEdits,
+    /// There is no room for new messages, edits and reactions: not stored.
+    StorageFull,
 }
 
 /// Why a read fails.
@@ -59,6 +61,7 @@ impl AppendError {
             Self::OtherEpoch => "other_epoch",
             Self::Forked => "forked",
             Self::TooManyEdits => "too_many_edits",
+            Self::StorageFull => "storage_full",
         }
     }
 }
@@ -75,6 +78,7 @@ impl fmt::Display for AppendError {
             Self::OtherEpoch => "not stored: the message it refers to belongs to another epoch",
             Self::Forked => "not stored: another message has the sequence number that it refers to",
             Self::TooManyEdits => "not stored: the message has been edited too often",
+            Self::StorageFull => "not stored: there is no room for anything new",
         })
     }
 }

@@ -17,7 +17,7 @@ use super::{
     Appending, Expected, Feed, Following, History, Marking, Page, Position, Publisher, ReadError, RoomHead, RoomQuery,
     RoomState, new_epoch, now,
 };
-use crate::limits::HistoryLimits;
+use crate::limits::{HistoryLimits, StorageLimits};
 use crate::metrics::HistoryMetrics;
 use crate::model::{Account, Draft, Durability, Epoch, Event, RoomId, Seq, UnixMillis, UserId};
 use outlet::Outlet;
@@ -94,10 +94,12 @@ impl MemoryStore {
         Self { shared: Arc::new(Shared { state: Mutex::new(state), epoch, skip_share, max_backlog }) }
     }
 
-    /// Opens a handle that publishes to `publisher`. Must be called within a tokio runtime.
+    /// Opens a handle that publishes to `publisher`. Must be called within a tokio runtime. The bound in `storage` holds for
+    /// the store from now on.
     #[must_use]
-    pub fn open(&self, limits: HistoryLimits, publisher: Publisher) -> Memory {
+    pub fn open(&self, limits: HistoryLimits, storage: StorageLimits, publisher: Publisher) -> Memory {
         let shared = Arc::clone(&self.shared);
+        shared.lock().tables.set_max_bytes(storage.memory_bytes);
         let outlet = Arc::new(Outlet::new(publisher, shared.max_backlog));
         shared.lock().outlets.push(Arc::clone(&outlet));
         let (queue, queued) = Queue::new(limits);
@@ -211,12 +213,16 @@ async fn write(shared: Arc<Shared>, outlet: Arc<Outlet>, mut queued: Queued, hea
                 }
                 let started = Instant::now();
                 let replies = shared.apply(&outlet, &mut batch, clock.now());
+                shared.show_health(&health);
                 outlet.flush().await;
                 queued.metrics().committed(replies.len(), started.elapsed());
                 Reply::count(&replies, queued.metrics());
                 replies.into_iter().for_each(Reply::send);
             }
-            () = outlet.stored_elsewhere.notified() => outlet.flush().await,
+            () = outlet.stored_elsewhere.notified() => {
+                shared.show_health(&health);
+                outlet.flush().await;
+            }
         }
     }
     shared.lock().outlets.retain(|other| !Arc::ptr_eq(other, &outlet));
@@ -262,6 +268,12 @@ impl Shared {
         }
         own.stored(stored);
         replies
+    }
+
+    /// Shows on one handle whether the store has room, whichever handle has used it.
+    fn show_health(&self, health: &watch::Sender<bool>) {
+        let has_room = !self.lock().tables.is_full();
+        health.send_if_modified(|was| std::mem::replace(was, has_room) != has_room);
     }
 
     /// Short lock, never held across an await.

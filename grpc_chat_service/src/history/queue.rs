@@ -5,6 +5,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -189,15 +192,31 @@ impl Queued {
         }
     }
 
-    /// Does what [`Queued::take`] does, on a thread that may block.
-    pub(super) fn blocking_take(&mut self, batch: &mut Batch) -> bool {
+    /// Does what [`Queued::take`] does, on a thread that may block, but waits no longer than until `until`.
+    pub(super) fn blocking_take_until(&mut self, batch: &mut Batch, until: Instant) -> Took {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
         loop {
-            match self.try_take(batch) {
-                Took::Requests => return true,
-                Took::Closed => return false,
-                Took::Nothing => _ = self.woken.blocking_recv(),
+            let took = self.try_take(batch);
+            if took != Took::Nothing {
+                return took;
+            }
+            while self.woken.poll_recv(&mut Context::from_waker(&waker)).is_pending() {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Took::Nothing;
+                }
+                thread::park_timeout(left);
             }
         }
+    }
+}
+
+/// Wakes a thread that is parked.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 

@@ -8,6 +8,12 @@ pub(super) fn check_repeat(draft: &Draft, stored: &Event) -> Result<(), AppendEr
     if stored.erased || stored.draft.change == draft.change { Ok(()) } else { Err(AppendError::Conflict) }
 }
 
+/// Whether a draft is refused where there is no room for anything new. A message is deleted once, so what all deletes need is
+/// bounded by what is stored.
+pub(super) fn needs_room(draft: &Draft) -> bool {
+    !matches!(draft.change, Change::Delete { .. })
+}
+
 /// Checks that a draft may refer to `target`, the event that [`Change::target`] names, if it exists in the `current` epoch.
 pub(super) fn check_target(
     draft: &Draft,

@@ -287,7 +287,7 @@ mod tests {
     use crate::access::{Caller, Policy};
     use crate::address::{LogAddresses, Peer};
     use crate::history::memory::MemoryStore;
-    use crate::limits::{HistoryLimits, RoomLimits};
+    use crate::limits::{HistoryLimits, RoomLimits, StorageLimits};
     use crate::model::{Change, ClientMsgId, Draft, RoomId, UserId};
     use crate::peers::local::LocalNetwork;
     use crate::rooms::Rooms;
@@ -318,7 +318,7 @@ mod tests {
 
     #[tokio::test]
     async fn events_published_while_a_page_with_them_is_read_are_delivered_once() {
-        let history = MemoryStore::new().open(HistoryLimits::default(), mpsc::channel(1).0);
+        let history = MemoryStore::new().open(HistoryLimits::default(), StorageLimits::default(), mpsc::channel(1).0);
         let peers = Arc::new(LocalNetwork::default().join());
         let history = PermittedHistory::new(Arc::new(history));
         let metrics = Arc::<Metrics>::default();

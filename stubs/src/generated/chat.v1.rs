@@ -927,6 +927,9 @@ pub enum Reason {
     RateLimited = 29,
     /// FAILED_PRECONDITION: the message has been edited 100 times.
     TooManyEdits = 30,
+    /// UNAVAILABLE: there is no room for new messages, edits and reactions at present. Deletes, read marks and everything that reads
+    /// go on.
+    StorageFull = 31,
 }
 impl Reason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -966,6 +969,7 @@ impl Reason {
             Self::Expired => "EXPIRED",
             Self::RateLimited => "RATE_LIMITED",
             Self::TooManyEdits => "TOO_MANY_EDITS",
+            Self::StorageFull => "STORAGE_FULL",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1002,6 +1006,7 @@ impl Reason {
             "EXPIRED" => Some(Self::Expired),
             "RATE_LIMITED" => Some(Self::RateLimited),
             "TOO_MANY_EDITS" => Some(Self::TooManyEdits),
+            "STORAGE_FULL" => Some(Self::StorageFull),
             _ => None,
         }
     }

@@ -190,7 +190,8 @@ impl Server {
             Kind::Ours { store, .. } => {
                 command.args(["--listen", &address.to_string(), "--admin", "off"]);
                 match store {
-                    Store::Memory => command.arg("--memory"),
+                    // Room for everything that is measured.
+                    Store::Memory => command.arg("--memory").env("CHAT_LIMITS_STORAGE_MEMORY_BYTES", "1 TiB"),
                     Store::Disk => command.arg("--data").arg(data),
                 }
             }

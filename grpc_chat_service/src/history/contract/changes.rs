@@ -180,3 +180,37 @@ pub(super) async fn the_reactions_of_a_store_that_was_closed_are_known(open: Ope
     assert_eq!(store.append(again).await.unwrap().seq, 4);
     assert_eq!(seqs(&store.events()), [3, 4]);
 }
+
+#[tokio::test]
+async fn a_history_in_memory_that_is_full_stores_nothing_new_and_all_else_goes_on() {
+    let store = MemoryStore::new();
+    let storage = StorageLimits { memory_bytes: 100_000, ..StorageLimits::default() };
+    let handle = || {
+        let (publisher, published) = mpsc::channel(4_096);
+        Store::new(store.open(queue_limits(WIDE), storage, publisher), published, None)
+    };
+    let (here, there) = (handle(), handle());
+    let long = "x".repeat(8_000);
+    let mut stored = 0;
+    while here.append(draft("a", "ann", stored + 1, text(&long))).await.is_ok() {
+        stored += 1;
+    }
+    assert!((10..=13).contains(&stored), "{stored}");
+    assert!(!*here.history.healthy().borrow());
+    there.history.healthy().wait_for(|healthy| !healthy).await.unwrap();
+    for (id, room, change) in
+        [(50, "a", text("x")), (51, "new", text("x")), (52, "a", edit(1, "x")), (53, "a", react(1))]
+    {
+        assert_eq!(there.append(draft(room, "ann", id, change)).await, Err(AppendError::StorageFull));
+    }
+    assert!(here.append(draft("a", "ann", 1, text(&long))).await.unwrap().duplicate);
+    assert_eq!(here.append(draft("a", "ann", 1, text("x"))).await, Err(AppendError::Conflict));
+    assert_eq!(here.mark_read("a", "ann", 1).await, Ok(1));
+    assert_eq!(here.all("a").await.len() as u64, stored);
+    assert_eq!(here.history.rooms(None, 10).await.unwrap().len(), 1);
+    // Deleting makes room.
+    assert_eq!(here.append(draft("a", "ann", 60, delete(1))).await.unwrap().seq, stored + 1);
+    assert!(*here.history.healthy().borrow());
+    there.history.healthy().wait_for(|healthy| *healthy).await.unwrap();
+    assert_eq!(there.append(draft("a", "ann", 50, text("x"))).await.unwrap().seq, stored + 2);
+}

@@ -34,6 +34,8 @@ pub(super) struct Batch<'a> {
     stored: HighWaterMark,
     marks_before: u64,
     now: UnixMillis,
+    /// There is no room for anything new.
+    full: bool,
     events: Vec<Event>,
     moved: Vec<ReadMark>,
 }
@@ -54,6 +56,7 @@ impl<'a> Batch<'a> {
         heads: &'a mut Heads,
         stored: HighWaterMark,
         now: UnixMillis,
+        full: bool,
     ) -> rusqlite::Result<Self> {
         let insert = conn.prepare_cached(
             "INSERT INTO events
@@ -61,7 +64,17 @@ impl<'a> Batch<'a> {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11)
              ON CONFLICT (room, sender, client_msg_id) DO NOTHING",
         )?;
-        Ok(Self { conn, insert, heads, stored, marks_before: stored.marks, now, events: Vec::new(), moved: Vec::new() })
+        Ok(Self {
+            conn,
+            insert,
+            heads,
+            stored,
+            marks_before: stored.marks,
+            now,
+            full,
+            events: Vec::new(),
+            moved: Vec::new(),
+        })
     }
 
     /// Returns what has changed.
@@ -108,6 +121,10 @@ impl<'a> Batch<'a> {
                 }
                 _ => {}
             }
+        }
+        if self.full && rules::needs_room(&draft) {
+            let repeat = known.map(|head| self.repeat(head.key, &draft)).transpose()?.flatten();
+            return repeat.ok_or(AppendError::StorageFull.into());
         }
         let head = match known.take() {
             Some(head) => head,

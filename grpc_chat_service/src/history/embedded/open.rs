@@ -1,10 +1,11 @@
 //! Opening a store: lock the directory, open the database, check that nothing is missing.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::files::Files;
 use super::high_water::{HighWaterFile, HighWaterMark};
 use super::lock::DirLock;
 use super::reader::Readers;
@@ -30,8 +31,7 @@ impl Default for Options {
 
 /// A store that has passed all checks.
 pub(super) struct Opened {
-    /// Its directory, without symbolic links.
-    pub(super) dir: PathBuf,
+    pub(super) files: Arc<Files>,
     pub(super) epoch: Epoch,
     pub(super) lock: DirLock,
     pub(super) conn: Connection,
@@ -75,8 +75,9 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Opened, StoreError> {
     high_water.write(&stored)?;
     high_water.sync()?;
     sync_dir(dir)?;
-    let readers = Arc::new(Readers::new(dir.to_owned())?);
-    Ok(Opened { dir: dir.clone(), epoch: stored.epoch, lock, conn, high_water, stored, readers })
+    let files = Arc::new(Files::of(dir)?);
+    let readers = Arc::new(Readers::new(Arc::clone(&files))?);
+    Ok(Opened { files, epoch: stored.epoch, lock, conn, high_water, stored, readers })
 }
 
 /// Syncs the directory, so that the names of the files in it are on disk.

@@ -1,6 +1,5 @@
 //! Reads, concurrent with the writer and with each other.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,6 +7,7 @@ use futures_util::future::BoxFuture;
 use rusqlite::{Connection, OptionalExtension, Params};
 use tokio::sync::Semaphore;
 
+use super::files::Files;
 use super::record::{self, RecordError, columns, to_sql};
 use super::schema;
 use crate::history::page::{Filling, Page};
@@ -20,7 +20,7 @@ const MAX_READERS: usize = 2;
 /// Connections for reading.
 #[derive(Debug)]
 pub(super) struct Readers {
-    dir: PathBuf,
+    files: Arc<Files>,
     /// One is always kept: while a connection is open, SQLite does not recover the WAL by itself, and so does not show
     /// readers what a failed commit left in it.
     idle: Mutex<Vec<Connection>>,
@@ -30,12 +30,12 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    pub(super) fn new(dir: PathBuf) -> rusqlite::Result<Self> {
-        let first = schema::open_reader(&dir)?;
+    pub(super) fn new(files: Arc<Files>) -> rusqlite::Result<Self> {
+        let first = schema::open_reader(files.dir())?;
         // Reads once, which attaches the connection to the index of the WAL.
         schema::epoch(&first)?;
         let permits = Arc::new(Semaphore::new(MAX_READERS));
-        Ok(Self { dir, idle: Mutex::new(vec![first]), permits, may_open: AtomicBool::new(true) })
+        Ok(Self { files, idle: Mutex::new(vec![first]), permits, may_open: AtomicBool::new(true) })
     }
 
     /// Runs `read` on a thread that may block.
@@ -92,8 +92,9 @@ impl Readers {
         if !self.may_open.load(Ordering::Acquire) {
             return Err(ReadError::Unavailable);
         }
-        schema::open_reader(&self.dir).map_err(|error| {
-            tracing::warn!(%error, "the history could not be opened for reading");
+        let opened = self.files.check().and_then(|()| Ok(schema::open_reader(self.files.dir())?));
+        opened.map_err(|error| {
+            tracing::warn!("the history could not be opened for reading: the data directory {error}");
             ReadError::Unavailable
         })
     }

@@ -17,6 +17,10 @@ pub(super) enum StoreError {
         name: &'static str,
     },
     Locked,
+    /// A file that is in use was removed, moved or replaced.
+    Replaced {
+        name: &'static str,
+    },
     NotAHistory,
     Newer {
         found: i64,
@@ -77,6 +81,10 @@ impl fmt::Display for StoreError {
                  directory with --data"
             ),
             Self::Locked => f.write_str("is in use by another process: stop that one, or choose another directory"),
+            Self::Replaced { name } => write!(
+                f,
+                "no longer has the {name} that is in use: put it back, or stop the service, restore a backup and start it"
+            ),
             Self::NotAHistory => {
                 f.write_str("has a history.db that is not a chat history: move it away, or choose another directory")
             }

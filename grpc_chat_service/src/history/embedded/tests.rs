@@ -3,6 +3,9 @@
 mod erasing;
 #[cfg(unix)]
 mod private;
+mod space;
+#[cfg(unix)]
+mod vanished;
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::{Embedded, OpenError, Options, files, record};
 use crate::history::{AppendError, Expected, History, Page, Published, ReadError, RoomQuery};
-use crate::limits::HistoryLimits;
+use crate::limits::{HistoryLimits, StorageLimits};
 use crate::model::{Account, Change, ClientMsgId, DeviceId, Draft, Durability, Epoch, Event, RoomId, Seq, UserId};
 
 /// Not synced, for speed: these tests do not cut the power.
@@ -24,7 +27,8 @@ const WHOLE: Page = Page { events: usize::MAX, bytes: usize::MAX };
 
 fn open_with(dir: &Path, options: Options) -> Result<(Embedded, mpsc::Receiver<Published>), OpenError> {
     let (publisher, committed) = mpsc::channel(4_096);
-    Embedded::open(dir, options, HistoryLimits::default(), publisher).map(|history| (history, committed))
+    Embedded::open(dir, options, HistoryLimits::default(), StorageLimits::default(), publisher)
+        .map(|history| (history, committed))
 }
 
 fn open(dir: &Path) -> Embedded {

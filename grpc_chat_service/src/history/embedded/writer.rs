@@ -6,7 +6,6 @@
 //! to disk what the files hold, and published what turned out to be stored.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -16,6 +15,8 @@ use rusqlite::config::DbConfig;
 use tokio::sync::watch;
 
 use super::batch::{Batch, Changes, Heads};
+use super::files::Files;
+use super::free_space::{FreeSpace, Space};
 use super::high_water::{HighWaterFile, HighWaterMark};
 use super::lock::DirLock;
 use super::open::Opened;
@@ -53,11 +54,12 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The longest wait for as many requests as the last batch had. Short compared with a sync.
 const GATHER: Duration = Duration::from_micros(50);
 
-/// How often the queue is polled while there is a deadline.
-const POLL: Duration = Duration::from_millis(2);
+/// How often the files and the free space are looked at while nothing is written.
+const INSPECT_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct Writer {
-    dir: PathBuf,
+    files: Arc<Files>,
+    space: FreeSpace,
     durability: Durability,
     /// `None` while the store is being recovered.
     conn: Option<Connection>,
@@ -70,6 +72,8 @@ pub(super) struct Writer {
     publisher: Publisher,
     serving: Arc<AtomicBool>,
     health: watch::Sender<bool>,
+    /// The last write has failed.
+    failed: bool,
     /// When to probe or tidy the store, if it is idle then.
     due: Option<Instant>,
     /// The WAL is not emptied before this, because it was in use.
@@ -87,27 +91,22 @@ enum Failure {
     /// Nothing of it is stored.
     RolledBack(rusqlite::Error),
     /// It is not known what is stored, and the store must be reopened.
-    Unknown(rusqlite::Error),
-}
-
-/// Why waiting for requests ended.
-enum Wake {
-    Requests,
-    Due,
-    Closed,
+    Unknown(StoreError),
 }
 
 impl Writer {
     pub(super) fn new(
         durability: Durability,
         opened: Opened,
+        space: FreeSpace,
         queued: Queued,
         publisher: Publisher,
         serving: Arc<AtomicBool>,
         health: watch::Sender<bool>,
     ) -> Self {
         Self {
-            dir: opened.dir,
+            files: opened.files,
+            space,
             durability,
             conn: Some(opened.conn),
             high_water: opened.high_water,
@@ -118,6 +117,7 @@ impl Writer {
             publisher,
             serving,
             health,
+            failed: false,
             due: None,
             truncate_from: Instant::now(),
             last_batch: 0,
@@ -130,32 +130,25 @@ impl Writer {
     /// Returns when the queue has been closed and emptied, and the store is closed.
     pub(super) fn run(mut self) {
         let mut requests = Requests::default();
+        self.look_at_space();
         loop {
-            match self.wait(&mut requests, self.due) {
-                Wake::Requests => self.write(&mut requests),
-                Wake::Due => self.maintain(),
-                Wake::Closed => break,
+            let inspect = Instant::now() + INSPECT_EVERY;
+            match self.wait(&mut requests, self.due.map_or(inspect, |due| due.min(inspect))) {
+                Took::Requests => self.write(&mut requests),
+                Took::Nothing if self.due.is_some_and(|due| due <= Instant::now()) => self.maintain(),
+                Took::Nothing => self.inspect(),
+                Took::Closed => break,
             }
         }
         self.close();
     }
 
-    fn wait(&mut self, requests: &mut Requests, until: Option<Instant>) -> Wake {
-        let Some(until) = until else {
-            if !self.queued.blocking_take(requests) {
-                return Wake::Closed;
-            }
+    fn wait(&mut self, requests: &mut Requests, until: Instant) -> Took {
+        let took = self.queued.blocking_take_until(requests, until);
+        if took == Took::Requests {
             self.gather(requests);
-            return Wake::Requests;
-        };
-        loop {
-            match self.queued.try_take(requests) {
-                Took::Requests => return Wake::Requests,
-                Took::Closed => return Wake::Closed,
-                Took::Nothing if Instant::now() >= until => return Wake::Due,
-                Took::Nothing => std::thread::sleep(POLL),
-            }
         }
+        took
     }
 
     /// Waits a moment for the callers of the last batch, who have just received their results and are likely to send more:
@@ -183,7 +176,7 @@ impl Writer {
                 replies.into_iter().for_each(Reply::send);
                 // A batch of repeats and refusals writes nothing, and so proves nothing about the disk.
                 if self.stored != before {
-                    self.set_healthy(true);
+                    self.set_failed(false);
                 }
                 self.requests_since_inspection += batch;
                 self.commits_since_inspection += 1;
@@ -191,14 +184,13 @@ impl Writer {
             }
             Err(Failure::RolledBack(error)) => {
                 tracing::error!(%error, batch, "cannot write the history; nothing of this batch is stored");
-                self.set_healthy(false);
+                self.set_failed(true);
                 self.heads.clear();
                 replies.into_iter().for_each(|reply| reply.fail(AppendError::Unavailable, self.queued.metrics()));
                 self.due = Some(Instant::now() + RETRY);
             }
             Err(Failure::Unknown(error)) => {
-                tracing::error!(%error, batch, "a commit of the history failed; reopening the store");
-                self.stop_serving();
+                self.stop_serving("a commit of the history failed", &error);
                 replies.into_iter().for_each(|reply| reply.fail(AppendError::Unknown, self.queued.metrics()));
                 self.recover();
             }
@@ -211,6 +203,8 @@ impl Writer {
         requests: &mut Requests,
         replies: &mut Vec<Reply>,
     ) -> Result<(Vec<Event>, Vec<ReadMark>), Failure> {
+        self.look_at_space();
+        let full = self.space.is_low();
         let refuse = |request: Request| request.refuse(AppendError::Unavailable, self.queued.metrics());
         let mut requests = requests.drain();
         let Some(conn) = &self.conn else {
@@ -225,7 +219,7 @@ impl Writer {
             return Err(Failure::RolledBack(error));
         }
         let mut erases = false;
-        let filled = Batch::new(conn, &mut self.heads, self.stored, now()).and_then(|mut batch| {
+        let filled = Batch::new(conn, &mut self.heads, self.stored, now(), full).and_then(|mut batch| {
             for request in &mut requests {
                 erases |= is_delete(&request);
                 batch.apply(request, replies)?;
@@ -241,7 +235,9 @@ impl Writer {
                 return Err(Failure::RolledBack(error));
             }
         };
-        conn.execute_batch("COMMIT").map_err(Failure::Unknown)?;
+        conn.execute_batch("COMMIT").map_err(|error| Failure::Unknown(error.into()))?;
+        // What is synced to a file that has been removed will be lost.
+        self.files.check().map_err(Failure::Unknown)?;
         if stored != self.stored {
             self.stored = stored;
             if let Err(error) = self.high_water.write(&self.stored) {
@@ -268,17 +264,36 @@ impl Writer {
     fn maintain(&mut self) {
         self.due = None;
         let Some(conn) = &self.conn else { return };
-        let healthy = *self.health.borrow();
-        let done = if healthy { truncate(conn) } else { probe(conn).map(|()| true) };
+        let done = if self.failed { probe(conn).map(|()| true) } else { truncate(conn) };
         match done {
-            Ok(true) => self.set_healthy(true),
+            Ok(true) => self.set_failed(false),
             Ok(false) => self.due = Some(Instant::now() + TRUNCATE_AGAIN),
             Err(error) => {
-                tracing::error!(%error, "cannot write the history; reopening the store");
-                self.stop_serving();
+                self.stop_serving("cannot write the history", &error.into());
                 self.recover();
             }
         }
+    }
+
+    /// Notices while nothing is written what a commit would notice.
+    fn inspect(&mut self) {
+        self.look_at_space();
+        if let Err(error) = self.files.check() {
+            self.stop_serving("the history is not where it was", &error);
+            self.recover();
+        }
+    }
+
+    fn look_at_space(&mut self) {
+        let Some(Space { free, size }) = self.space.look(Instant::now()) else { return };
+        if self.space.is_low() {
+            tracing::error!(free, size, "the disk of the history is almost full: new messages are refused");
+            // The WAL may be worth emptying.
+            self.due.get_or_insert_with(Instant::now);
+        } else {
+            tracing::info!(free, size, "the disk of the history has room again: new messages are accepted");
+        }
+        self.publish_health();
     }
 
     fn limit_wal(&mut self) {
@@ -302,21 +317,31 @@ impl Writer {
         });
         if let Err(error) = limited {
             // Nothing is lost: what was committed is in the WAL. But the disk fails, so nothing more is promised.
-            tracing::error!(%error, "a checkpoint of the history failed; reopening the store");
-            self.stop_serving();
+            self.stop_serving("a checkpoint of the history failed", &error.into());
             self.recover();
         }
     }
 
-    fn stop_serving(&mut self) {
+    /// Closes the store, to be reopened by [`Writer::recover`].
+    fn stop_serving(&mut self, what: &str, error: &StoreError) {
+        tracing::error!(
+            "{what}, so it is closed and opened again: the data directory {} {error}",
+            self.files.dir().display()
+        );
         self.serving.store(false, Ordering::Release);
         self.readers.allow_opening(false);
-        self.set_healthy(false);
+        self.set_failed(true);
         self.heads.clear();
         self.conn = None;
     }
 
-    fn set_healthy(&self, healthy: bool) {
+    fn set_failed(&mut self, failed: bool) {
+        self.failed = failed;
+        self.publish_health();
+    }
+
+    fn publish_health(&self) {
+        let healthy = !self.failed && !self.space.is_low();
         self.health.send_if_modified(|was| std::mem::replace(was, healthy) != healthy);
     }
 
@@ -326,14 +351,14 @@ impl Writer {
             let until = Instant::now() + RETRY;
             let mut requests = Requests::default();
             loop {
-                match self.wait(&mut requests, Some(until)) {
-                    Wake::Requests => {
+                match self.wait(&mut requests, until) {
+                    Took::Requests => {
                         let metrics = self.queued.metrics();
                         requests.drain().for_each(|request| request.refuse(AppendError::Unavailable, metrics));
                     }
-                    Wake::Due => break,
+                    Took::Nothing => break,
                     // The service is shutting down; nobody would use the store any more.
-                    Wake::Closed => return,
+                    Took::Closed => return,
                 }
             }
             match self.reopen() {
@@ -344,20 +369,22 @@ impl Writer {
                     break;
                 }
                 Err(error) => {
-                    tracing::error!(retry_after = ?RETRY, "cannot reopen the history: {} {error}", self.dir.display());
+                    tracing::error!(retry_after = ?RETRY, "cannot reopen the history: {} {error}", self.files.dir().display());
                 }
             }
         }
         self.due = None;
         self.readers.allow_opening(true);
         self.serving.store(true, Ordering::Release);
-        self.set_healthy(true);
+        self.set_failed(false);
     }
 
     /// Opens and checks the store, brings it to disk, and returns it with the events whose outcome was unknown.
     fn reopen(&mut self) -> Result<(Connection, Vec<Event>), StoreError> {
-        rewrite(&self.dir)?;
-        let conn = schema::open(&self.dir, self.durability)?;
+        // Only to the files that were open: others may be older.
+        self.files.check()?;
+        rewrite(self.files.dir())?;
+        let conn = schema::open(self.files.dir(), self.durability)?;
         let stored = check::high_water_mark(&conn)?;
         check::check_high_water(&conn, &stored, &self.stored)?;
         check::check_complete(&conn)?;
@@ -373,6 +400,12 @@ impl Writer {
     }
 
     fn close(mut self) {
+        // Before SQLite removes the WAL.
+        let unchanged = self.conn.as_ref().map_or(Ok(()), |_| self.files.check());
+        if let Err(error) = unchanged {
+            let dir = self.files.dir().display();
+            tracing::error!("what was stored since it was opened may be lost: the data directory {dir} {error}");
+        }
         self.serving.store(false, Ordering::Release);
         self.readers.close();
         if let Some(conn) = self.conn.take() {
@@ -386,7 +419,7 @@ impl Writer {
         if let Err(error) = self.high_water.sync() {
             tracing::error!(%error, "cannot sync the high-water mark of the history");
         }
-        self.set_healthy(false);
+        self.set_failed(true);
     }
 }
 

@@ -11,12 +11,21 @@ use crate::history::{
 };
 use crate::model::{Change, ClientMsgId, Draft, Epoch, Event, RoomId, Seq, UnixMillis, UserId};
 
+/// What an event is counted as besides its text: about what it and its entries in all maps occupy.
+const EVENT_BYTES: usize = 512;
+
+/// What a read mark is counted as.
+const MARK_BYTES: usize = 128;
+
 /// All rooms.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
     rooms: BTreeMap<RoomId, Room>,
     /// Every event ever stored, in the order in which they were. A position is an index into this.
     order: Vec<(RoomId, Seq)>,
+    /// What everything is counted as.
+    bytes: usize,
+    max_bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +42,15 @@ struct Room {
 }
 
 impl Tables {
+    pub(super) fn set_max_bytes(&mut self, max_bytes: usize) {
+        self.max_bytes = max_bytes;
+    }
+
+    /// Whether there is no room for anything new.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= self.max_bytes
+    }
+
     /// Stores a draft. A new event is also added to `stored`.
     pub(super) fn append(
         &mut self,
@@ -43,6 +61,10 @@ impl Tables {
     ) -> Result<Appended, AppendError> {
         if draft.change.target().is_some() && !self.rooms.contains_key(&draft.room) {
             rules::check_target(&draft, expected, epoch, None)?;
+        }
+        let full = self.is_full() && rules::needs_room(&draft);
+        if full && !self.rooms.contains_key(&draft.room) {
+            return Err(AppendError::StorageFull);
         }
         let room = self.rooms.entry(draft.room.clone()).or_default();
         let (prev_seq, id) = (room.head(), (draft.sender.clone(), draft.client_msg_id));
@@ -56,12 +78,16 @@ impl Tables {
                 }
             }
         }
-        if let Some(result) = room.check(&draft, expected, epoch).transpose() {
+        let done = match room.check(&draft, expected, epoch) {
+            Ok(None) if full => Err(AppendError::StorageFull),
+            checked => checked,
+        };
+        if let Some(result) = done.transpose() {
             room.by_client_msg_id.remove(&(draft.sender, draft.client_msg_id));
             return result;
         }
         match &draft.change {
-            Change::Delete { seq: deleted } => room.erase(*deleted),
+            Change::Delete { seq: deleted } => self.bytes -= room.erase(*deleted),
             Change::Edit { seq: edited, .. } => room.edits.entry(*edited).or_default().push(prev_seq + 1),
             Change::React { seq, reaction, .. } => {
                 room.reactions.insert((*seq, draft.sender.clone(), reaction.clone()), prev_seq + 1);
@@ -71,6 +97,7 @@ impl Tables {
         let time = room.events.last().map_or(now, |last| last.time.max(now));
         let event = Event { seq: prev_seq + 1, prev_seq, time, draft, erased: false };
         let appended = Appended { seq: event.seq, time, duplicate: false };
+        self.bytes += cost(&event);
         self.order.push((event.draft.room.clone(), event.seq));
         stored.push(event.clone());
         room.events.push(event);
@@ -85,10 +112,13 @@ impl Tables {
         if mark.seq > room.head() {
             return Err(AppendError::NoSuchMessage);
         }
+        let known = room.read.len();
         let read = room.read.entry(mark.user.clone()).or_default();
         let moved = mark.seq > *read;
         *read = mark.seq.max(*read);
-        Ok((*read, moved))
+        let seq = *read;
+        self.bytes += (room.read.len() - known) * MARK_BYTES;
+        Ok((seq, moved))
     }
 
     /// Removes the events before `oldest`, and the newest one never. Returns whether there were any.
@@ -96,6 +126,7 @@ impl Tables {
         let Some(room) = self.rooms.get_mut(room) else { return false };
         let removed = room.index(oldest).min(room.events.len().saturating_sub(1));
         for event in room.events.drain(..removed) {
+            self.bytes -= cost(&event);
             room.edits.remove(&event.seq);
             room.by_client_msg_id.remove(&(event.draft.sender, event.draft.client_msg_id));
         }
@@ -194,14 +225,22 @@ impl Room {
         }
     }
 
-    /// Erases the text of a message and of all its edits.
-    fn erase(&mut self, message: Seq) {
+    /// Erases the text of a message and of all its edits. Returns how many bytes that were.
+    fn erase(&mut self, message: Seq) -> usize {
+        let mut erased = 0;
         let edits = self.edits.remove(&message).unwrap_or_default();
         for seq in std::iter::once(message).chain(edits) {
             let index = self.index(seq);
             if let Some(event) = self.events.get_mut(index).filter(|event| event.seq == seq) {
+                erased += event.draft.change.text_bytes();
                 event.erase();
             }
         }
+        erased
     }
+}
+
+/// What an event is counted as.
+fn cost(event: &Event) -> usize {
+    EVENT_BYTES + event.draft.change.text_bytes()
 }
