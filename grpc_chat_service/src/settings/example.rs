@@ -22,85 +22,86 @@ const HEADER: &str = "\
 # Durations are text, such as \"500ms\", \"10s\" or \"1m30s\". Sizes are numbers of bytes, or text such as \"64 KiB\".
 ";
 
-/// A field of a struct, as the sources declare it.
-struct Field {
-    /// The name of its type.
-    kind: String,
+/// A struct or a field, as the sources declare it.
+struct Declared {
     comment: Vec<String>,
+    /// The name of the field's type.
+    kind: String,
 }
 
-/// The fields of every struct in the sources, by the names of struct and key.
-struct Declared(BTreeMap<String, BTreeMap<String, Field>>);
-
-impl Declared {
-    fn new() -> Self {
-        let files = SOURCES.iter().map(|source| syn::parse_file(source).unwrap());
-        let structs = files.flat_map(|file| file.items).filter_map(|item| match item {
-            syn::Item::Struct(item) => Some((item.ident.to_string(), item.fields.iter().map(field).collect())),
-            _ => None,
-        });
-        Self(structs.collect())
+/// The structs in the sources by name, and their fields by `STRUCT.KEY`.
+fn declarations() -> BTreeMap<String, Declared> {
+    let mut found = BTreeMap::new();
+    for item in SOURCES.iter().flat_map(|source| syn::parse_file(source).unwrap().items) {
+        let syn::Item::Struct(item) = item else { continue };
+        for field in &item.fields {
+            let key = field.ident.as_ref().unwrap().to_string().replace('_', "-");
+            let syn::Type::Path(path) = &field.ty else { panic!("the type of {key} has no name") };
+            let kind = path.path.segments.last().unwrap().ident.to_string();
+            let declared = Declared { comment: comment(&field.attrs), kind };
+            found.insert(format!("{}.{key}", item.ident), declared);
+        }
+        found.insert(item.ident.to_string(), Declared { comment: comment(&item.attrs), kind: String::new() });
     }
-
-    /// Returns a key of a struct, which has to have a comment.
-    fn key(&self, name: &str, key: &str) -> &Field {
-        let fields = self.0.get(name).unwrap_or_else(|| panic!("the struct {name} is in none of the SOURCES"));
-        let field = &fields[key];
-        assert!(!field.comment.is_empty(), "{key} of {name} has no comment");
-        let is_linked = field.comment.iter().any(|line| line.contains("[`") || line.contains("]("));
-        assert!(!is_linked, "the comment of {key} of {name} has a link, which is none in a file");
-        field
-    }
+    found
 }
 
-fn field(field: &syn::Field) -> (String, Field) {
-    let key = field.ident.as_ref().unwrap().to_string().replace('_', "-");
-    let kind = match &field.ty {
-        syn::Type::Path(path) => path.path.segments.last().unwrap().ident.to_string(),
-        _ => panic!("the type of {key} has no name"),
-    };
-    let comment = field.attrs.iter().filter_map(|attribute| match &attribute.meta {
-        syn::Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {
-            syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(line), .. }) => Some(line.value().trim().to_owned()),
-            _ => panic!("the comment of {key} is no text"),
-        },
+/// Returns the lines of a doc comment.
+fn comment(attributes: &[syn::Attribute]) -> Vec<String> {
+    let line = |attribute: &syn::Attribute| match &attribute.meta {
+        syn::Meta::NameValue(syn::MetaNameValue {
+            path,
+            value: syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(line), .. }),
+            ..
+        }) if path.is_ident("doc") => Some(line.value().trim().to_owned()),
         _ => None,
-    });
-    (key.clone(), Field { kind, comment: comment.collect() })
+    };
+    attributes.iter().filter_map(line).collect()
 }
 
 /// Returns the text of the example file.
 fn example() -> String {
-    let keys = Keys::new();
-    let mut text = HEADER.to_owned();
-    write(&mut text, &keys, keys.all(), "", "Settings", &Declared::new());
-    text
+    let mut example = Example { text: HEADER.to_owned(), keys: Keys::new(), declared: declarations() };
+    let all = example.keys.all().clone();
+    example.add_table(&all, "", "Settings");
+    example.text
 }
 
-/// Writes the values of a table, then its tables.
-fn write(text: &mut String, keys: &Keys, table: &Table, prefix: &str, name: &str, declared: &Declared) {
-    for (key, value) in table.iter().filter(|(_, value)| !value.is_table()) {
-        text.push('\n');
-        comment(text, declared.key(name, key));
-        if let Some(allowed) = keys.unusual(&format!("{prefix}{key}")) {
-            text.push_str(&format!("# Allowed: {}.\n", allowed.range()));
+struct Example {
+    text: String,
+    keys: Keys,
+    declared: BTreeMap<String, Declared>,
+}
+
+impl Example {
+    /// Adds the values of a table, which is a struct with this name, then its tables.
+    fn add_table(&mut self, table: &Table, prefix: &str, name: &str) {
+        for (key, value) in table.iter().filter(|(_, value)| !value.is_table()) {
+            self.add_comment(&format!("{name}.{key}"));
+            if let Some(allowed) = self.keys.unusual(&format!("{prefix}{key}")) {
+                self.text.push_str(&format!("# Allowed: {}.\n", allowed.range()));
+            }
+            self.text.push_str(&format!("#{key} = {value}\n"));
         }
-        text.push_str(&format!("#{key} = {value}\n"));
+        for (key, value) in table {
+            let Value::Table(table) = value else { continue };
+            let kind = self.declared[&format!("{name}.{key}")].kind.clone();
+            self.add_comment(&kind);
+            self.text.push_str(&format!("[{prefix}{key}]\n"));
+            self.add_table(table, &format!("{prefix}{key}."), &kind);
+        }
     }
-    for (key, value) in table {
-        let Value::Table(table) = value else { continue };
-        text.push('\n');
-        let field = declared.key(name, key);
-        comment(text, field);
-        text.push_str(&format!("[{prefix}{key}]\n"));
-        write(text, keys, table, &format!("{prefix}{key}."), &field.kind, declared);
-    }
-}
 
-fn comment(text: &mut String, field: &Field) {
-    for line in &field.comment {
-        text.push_str(format!("# {line}").trim_end());
-        text.push('\n');
+    fn add_comment(&mut self, name: &str) {
+        let declared = self.declared.get(name).unwrap_or_else(|| panic!("{name} is in none of the SOURCES"));
+        assert!(!declared.comment.is_empty(), "{name} has no comment");
+        let is_linked = declared.comment.iter().any(|line| line.contains("[`") || line.contains("]("));
+        assert!(!is_linked, "the comment of {name} has a link, which is none in a file");
+        self.text.push('\n');
+        for line in &declared.comment {
+            self.text.push_str(format!("# {line}").trim_end());
+            self.text.push('\n');
+        }
     }
 }
 

@@ -15,14 +15,16 @@ const COUNTS: (u64, u64) = (1, u32::MAX as u64);
 const SIZES: (u64, u64) = (1, 1 << 40);
 const MILLISECONDS: (u64, u64) = (1, 10 * 365 * 24 * 60 * 60 * 1000);
 
-/// The keys with other bounds, in the same units: counts, bytes and milliseconds.
-const BOUNDS: [(&str, u64, u64); 5] = [
+/// The keys with other bounds, in the same units: counts, bytes and milliseconds. A name with a dot at its end is of a group.
+const BOUNDS: [(&str, u64, u64); 6] = [
     ("grace", 0, MILLISECONDS.1),
     // A request has some hundred bytes of headers, before any that its library or a proxy adds.
     ("limits.connection.header-bytes", 1 << 10, GIB),
     ("limits.connection.message-bytes", 1 << 10, GIB),
     ("limits.connection.send-buffer-bytes", 1, GIB),
     ("limits.connection.stream-window-bytes", 1, GIB),
+    // 0 is no limit.
+    ("limits.rates.", 0, GIB),
 ];
 
 /// What HTTP/2's windows (RFC 9113, section 6.9.1) and gRPC's lengths can count, and a little less.
@@ -92,7 +94,8 @@ impl Keys {
     pub(super) fn allowed(&self, key: &str) -> Allowed {
         let default = key.split('.').try_fold(&Value::Table(self.0.clone()), |value, name| value.get(name)).cloned();
         let within = |usual: (u64, u64)| {
-            let bounds = BOUNDS.iter().find(|(name, ..)| *name == key);
+            let of_group = |name: &str| name.ends_with('.') && key.starts_with(name);
+            let bounds = BOUNDS.iter().find(|(name, ..)| *name == key || of_group(name));
             bounds.map_or(usual, |(_, least, most)| (*least, *most))
         };
         match default {
@@ -256,7 +259,8 @@ mod tests {
             }
         }
         for (key, ..) in BOUNDS {
-            assert!(keys.values().iter().any(|(known, _)| known == key), "{key} in BOUNDS is no key");
+            let is_known = key.ends_with('.') || keys.values().iter().any(|(known, _)| known == key);
+            assert!(is_known, "{key} in BOUNDS is no key");
         }
     }
 
