@@ -73,7 +73,7 @@ impl Metrics {
         history.register(&mut registry, healthy);
         registry.register_collector(Box::new(Suppressed(suppressed)));
         process::register(&mut registry);
-        Self {
+        let metrics = Self {
             calls: CallMetrics::register(&mut registry),
             connections: ConnectionMetrics::register(&mut registry),
             sessions: SessionMetrics::register(&mut registry),
@@ -89,7 +89,12 @@ impl Metrics {
                 "Requests, calls and sessions that were refused, by the reason that the client was sent",
             ),
             registry,
+        };
+        // There from the start, so that the first time is an increase.
+        for limit in ["listener.connections", "system.descriptors_or_memory"] {
+            metrics.limits.get_or_create(&Limit { limit });
         }
+        metrics
     }
 
     /// Counts a refusal. `reason` is the name of a `Reason` of the contract.
@@ -98,7 +103,7 @@ impl Metrics {
     }
 
     /// Counts that a limit made somebody wait or took something away. `limit` is its group and name in `limits.rs`, such as
-    /// `listener.connections`.
+    /// `listener.connections`; the system's own begin with `system.`.
     pub(crate) fn limit_reached(&self, limit: &'static str) {
         self.limits.get_or_create(&Limit { limit }).inc();
     }

@@ -23,7 +23,7 @@ struct Step {
     run: fn() -> Outcome,
 }
 
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 15] = [
     Step { name: "format", needs: Extent::Quick, run: || shell::run(cargo().args(["fmt", "--all", "--check"])) },
     Step { name: "boundaries", needs: Extent::Quick, run: || shell::run_package("boundaries", &[]) },
     Step { name: "stubs", needs: Extent::Quick, run: || shell::run_package("codegen", &["--check"]) },
@@ -36,6 +36,7 @@ const STEPS: [Step; 14] = [
     Step { name: "dependencies", needs: Extent::Whole, run: dependencies },
     Step { name: "contract style", needs: Extent::Whole, run: || buf(&["lint", "proto"]) },
     Step { name: "contract kept", needs: Extent::Whole, run: contract_kept },
+    Step { name: "metrics and alerts", needs: Extent::Whole, run: metrics_and_alerts },
     Step { name: "foreign clients", needs: Extent::Whole, run: foreign::run },
     Step { name: "screen", needs: Extent::Whole, run: || shell::run_package("screen", &[]) },
 ];
@@ -137,6 +138,12 @@ fn dependencies() -> Outcome {
     deny.args(["--all-features", "--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]);
     deny.env("REAL_CARGO", cargo().get_program()).env("CARGO", tools.join("cargo_for_deny.py"));
     shell::run(deny.current_dir(root()))
+}
+
+/// Runs the tests that need promtool, which are skipped where it is missing.
+fn metrics_and_alerts() -> Outcome {
+    let words = ["test", "--package", "grpc_chat_service", "--test", "it", "metrics::"];
+    shell::run(cargo().args(words).env("PROMTOOL", tools::promtool()))
 }
 
 /// Checks that callers built from the last released contract still work.

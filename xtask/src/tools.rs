@@ -2,13 +2,16 @@
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::{fs, io};
 
 use crate::{Outcome, root, shell};
 
 /// The command-line client of grpc-go.
 const GRPCURL: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3";
+
+/// The package that has promtool.
+const PROMETHEUS: &str = "prometheus";
 
 /// The Python packages: programs, among them Go, and what the foreign client imports.
 const PYTHON: [&str; 2] = ["xtask/tools/requirements.txt", "grpc_chat_service/tests/foreign/python/requirements.txt"];
@@ -39,7 +42,8 @@ pub fn install() -> Outcome {
             shell::run(go.args(["install", package]).env("GOBIN", folder).current_dir(folder))?;
         }
         Ok(symlink(python("python-grpc-tools-protoc"), folder.join("protoc"))?)
-    })
+    })?;
+    install_promtool()
 }
 
 /// Installs [`node_modules`] alone.
@@ -49,6 +53,33 @@ pub fn install_for_node() -> Outcome {
         let npm = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
         shell::run(Command::new("npm").args(npm).current_dir(folder))
     })
+}
+
+/// Takes promtool out of Debian's package `prometheus`, unless the machine has one. The package is not installed: that would
+/// start a server, on the port of this service.
+fn install_promtool() -> Outcome {
+    if has_promtool() {
+        return Ok(());
+    }
+    install_once("promtool", PROMETHEUS, |folder| {
+        let apt = |words: &[&str]| shell::run(Command::new("apt-get").arg("--quiet").args(words).current_dir(folder));
+        if apt(&["download", PROMETHEUS]).is_err() {
+            // There is no list of packages yet, or it is too old.
+            apt(&["update"])?;
+            apt(&["download", PROMETHEUS])?;
+        }
+        shell::run(Command::new("sh").args(["-c", "dpkg-deb --extract *.deb . && rm *.deb"]).current_dir(folder))
+    })
+}
+
+fn has_promtool() -> bool {
+    let version = Command::new("promtool").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    version.is_ok_and(|status| status.success())
+}
+
+/// Returns the path of promtool, which checks metrics and alerts.
+pub fn promtool() -> PathBuf {
+    if has_promtool() { "promtool".into() } else { folder().join("promtool/usr/bin/promtool") }
 }
 
 /// Returns the path of a program that is a Python package, or of `python` itself.

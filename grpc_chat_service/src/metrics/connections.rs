@@ -8,6 +8,9 @@ use prometheus_client::registry::Registry;
 
 use super::register::{Counted, registered};
 
+/// The usual reasons. They are there from the start, so that the first refusal is an increase.
+const REASONS: [&str; 5] = ["too_many_of_address", "handshake_timeout", "http1", "not_http2", "tls"];
+
 /// What is counted of connections.
 #[derive(Debug)]
 pub(crate) struct ConnectionMetrics {
@@ -23,7 +26,7 @@ struct Refused {
 
 impl ConnectionMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
-        Self {
+        let metrics = Self {
             open: registered(registry, "chat_connections_open", "Connections that are open"),
             accepted: registered(registry, "chat_connections_accepted", "Connections that were accepted"),
             refused: registered(
@@ -31,7 +34,11 @@ impl ConnectionMetrics {
                 "chat_connections_refused",
                 "Connections that were closed before they could carry a call, by the reason",
             ),
+        };
+        for reason in REASONS {
+            metrics.refused.get_or_create(&Refused { reason });
         }
+        metrics
     }
 
     /// Counts a connection, which is open until the result is dropped.

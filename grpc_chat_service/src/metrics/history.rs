@@ -82,6 +82,10 @@ impl Default for HistoryMetrics {
     fn default() -> Self {
         let appends = Family::default();
         let outcome = |outcome| appends.get_or_create_owned(&Appended { outcome });
+        // There from the start, so that the first one is an increase.
+        for failure in ["overloaded", "unavailable", "unknown"] {
+            outcome(failure);
+        }
         Self {
             stored: outcome("stored"),
             duplicates: outcome("duplicate"),

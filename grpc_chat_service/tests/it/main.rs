@@ -19,6 +19,7 @@ mod hello;
 mod limits;
 mod logs;
 mod malformed_frames;
+mod metrics;
 mod nodes;
 mod pages;
 mod presence;
