@@ -416,18 +416,36 @@ mod tests {
         assert_eq!(admin(&["--admin", "off"]), Admin::Off);
     }
 
+    /// What `config` prints with these flags, if they can be used.
+    fn printed(flags: &[&str]) -> Option<String> {
+        match parse(&[&["config"], flags].concat()).unwrap_err() {
+            ArgsError::Info(text) => Some(text),
+            ArgsError::Usage(_) => None,
+        }
+    }
+
     #[test]
     fn every_key_but_the_limits_has_a_flag_with_a_variable() {
-        let printed = match parse(&["config", "--memory"]).unwrap_err() {
-            ArgsError::Info(text) => text,
-            ArgsError::Usage(sentences) => panic!("{sentences:?}"),
-        };
         let command = Flags::command();
-        for key in toml::from_str::<toml::Table>(&printed).unwrap().keys().filter(|key| *key != "limits") {
+        let all: toml::Table = printed(&["--memory"]).unwrap().parse().unwrap();
+        for key in all.keys().filter(|key| *key != "limits") {
             let names = [key.clone(), format!("no-{key}")];
             let of_key = |flag: &&clap::Arg| flag.get_long().is_some_and(|long| names.iter().any(|name| name == long));
             let flag = command.get_arguments().find(of_key).unwrap_or_else(|| panic!("{key} has no flag"));
             assert!(flag.get_env().is_some() && flag.is_global_set(), "{key}");
+        }
+    }
+
+    #[test]
+    fn every_flag_with_a_variable_sets_a_key() {
+        let settings = |flag: &&clap::Arg| flag.get_env().is_some() && flag.get_id() != "config";
+        for flag in Flags::command().get_arguments().filter(settings) {
+            let long = format!("--{}", flag.get_long().unwrap());
+            let words = flag.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect::<Vec<_>>();
+            let values = words.iter().map(String::as_str).chain(["7", "127.0.0.1:1"]);
+            let with_value = values.filter_map(|value| printed(&[&long, value])).next();
+            let text = with_value.or_else(|| printed(&[&long])).unwrap_or_else(|| panic!("no value for {long}"));
+            assert!(text.contains(&format!("# {long}\n")), "{long} sets nothing:\n{text}");
         }
     }
 
