@@ -10,8 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use grpc_chat_service::history::embedded::{Embedded, Options};
-use grpc_chat_service::history::{Expected, History, Published};
-use grpc_chat_service::limits::{HistoryLimits, StorageLimits};
+use grpc_chat_service::history::{Admission, Expected, History, Published};
 use grpc_chat_service::model::{Account, Change, ClientMsgId, Draft, Durability, RoomId, UserId};
 use rusqlite::Connection;
 use tokio::sync::mpsc;
@@ -51,14 +50,12 @@ fn measure_history(parent: &Path, in_flight: usize) -> (f64, f64) {
             events as f64 / f64::from(batches)
         });
         let options = Options { durability: Durability::Synced, accept_loss: false };
-        let history = Arc::new(
-            Embedded::open(dir.path(), options, HistoryLimits::default(), StorageLimits::default(), publisher).unwrap(),
-        );
+        let history = Arc::new(Embedded::open(dir.path(), options, Admission::default(), publisher).unwrap());
         let start = Instant::now();
         let mut callers = tokio::task::JoinSet::new();
         for caller in 0..in_flight {
             let history = Arc::clone(&history);
-            let account = Account::User(UserId::new(&format!("user-{caller}")).unwrap());
+            let account = Account { user: UserId::new(&format!("user-{caller}")).ok(), network: [127, 0, 0, 1].into() };
             callers.spawn(async move {
                 let mut acked = 0;
                 while start.elapsed() < ROUND {
@@ -81,9 +78,7 @@ fn measure_sqlite(parent: &Path, batch: usize) -> f64 {
     // Creates the tables.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let options = Options { durability: Durability::Synced, accept_loss: false };
-    let history =
-        Embedded::open(dir.path(), options, HistoryLimits::default(), StorageLimits::default(), mpsc::channel(1).0)
-            .unwrap();
+    let history = Embedded::open(dir.path(), options, Admission::default(), mpsc::channel(1).0).unwrap();
     runtime.block_on(history.close());
     drop(history);
 

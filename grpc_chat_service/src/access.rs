@@ -1,6 +1,5 @@
 //! Who calls, and what they may do: permits that prove a check, and a history that is only reached with one.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -56,13 +55,9 @@ impl Caller {
         Self { peer: self.peer, user: Some(user) }
     }
 
-    /// Returns the address, or rather all addresses that the same machine could use as well.
-    pub(crate) fn network(&self) -> IpAddr {
-        model::network(self.peer.ip())
-    }
-
-    fn account(&self) -> Account {
-        self.user.clone().map_or_else(|| Account::Address(self.network()), Account::User)
+    /// Returns on whose account the caller acts.
+    pub(crate) fn account(&self) -> Account {
+        Account { user: self.user.clone(), network: model::network(self.peer.ip()) }
     }
 }
 
@@ -90,11 +85,21 @@ impl ReadPermit {
     pub(crate) fn room(&self) -> &RoomId {
         &self.room
     }
+
+    /// Returns on whose account the room is read.
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
+    }
 }
 
 impl WritePermit {
     pub(crate) fn room(&self) -> &RoomId {
         &self.room
+    }
+
+    /// Returns on whose account the room is written to.
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
     }
 }
 

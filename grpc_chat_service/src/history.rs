@@ -49,14 +49,17 @@ use std::fmt;
 use std::future::Future;
 use std::hash::BuildHasher;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::limits::{HistoryLimits, RateLimits, StorageLimits};
 use crate::metrics::HistoryMetrics;
 use crate::model::{Account, ClientMsgId, Draft, Durability, Epoch, Event, RoomId, Seq, UnixMillis, UserId};
+use crate::rates::Rates;
 
 pub(crate) use clock::now;
 pub use error::{AppendError, ReadError};
@@ -68,6 +71,17 @@ pub const MAX_EDITS: usize = 100;
 /// The channel on which a handle is told what has been stored. It is bounded: a store waits while it is full, or catches up
 /// with [`Published::Ahead`], and never skips an event silently.
 pub type Publisher = mpsc::Sender<Published>;
+
+/// What a store accepts.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// How much may wait to be stored.
+    pub limits: HistoryLimits,
+    /// How much room there has to be, or may be used.
+    pub storage: StorageLimits,
+    /// How many rooms an account may create.
+    pub rates: Arc<Rates>,
+}
 
 /// What has happened in the rooms that a handle follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,6 +168,17 @@ pub trait History: Send + Sync + fmt::Debug + 'static {
     /// [`History::durability`] says. Later appends are [`AppendError::Unavailable`]. What is stored meanwhile is still
     /// published, so keep receiving until this resolves, or drop the receiver.
     fn close(&self) -> BoxFuture<'static, ()>;
+}
+
+impl Default for Admission {
+    /// The default limits, and as many rooms as anybody likes.
+    fn default() -> Self {
+        Self {
+            limits: HistoryLimits::default(),
+            storage: StorageLimits::default(),
+            rates: Arc::new(Rates::new(&RateLimits::none())),
+        }
+    }
 }
 
 /// Keeps a room followed until it is dropped.

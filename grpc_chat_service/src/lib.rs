@@ -28,12 +28,14 @@ pub mod history;
 pub mod limits;
 pub mod metrics;
 pub mod model;
+pub mod rates;
 pub mod server;
 pub mod units;
 
 mod access;
 mod admin;
 mod connection;
+mod counts;
 mod drain;
 mod grpc;
 mod listener;

@@ -26,6 +26,8 @@ pub struct Limits {
     pub history: HistoryLimits,
     /// What is stored.
     pub storage: StorageLimits,
+    /// How much users and networks may do in the time.
+    pub rates: RateLimits,
 }
 
 /// Limits on all connections together.
@@ -35,7 +37,8 @@ pub struct ListenerLimits {
     /// Connections open at once. At the limit, new ones wait in the kernel's accept queue.
     pub connections: usize,
 
-    /// Connections open at once from one IP address. Further ones are closed as soon as they are accepted.
+    /// Connections open at once from one network, if `rates.connections-per-network` does not say less, and never more than a
+    /// quarter of the descriptors that the process may have. Further ones are closed as soon as they are accepted.
     pub connections_per_address: usize,
 }
 
@@ -198,6 +201,75 @@ impl Default for RoomLimits {
     }
 }
 
+/// How much users and networks may do in the time. After a pause, a burst is accepted at once. A network is an IPv4 address, or the
+/// 64 bits of an IPv6 address within which a machine chooses its own. 0 is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RateLimits {
+    /// Sends, edits, deletes, reactions and read marks of a user, per second. More than people and most bots need.
+    pub changes_per_second: u32,
+
+    /// Of these, how many at once. A program that copies a few hundred lines into a room is no attacker.
+    pub change_burst: u32,
+
+    /// Bytes of the texts of a user's changes, per second.
+    #[serde(with = "units::size")]
+    pub bytes_per_second: u32,
+
+    /// Of these, how many at once: a burst of changes, of the longest text half of them.
+    #[serde(with = "units::size")]
+    pub burst_bytes: u32,
+
+    /// Joins of a user, per second.
+    pub joins_per_second: u32,
+
+    /// Of these, how many at once. A client joins all of its rooms again when it reconnects, twice if it is unlucky.
+    pub join_burst: u32,
+
+    /// Pages of messages and rooms that a user reads, per second.
+    pub pages_per_second: u32,
+
+    /// Of these, how many at once. Enough to read a history of 100,000 messages.
+    pub page_burst: u32,
+
+    /// Announcements that a user is typing, per second. Clients send one every few seconds, in one room at a time.
+    pub typing_per_second: u32,
+
+    /// Of these, how many at once.
+    pub typing_burst: u32,
+
+    /// Rooms that come into being by a user's message, per hour.
+    pub new_rooms_per_hour: u32,
+
+    /// Of these, how many at once.
+    pub new_room_burst: u32,
+
+    /// Sessions that a user opens, per second.
+    pub hellos_per_second: u32,
+
+    /// Of these, how many at once. All of a network's users reconnect at the same time when the service restarts.
+    pub hello_burst: u32,
+
+    /// Sessions of a user at once: a few devices, bots, and connections that are lost and not noticed yet.
+    pub sessions: usize,
+
+    /// Sessions of a network at once: two for each of its connections.
+    pub sessions_per_network: usize,
+
+    /// Connections that a network opens, per second.
+    pub connections_per_second: u32,
+
+    /// Of these, how many at once.
+    pub connection_burst: u32,
+
+    /// Connections of a network at once.
+    pub connections_per_network: usize,
+
+    /// How many times as much as one user all users of a network may do together, and callers that are not users. Raise it where
+    /// all come from one address, such as a proxy's.
+    pub network_share: u32,
+}
+
 impl Default for HistoryLimits {
     fn default() -> Self {
         Self { queue_bytes: 32 * 1024 * 1024, queue_bytes_per_account: 1024 * 1024 }
@@ -207,6 +279,62 @@ impl Default for HistoryLimits {
 impl Default for StorageLimits {
     fn default() -> Self {
         Self { free_floor_percent: 5, free_floor_bytes: 1024 * 1024 * 1024, memory_bytes: 256 * 1024 * 1024 }
+    }
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self {
+            changes_per_second: 50,
+            change_burst: 500,
+            bytes_per_second: 512 * 1024,
+            burst_bytes: 2 * 1024 * 1024,
+            joins_per_second: 20,
+            join_burst: 512,
+            pages_per_second: 20,
+            page_burst: 100,
+            typing_per_second: 1,
+            typing_burst: 5,
+            new_rooms_per_hour: 30,
+            new_room_burst: 100,
+            hellos_per_second: 2,
+            hello_burst: 32,
+            sessions: 16,
+            sessions_per_network: 512,
+            connections_per_second: 50,
+            connection_burst: 256,
+            connections_per_network: 256,
+            network_share: 8,
+        }
+    }
+}
+
+impl RateLimits {
+    /// No limits.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            changes_per_second: 0,
+            change_burst: 0,
+            bytes_per_second: 0,
+            burst_bytes: 0,
+            joins_per_second: 0,
+            join_burst: 0,
+            pages_per_second: 0,
+            page_burst: 0,
+            typing_per_second: 0,
+            typing_burst: 0,
+            new_rooms_per_hour: 0,
+            new_room_burst: 0,
+            hellos_per_second: 0,
+            hello_burst: 0,
+            sessions: 0,
+            sessions_per_network: 0,
+            connections_per_second: 0,
+            connection_burst: 0,
+            connections_per_network: 0,
+            network_share: 8,
+        }
     }
 }
 

@@ -1,17 +1,19 @@
-//! Accepts connections: a bounded number in total and per address, with a pause when the machine is out of resources.
+//! Accepts connections: a bounded number in total and per network, with a pause when the machine is out of resources.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::address::{LogAddresses, Peer};
-use crate::limits::ListenerLimits;
+use crate::counts::{Counts, Held};
+use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::model::{self, Account};
+use crate::rates::{Kind, Rates};
 
 /// Connections that the kernel completes before we accept them; Linux caps this at `net.core.somaxconn`. The usual 128
 /// overflows when all clients reconnect at once, and then some connections are reset.
@@ -26,14 +28,12 @@ pub(crate) struct Listener {
     tcp: TcpListener,
     local_addr: SocketAddr,
     slots: Arc<Semaphore>,
-    per_address: usize,
-    addresses: Addresses,
+    /// How many connections each network has open.
+    networks: Counts<IpAddr>,
+    per_network: usize,
+    rates: Arc<Rates>,
     log_addresses: LogAddresses,
 }
-
-/// How many connections each address has open. An entry is removed when its last connection closes, so the map is never
-/// larger than the number of connections. Short lock, never held across an await.
-type Addresses = Arc<Mutex<HashMap<IpAddr, usize>>>;
 
 /// An accepted connection and the slot it occupies.
 pub(crate) struct Accepted {
@@ -42,11 +42,10 @@ pub(crate) struct Accepted {
     pub(crate) slot: Slot,
 }
 
-/// One of the allowed connections, in total and of its address. Released when dropped.
+/// One of the allowed connections, in total and of its network. Released when dropped.
 pub(crate) struct Slot {
     _of_total: OwnedSemaphorePermit,
-    address: IpAddr,
-    addresses: Addresses,
+    _of_network: Held<IpAddr>,
 }
 
 impl Listener {
@@ -55,7 +54,12 @@ impl Listener {
     /// # Errors
     ///
     /// The operating system's, if the address cannot be listened on.
-    pub(crate) fn bind(address: SocketAddr, limits: &ListenerLimits, log_addresses: LogAddresses) -> io::Result<Self> {
+    pub(crate) fn bind(
+        address: SocketAddr,
+        limits: &Limits,
+        rates: Arc<Rates>,
+        log_addresses: LogAddresses,
+    ) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         // So that a restart does not have to wait for old connections to leave TIME_WAIT. On Windows this option would
         // allow two processes on one port.
@@ -66,9 +70,10 @@ impl Listener {
         Ok(Self {
             local_addr: tcp.local_addr()?,
             tcp,
-            slots: Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS))),
-            per_address: limits.connections_per_address,
-            addresses: Addresses::default(),
+            slots: Arc::new(Semaphore::new(limits.listener.connections.min(Semaphore::MAX_PERMITS))),
+            networks: Counts::default(),
+            per_network: per_network(limits),
+            rates,
             log_addresses,
         })
     }
@@ -96,8 +101,8 @@ impl Listener {
                     match self.admit(peer.ip(), of_total) {
                         Some(slot) => return Accepted { socket, peer, slot },
                         None => {
-                            metrics.connections.refused("too_many_of_address");
-                            tracing::warn!(%peer, "refused: too many connections from this address");
+                            metrics.connections.refused("too_many_of_network");
+                            tracing::warn!(%peer, "refused: too many connections from this network");
                         }
                     }
                 }
@@ -115,26 +120,30 @@ impl Listener {
     }
 
     fn admit(&self, address: IpAddr, of_total: OwnedSemaphorePermit) -> Option<Slot> {
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = addresses.entry(address).or_default();
-        if *open >= self.per_address {
-            return None;
-        }
-        *open += 1;
-        Some(Slot { _of_total: of_total, address, addresses: Arc::clone(&self.addresses) })
+        let network = model::network(address);
+        self.rates.check(Kind::Connections, &Account { user: None, network }).ok()?;
+        let of_network = self.networks.take(&network, 1, self.per_network)?;
+        Some(Slot { _of_total: of_total, _of_network: of_network })
     }
 }
 
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = addresses.get_mut(&self.address) {
-            *open -= 1;
-            if *open == 0 {
-                addresses.remove(&self.address);
-            }
-        }
-    }
+/// Returns how many connections a network may have open. Never more than a quarter of what the process may have open at all, so
+/// that the others get in.
+fn per_network(limits: &Limits) -> usize {
+    let rate = limits.rates.connections_per_network;
+    let limit = if rate == 0 { limits.listener.connections_per_address } else { rate };
+    limit.min(descriptors() / 4).max(1)
+}
+
+#[cfg(unix)]
+fn descriptors() -> usize {
+    let limit = rlimit::Resource::NOFILE.get_soft().unwrap_or(u64::MAX);
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+#[cfg(not(unix))]
+fn descriptors() -> usize {
+    usize::MAX
 }
 
 /// Whether to pause before accepting again. A connection that died in the queue needs no pause. Anything else (no file
@@ -152,6 +161,7 @@ fn is_persistent(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::{ListenerLimits, RateLimits};
 
     #[test]
     fn accepting_pauses_when_resources_are_short_and_not_when_a_peer_left() {
@@ -167,12 +177,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_gets_its_share_and_no_more_until_one_connection_closes() {
-        let limits = ListenerLimits { connections: 3, connections_per_address: 2 };
-        let listener = Listener::bind(([127, 0, 0, 1], 0).into(), &limits, LogAddresses::Full).unwrap();
-        let admit = |last: u8| {
+    async fn a_network_gets_its_share_and_no_more_until_one_connection_closes() {
+        let listener = ListenerLimits { connections: 3, connections_per_address: 2 };
+        let limits = Limits { listener, rates: RateLimits::none(), ..Limits::default() };
+        let rates = Arc::new(Rates::new(&limits.rates));
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into(), &limits, rates, LogAddresses::Full).unwrap();
+        let admit = |last: u16| {
             let of_total = Arc::clone(&listener.slots).try_acquire_owned().unwrap();
-            listener.admit([10, 0, 0, last].into(), of_total)
+            // Addresses of one network.
+            listener.admit([0x2001, 0xdb8, 0, last, 0, 0, 0, fastrand::u16(..)].into(), of_total)
         };
         let first = admit(1).unwrap();
         let _second = admit(1).unwrap();

@@ -42,11 +42,11 @@ pub struct ClientMsgId(pub [u8; 16]);
 
 /// Who uses what all share. Whoever waits for it is served in turn with the others, by account.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Account {
-    /// A user.
-    User(UserId),
-    /// Whoever calls from an address without being a user.
-    Address(IpAddr),
+pub struct Account {
+    /// The user; `None` for whoever calls without being one.
+    pub user: Option<UserId>,
+    /// Where the calls come from, see [`network`].
+    pub network: IpAddr,
 }
 
 /// Returns what stands for an address where addresses are counted: an IPv4 address itself, and of an IPv6 address the network,

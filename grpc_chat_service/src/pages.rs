@@ -1,8 +1,11 @@
 //! History and rooms, page by page, for callers without a session.
 
+use std::sync::Arc;
+
 use crate::access::{Caller, PermittedHistory, Policy, ReadPermit};
 use crate::history::{Page, ReadError, RoomHead};
 use crate::model::{Epoch, Event, Invalid, RoomId, Seq};
+use crate::rates::{Kind, Rates};
 use crate::refusal::Refusal;
 
 /// The most events or rooms of a page.
@@ -22,6 +25,7 @@ const LAST_SEQ: Seq = i64::MAX.cast_unsigned();
 pub(crate) struct Pages {
     history: PermittedHistory,
     policy: Policy,
+    rates: Arc<Rates>,
 }
 
 /// Which events of a room to return.
@@ -53,8 +57,8 @@ pub(crate) struct RoomsPage {
 }
 
 impl Pages {
-    pub(crate) fn new(history: PermittedHistory, policy: Policy) -> Self {
-        Self { history, policy }
+    pub(crate) fn new(history: PermittedHistory, policy: Policy, rates: Arc<Rates>) -> Self {
+        Self { history, policy, rates }
     }
 
     /// Returns the events after a sequence number, before one, or the newest.
@@ -65,6 +69,7 @@ impl Pages {
     pub(crate) async fn messages(&self, caller: &Caller, room: RoomId, range: Range) -> Result<MessagesPage, Refusal> {
         let page = Page { events: length(range.length)?, bytes: MAX_BYTES };
         let permit = self.policy.read(caller, room)?;
+        self.rates.check(Kind::Pages, permit.account())?;
         let failed = |error| Refusal::from_read(error, permit.room());
         let events = match (range.after, range.before) {
             (Some(_), Some(_)) => return Err(invalid("before_seq", "must not be set together with after_seq")),
@@ -89,6 +94,7 @@ impl Pages {
     /// [`Refusal`] if the length is not valid or the history cannot be read.
     pub(crate) async fn rooms(&self, caller: &Caller, after: Option<RoomId>, asked: u32) -> Result<RoomsPage, Refusal> {
         let length = length(asked)?;
+        self.rates.check(Kind::Pages, &caller.account())?;
         let rooms = self.history.rooms(&self.policy, caller, after, length + 1).await;
         let mut rooms = rooms.map_err(|_| Refusal::HistoryUnavailable)?;
         let more = rooms.len() > length;

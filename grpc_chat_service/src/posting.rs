@@ -1,9 +1,12 @@
 //! Messages from callers without a session.
 
+use std::sync::Arc;
+
 use crate::access::{Caller, PermittedHistory, Policy};
 use crate::drain::Drain;
 use crate::history::{Appended, Expected};
 use crate::model::{Draft, Durability, Epoch};
+use crate::rates::Rates;
 use crate::refusal::Refusal;
 
 /// Stores messages.
@@ -12,6 +15,7 @@ pub(crate) struct Posting {
     history: PermittedHistory,
     policy: Policy,
     drain: Drain,
+    rates: Arc<Rates>,
 }
 
 /// A message that is stored.
@@ -23,8 +27,8 @@ pub(crate) struct Sent {
 }
 
 impl Posting {
-    pub(crate) fn new(history: PermittedHistory, policy: Policy, drain: Drain) -> Self {
-        Self { history, policy, drain }
+    pub(crate) fn new(history: PermittedHistory, policy: Policy, drain: Drain, rates: Arc<Rates>) -> Self {
+        Self { history, policy, drain, rates }
     }
 
     /// Stores a message.
@@ -37,7 +41,8 @@ impl Posting {
         if self.drain.has_begun() {
             return Err(Refusal::Draining);
         }
-        let permit = self.policy.write(caller, draft.room.clone())?;
+        let permit = self.policy.write(&caller.named(draft.sender.clone()), draft.room.clone())?;
+        self.rates.change(permit.account(), draft.change.text_bytes())?;
         let epoch = *self.history.epoch().borrow();
         let appended = self.history.append(&permit, draft, expected).await;
         let appended = appended.map_err(|error| Refusal::from_append(error, permit.room()))?;

@@ -2,6 +2,7 @@
 
 use crate::history::{AppendError, ReadError};
 use crate::model::{Invalid, RoomId, Seq};
+use crate::rates::Limited;
 
 /// Why a request is not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub(crate) enum Refusal {
     OtherEpoch,
     /// The `client_msg_id` was used before, with other content.
     IdReused,
+    /// More than the user, or its network, may do in the time.
+    RateLimited(Limited),
     /// Too many requests are waiting for the store.
     Overloaded,
     /// The store cannot be read or written at present.
@@ -56,10 +59,17 @@ pub(crate) enum Refusal {
     NoTokens,
 }
 
+impl From<Limited> for Refusal {
+    fn from(limited: Limited) -> Self {
+        Self::RateLimited(limited)
+    }
+}
+
 impl Refusal {
     pub(crate) fn from_append(error: AppendError, room: &RoomId) -> Self {
         match error {
             AppendError::Overloaded => Self::Overloaded,
+            AppendError::NewRooms(limited) => Self::RateLimited(limited),
             AppendError::Unavailable => Self::HistoryUnavailable,
             AppendError::Unknown => Self::OutcomeUnknown,
             AppendError::Conflict => Self::IdReused,

@@ -16,15 +16,16 @@ use crate::cluster::MemoryCluster;
 use crate::config::{Admin, Config, Store};
 use crate::drain::Drain;
 use crate::history::embedded::{Embedded, OpenError};
-use crate::history::{History, Published};
-use crate::limits::{ConnectionLimits, Limits};
+use crate::history::{Admission, History, Published};
+use crate::limits::{ConnectionLimits, RateLimits};
 use crate::listener::{Accepted, Listener};
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::peers::local::LocalNetwork;
+use crate::rates::Rates;
 use crate::rooms::Rooms;
-use crate::session::Context;
-use crate::{connection, grpc};
+use crate::session::{Context, Sessions};
+use crate::{connection, grpc, rates};
 
 /// Batches that the history has published and that have not reached the rooms yet.
 const PUBLISHED_BATCHES: usize = 64;
@@ -37,6 +38,7 @@ pub struct Server {
     config: Config,
     history: Arc<dyn History>,
     published: mpsc::Receiver<Published>,
+    rates: Arc<Rates>,
 }
 
 /// Why the server cannot serve. Displays as a sentence that says what to do.
@@ -65,20 +67,25 @@ pub enum BindError {
 /// # Errors
 ///
 /// [`BindError`] if the address is in use, not on this machine, or not allowed, or if the history cannot be used.
-pub async fn bind(config: Config) -> Result<Server, BindError> {
-    let listener = Listener::bind(config.listen, &config.limits.listener, config.log_addresses)
+pub async fn bind(mut config: Config) -> Result<Server, BindError> {
+    if !config.rates {
+        config.limits.rates = RateLimits::none();
+    }
+    let rates = Arc::new(Rates::new(&config.limits.rates));
+    let listener = Listener::bind(config.listen, &config.limits, Arc::clone(&rates), config.log_addresses)
         .map_err(|source| BindError::Address { address: config.listen, source })?;
     let admin = bind_admin(config.admin)?;
     let (publisher, published) = mpsc::channel(PUBLISHED_BATCHES);
+    let admission =
+        Admission { limits: config.limits.history, storage: config.limits.storage, rates: Arc::clone(&rates) };
     let history: Arc<dyn History> = match &config.store {
-        Store::Memory(cluster) => Arc::new(cluster.store.open(config.limits.history, config.limits.storage, publisher)),
+        Store::Memory(cluster) => Arc::new(cluster.store.open(admission, publisher)),
         Store::Disk { dir, options } => {
-            let Limits { history, storage, .. } = config.limits;
-            let opened = Embedded::open(dir, *options, history, storage, publisher);
+            let opened = Embedded::open(dir, *options, admission, publisher);
             Arc::new(opened.map_err(BindError::History)?)
         }
     };
-    Ok(Server { listener, admin, config, history, published })
+    Ok(Server { listener, admin, config, history, published, rates })
 }
 
 /// Starts listening for the admin's requests, if that is wanted.
@@ -117,16 +124,17 @@ impl Server {
     /// when the grace period is over.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         log_start(&self.config, self.local_addr(), self.admin_addr(), &*self.history);
-        let Self { listener, admin, config, history, published } = self;
+        let Self { listener, admin, config, history, published, rates } = self;
         let metrics = Metrics::new(&history.metrics(), history.healthy(), Arc::clone(&config.suppressed_log_lines));
-        let metrics = Arc::new(metrics);
+        let shared = SharedParts { rates, metrics: Arc::new(metrics) };
         let connections = TaskTracker::new();
         let network = match &config.store {
             Store::Memory(cluster) => cluster.network.clone(),
             Store::Disk { .. } => LocalNetwork::default(),
         };
         let peers = Arc::new(network.join());
-        let (chat, health) = Chat::start(&config, Arc::clone(&history), published, peers, Arc::clone(&metrics)).await;
+        let metrics = Arc::clone(&shared.metrics);
+        let (chat, health) = Chat::start(&config, Arc::clone(&history), published, peers, shared).await;
         // Served to the very end, and until this future is dropped.
         let mut admin_task = JoinSet::new();
         if let Some(admin) = admin {
@@ -185,6 +193,12 @@ fn log_start(config: &Config, address: SocketAddr, admin: Option<SocketAddr>, hi
     }
 }
 
+/// What all parts of a server share.
+struct SharedParts {
+    rates: Arc<Rates>,
+    metrics: Arc<Metrics>,
+}
+
 /// Serves connections, wherever they come from.
 struct Chat {
     service: Arc<grpc::Service>,
@@ -193,6 +207,7 @@ struct Chat {
     metrics: Arc<Metrics>,
     publishing: JoinHandle<()>,
     announcing: JoinHandle<()>,
+    forgetting: JoinHandle<()>,
 }
 
 impl Chat {
@@ -201,16 +216,19 @@ impl Chat {
         history: Arc<dyn History>,
         published: mpsc::Receiver<Published>,
         peers: Arc<dyn Peers>,
-        metrics: Arc<Metrics>,
+        SharedParts { rates, metrics }: SharedParts,
     ) -> (Self, grpc::Health) {
         let drain = Drain::default();
         let history = PermittedHistory::new(history);
         let rooms = Rooms::new(history.clone(), peers, grpc::ENCODE.event, config.limits.room, Arc::clone(&metrics));
         let publishing = tokio::spawn(Arc::clone(&rooms).publish(published));
         let announcing = tokio::spawn(Arc::clone(&rooms).announce());
+        let forgetting = tokio::spawn(forget(Arc::clone(&rates)));
         let context = Context {
             rooms,
             history,
+            rates,
+            sessions: Sessions::default(),
             policy: Policy,
             limits: config.limits,
             encode: grpc::ENCODE,
@@ -220,7 +238,7 @@ impl Chat {
         };
         let (service, health) = grpc::service(Arc::new(context)).await;
         let limits = Arc::new(config.limits.connection);
-        (Self { service: Arc::new(service), limits, drain, metrics, publishing, announcing }, health)
+        (Self { service: Arc::new(service), limits, drain, metrics, publishing, announcing, forgetting }, health)
     }
 
     fn serve<S>(&self, socket: S, peer: Peer) -> impl Future<Output = ()> + Send + use<S>
@@ -239,8 +257,17 @@ impl Chat {
     /// To be called when no connection is served any more and the history is closed.
     async fn stop(self) {
         self.announcing.abort();
+        self.forgetting.abort();
         drop(self.service);
         let _ended = self.publishing.await;
+    }
+}
+
+/// Forgets, now and then, those who may do as much as anybody. Runs for ever.
+async fn forget(rates: Arc<Rates>) {
+    loop {
+        tokio::time::sleep(rates::FORGET_EVERY).await;
+        rates.forget();
     }
 }
 
@@ -252,10 +279,14 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (publisher, published) = mpsc::channel(PUBLISHED_BATCHES);
-    let history = Arc::new(cluster.store.open(config.limits.history, config.limits.storage, publisher));
+    let rates = Arc::new(Rates::new(&config.limits.rates));
+    let admission =
+        Admission { limits: config.limits.history, storage: config.limits.storage, rates: Arc::clone(&rates) };
+    let history = Arc::new(cluster.store.open(admission, publisher));
     let metrics = Metrics::new(&history.metrics(), history.healthy(), Arc::clone(&config.suppressed_log_lines));
+    let shared = SharedParts { rates, metrics: Arc::new(metrics) };
     let peers = Arc::new(cluster.network.join());
-    let (chat, _health) = Chat::start(&config, history, published, peers, Arc::new(metrics)).await;
+    let (chat, _health) = Chat::start(&config, history, published, peers, shared).await;
     loop {
         let (socket, address) = accept().await;
         tokio::spawn(chat.serve(socket, Peer::new(address, config.log_addresses)));

@@ -4,6 +4,7 @@ pub(crate) mod frame;
 mod outbound;
 mod outbox;
 mod pending;
+mod places;
 mod protocol;
 mod reader;
 
@@ -21,18 +22,20 @@ use tokio::time::Instant;
 use tokio_stream::Stream;
 
 use crate::access::{Caller, PermittedHistory, Policy};
-use crate::address::Peer;
 use crate::drain::Drain;
 use crate::history::now;
 use crate::limits::Limits;
 use crate::metrics::{Counted, Metrics};
-use crate::model::{Epoch, UserId, new_uuid};
+use crate::model::{Account, Epoch, UserId, new_uuid};
+use crate::rates::{Kind, Limited, Rates};
 use crate::refusal::Refusal;
 use crate::rooms::Rooms;
 use frame::{Body, DrainReason, Encode, End, Inbound, Start, Welcome};
 pub(crate) use outbound::{Outbound, Sent};
 use outbox::{Load, Outbox};
 use pending::{Append, Completion, Lookup, next_append};
+use places::Place;
+pub(crate) use places::Sessions;
 use protocol::{Action, Protocol, Settings};
 use reader::ReaderStart;
 
@@ -44,6 +47,8 @@ const RECONNECT_SPREAD: Duration = Duration::from_secs(5);
 pub(crate) struct Context {
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) history: PermittedHistory,
+    pub(crate) rates: Arc<Rates>,
+    pub(crate) sessions: Sessions,
     pub(crate) policy: Policy,
     pub(crate) limits: Limits,
     pub(crate) encode: Encode,
@@ -71,11 +76,17 @@ pub(crate) struct Session {
     outbox: Arc<Outbox>,
     protocol: Protocol,
     id: String,
-    peer: Peer,
+    caller: Caller,
     /// The user who was welcomed.
     user: Option<UserId>,
     /// Once it is welcomed.
     open: Option<Counted>,
+    /// The place among the sessions that are open, once it is one.
+    place: Option<Place>,
+    /// Until when no change is accepted, because there were too many, and of what.
+    limited: Option<(Instant, Kind)>,
+    /// What an [`ClientKind::Example`] waits with until then. Nothing overtakes it.
+    held: Option<Action>,
     /// How the session ends, for the log.
     end: &'static str,
     /// Completed in the order in which they were requested, or held back until they are: one wake and one look for a whole
@@ -110,9 +121,8 @@ pub(crate) fn open(context: &Arc<Context>, caller: Caller, kind: ClientKind) -> 
     let mut epoch = context.history.epoch();
     let outbox = Outbox::new(context.encode, context.limits.session.unread_reply_bytes);
     let outbound = Outbound::new(Arc::clone(&outbox), context.history.clone(), Arc::clone(&context.metrics));
-    let peer = caller.peer;
     let settings = Settings {
-        caller,
+        caller: caller.clone(),
         named: kind == ClientKind::Chat,
         policy: context.policy,
         limits: context.limits.session,
@@ -125,9 +135,12 @@ pub(crate) fn open(context: &Arc<Context>, caller: Caller, kind: ClientKind) -> 
         outbox,
         protocol: Protocol::new(settings, Instant::now()),
         id: new_uuid().to_string(),
-        peer,
+        caller,
         user: None,
         open: None,
+        place: None,
+        limited: None,
+        held: None,
         end: "disconnected",
         appends: VecDeque::new(),
         lookups: FuturesUnordered::new(),
@@ -152,6 +165,9 @@ impl Session {
         // One look at the clock for everything that has arrived.
         let now = Instant::now();
         loop {
+            if self.held.is_some() && self.limited.is_none_or(|(until, _)| now >= until) {
+                self.act();
+            }
             self.set_tick();
             let Load { backlogged, blocked, closed } = self.outbox.load(cx);
             if closed {
@@ -197,7 +213,8 @@ impl Session {
     /// Has [`Rare::Deadline`] happen when the protocol is due. Every frame moves its deadline back; a tick that comes early
     /// finds nothing to do, and the next one is set then.
     fn set_tick(&mut self) {
-        let deadline = self.protocol.deadline();
+        let held = self.held.as_ref().and(self.limited).map(|(until, _)| until);
+        let deadline = [self.protocol.deadline(), held].into_iter().flatten().min();
         let is_earlier = deadline.is_some_and(|deadline| self.next_tick.is_none_or(|next| deadline < next));
         if !self.rare.is_empty() && !is_earlier {
             return;
@@ -220,26 +237,34 @@ impl Session {
         match self.kind {
             // With replies queued and the stream not blocked, the stream is about to take them, on this very task.
             ClientKind::Chat => !backlogged || blocked,
-            ClientKind::Example => !backlogged && !self.protocol.is_full(),
+            ClientKind::Example => !backlogged && !self.protocol.is_full() && self.held.is_none(),
         }
     }
 
     fn act(&mut self) {
-        while let Some(action) = self.protocol.next() {
+        while let Some(action) = self.held.take().or_else(|| self.protocol.next()) {
             self.carry_out(action);
+            if self.held.is_some() {
+                return;
+            }
         }
     }
 
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Welcome { reply_to, user, client } => {
-                tracing::debug!(peer = %self.peer, session = self.id, %user, client, "session opened");
+                match self.admit(&user) {
+                    Ok(place) => self.place = Some(place),
+                    Err(limited) => return self.protocol.end(End::Refused(limited.into())),
+                }
+                tracing::debug!(peer = %self.caller.peer, session = self.id, %user, client, "session opened");
                 self.user = Some(user.clone());
                 self.open = Some(self.context.metrics.sessions.open());
                 let welcome = Welcome {
                     session_id: self.id.clone(),
                     user,
                     limits: self.context.limits.session,
+                    rates: self.context.limits.rates,
                     max_frame_bytes: self.context.limits.connection.message_bytes,
                     durability: self.context.history.durability(),
                     now: now(),
@@ -248,11 +273,21 @@ impl Session {
             }
             Action::Send { reply_to, body } => self.send(reply_to, &body),
             Action::Append { id, permit, draft, expected } => {
+                if let Err(limited) = self.admit_change(permit.account(), draft.change.text_bytes()) {
+                    match self.kind {
+                        ClientKind::Chat => self.protocol.refused(id, limited.into()),
+                        ClientKind::Example => self.held = Some(Action::Append { id, permit, draft, expected }),
+                    }
+                    return;
+                }
                 let (room, client_msg_id) = (draft.room.clone(), draft.client_msg_id);
                 let result = self.context.history.append(&permit, draft, expected);
                 self.appends.push_back(Append { id, room, client_msg_id, result });
             }
             Action::ReadState { id, permit, user, start } => {
+                if let Err(limited) = self.context.rates.check(Kind::Joins, permit.account()) {
+                    return self.protocol.join_refused(id, permit.room(), limited.into());
+                }
                 // Opened before the state is read: events committed from here on will be in its tail.
                 let room = self.context.rooms.open(&permit);
                 let (last, at) = match start {
@@ -277,12 +312,18 @@ impl Session {
             }
             Action::Leave { room } => self.outbox.leave(&room),
             Action::MarkRead { id, permit, user, seq } => {
+                if let Err(limited) = self.admit_change(permit.account(), 0) {
+                    return self.protocol.refused(id, limited.into());
+                }
                 self.outbox.marked(permit.room(), seq);
                 let result = self.context.history.mark_read(&permit, user, seq);
                 self.lookups.push(Lookup::Mark { id, room: permit.room().clone(), result });
             }
             Action::Typing { permit, user } => {
-                if let Some(room) = self.context.rooms.get(&permit) {
+                // More than that says nothing new.
+                if self.context.rates.check(Kind::Typing, permit.account()).is_ok()
+                    && let Some(room) = self.context.rooms.get(&permit)
+                {
                     room.typing(&user);
                 }
             }
@@ -316,6 +357,33 @@ impl Session {
                 self.outbox.end(end);
             }
         }
+    }
+
+    /// Admits the session of a user.
+    fn admit(&self, user: &UserId) -> Result<Place, Limited> {
+        let account = match self.kind {
+            ClientKind::Chat => self.caller.named(user.clone()).account(),
+            ClientKind::Example => self.caller.account(),
+        };
+        self.context.rates.check(Kind::Hellos, &account)?;
+        self.context.sessions.take(&account, &self.context.limits.rates)
+    }
+
+    /// Admits a change. After one that is refused, all are, until the time at which it may be sent again: otherwise a later
+    /// one could overtake it.
+    fn admit_change(&mut self, account: &Account, text_bytes: usize) -> Result<(), Limited> {
+        if let Some((until, kind)) = self.limited {
+            let retry_after = until.saturating_duration_since(Instant::now());
+            if !retry_after.is_zero() {
+                return Err(Limited { kind, retry_after });
+            }
+            self.limited = None;
+        }
+        let admitted = self.context.rates.change(account, text_bytes);
+        if let Err(Limited { kind, retry_after }) = admitted {
+            self.limited = Some((Instant::now() + retry_after, kind));
+        }
+        admitted
     }
 
     fn complete(&mut self, done: Completion) {
@@ -360,7 +428,7 @@ impl Drop for Session {
     /// Logged here, so that the end of a session is also logged when its connection is lost.
     fn drop(&mut self) {
         if let Some(user) = &self.user {
-            tracing::info!(peer = %self.peer, session = self.id, %user, reason = self.end, "session ended");
+            tracing::info!(peer = %self.caller.peer, session = self.id, %user, reason = self.end, "session ended");
         }
     }
 }

@@ -119,7 +119,7 @@ mod tests {
     use crate::model::UserId;
 
     fn account(name: &str) -> Account {
-        Account::User(UserId::new(name).unwrap())
+        Account { user: Some(UserId::new(name).unwrap()), network: [127, 0, 0, 1].into() }
     }
 
     #[test]

@@ -34,7 +34,9 @@ impl Service {
         Self::start_with(Config { store: Store::disk(data), ..Config::default() })
     }
 
+    /// Starts one without rates.
     pub(crate) fn start_with(config: Config) -> Self {
+        let config = Config { rates: false, ..config };
         let (stop, stopped) = oneshot::channel();
         let (bound, address) = std::sync::mpsc::channel();
         let thread = thread::spawn(move || {

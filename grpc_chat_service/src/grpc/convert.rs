@@ -290,7 +290,7 @@ pub(super) fn body_to_wire(body: &Body) -> Option<pb::server_frame::Body> {
 }
 
 fn welcome_to_wire(welcome: &Welcome) -> pb::Welcome {
-    let Welcome { session_id, user, limits, max_frame_bytes, durability, now } = welcome;
+    let Welcome { session_id, user, limits, rates, max_frame_bytes, durability, now } = welcome;
     pb::Welcome {
         session_id: session_id.clone(),
         user: user.to_string(),
@@ -300,7 +300,10 @@ fn welcome_to_wire(welcome: &Welcome) -> pb::Welcome {
             max_rooms: count(limits.rooms),
             max_in_flight: count(limits.in_flight),
             max_frame_bytes: count(*max_frame_bytes),
-            ..pb::Limits::default()
+            changes_per_second: rates.changes_per_second,
+            change_burst: rates.change_burst,
+            bytes_per_second: rates.bytes_per_second,
+            byte_burst: rates.burst_bytes,
         }),
         heartbeat: Some(duration_to_wire(limits.heartbeat)),
         durability: durability_to_wire(*durability).into(),

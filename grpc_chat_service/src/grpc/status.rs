@@ -10,6 +10,7 @@ use tonic_types::{ErrorDetails, StatusExt, pb};
 
 use super::messages::Broken;
 use crate::history::MAX_EDITS;
+use crate::rates::Limited;
 use crate::refusal::Refusal;
 use crate::session::frame::End;
 
@@ -129,6 +130,14 @@ fn problem(refusal: &Refusal) -> Problem {
             Reason::ClientMsgIdReused,
             "this client_msg_id was used before with other content; every message needs its own",
         ),
+        Refusal::RateLimited(Limited { kind, retry_after }) => Problem::new(
+            Code::ResourceExhausted,
+            Reason::RateLimited,
+            format!("too many {} in the time; try again in {:.1} s", kind.plural(), retry_after.as_secs_f64()),
+        )
+        .quota("user or network", kind.plural())
+        .metadata("rate", kind.name())
+        .retry_after(*retry_after),
         Refusal::Overloaded => Problem::new(
             Code::ResourceExhausted,
             Reason::Overloaded,

@@ -17,8 +17,9 @@ use crate::session::Context;
 use crate::session::frame::ChangeRequest;
 
 pub(super) fn server(context: &Arc<Context>) -> ChatServiceServer<Unary> {
-    let pages = Pages::new(context.history.clone(), context.policy);
-    let posting = Posting::new(context.history.clone(), context.policy, context.drain.clone());
+    let pages = Pages::new(context.history.clone(), context.policy, Arc::clone(&context.rates));
+    let posting =
+        Posting::new(context.history.clone(), context.policy, context.drain.clone(), Arc::clone(&context.rates));
     let max_text_bytes = context.limits.session.text_bytes;
     ChatServiceServer::new(Unary { pages, posting, max_text_bytes })
         .max_decoding_message_size(context.limits.connection.message_bytes)

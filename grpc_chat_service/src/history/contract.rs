@@ -14,8 +14,8 @@ use super::embedded::{Embedded, Options};
 use super::memory::MemoryStore;
 use super::queue::REQUEST_BYTES;
 use super::{
-    AppendError, Appended, Appending, Expected, Following, History, Page, Position, Published, ReadError, RoomQuery,
-    RoomState,
+    Admission, AppendError, Appended, Appending, Expected, Following, History, Page, Position, Published, ReadError,
+    RoomQuery, RoomState,
 };
 use crate::limits::{HistoryLimits, StorageLimits};
 use crate::model::{Account, Change, ClientMsgId, DeviceId, Draft, Durability, Event, RoomId, Seq, UserId};
@@ -43,14 +43,14 @@ struct Bounds {
 }
 
 /// Returns limits with room for as many requests with a text of one byte.
-fn queue_limits(bounds: Bounds) -> HistoryLimits {
+fn admission(bounds: Bounds) -> Admission {
     let bytes = bounds.queued * (REQUEST_BYTES + 1);
-    HistoryLimits { queue_bytes: bytes, queue_bytes_per_account: bytes }
+    Admission { limits: HistoryLimits { queue_bytes: bytes, queue_bytes_per_account: bytes }, ..Admission::default() }
 }
 
 /// All of these tests ask on one account.
 fn account() -> Account {
-    Account::User(user_id("ann"))
+    Account { user: Some(user_id("ann")), network: [127, 0, 0, 1].into() }
 }
 
 const WIDE: Bounds = Bounds { queued: 4_096, published: 4_096 };
@@ -69,7 +69,7 @@ fn shared_memory(bounds: Bounds) -> Store {
 
 fn memory_of(store: &MemoryStore, bounds: Bounds) -> Store {
     let (publisher, published) = mpsc::channel(bounds.published);
-    Store::new(store.open(queue_limits(bounds), StorageLimits::default(), publisher), published, None)
+    Store::new(store.open(admission(bounds), publisher), published, None)
 }
 
 fn embedded(bounds: Bounds) -> Store {
@@ -79,8 +79,7 @@ fn embedded(bounds: Bounds) -> Store {
 fn embedded_in(dir: TempDir, bounds: Bounds) -> Store {
     let (publisher, published) = mpsc::channel(bounds.published);
     let options = Options { durability: Durability::Written, accept_loss: false };
-    let history =
-        Embedded::open(dir.path(), options, queue_limits(bounds), StorageLimits::default(), publisher).unwrap();
+    let history = Embedded::open(dir.path(), options, admission(bounds), publisher).unwrap();
     Store::new(history, published, Some(dir))
 }
 

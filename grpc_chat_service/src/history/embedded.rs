@@ -36,10 +36,9 @@ use tokio::sync::watch;
 
 use super::queue::{Queue, ReadMark};
 use super::{
-    Appending, Expected, Feed, Following, History, Marking, Page, Position, Publisher, ReadError, RoomHead, RoomQuery,
-    RoomState,
+    Admission, Appending, Expected, Feed, Following, History, Marking, Page, Position, Publisher, ReadError, RoomHead,
+    RoomQuery, RoomState,
 };
-use crate::limits::{HistoryLimits, StorageLimits};
 use crate::metrics::HistoryMetrics;
 use crate::model::{Account, Draft, Durability, Epoch, Event, RoomId, Seq, UserId};
 use free_space::{FreeSpace, Look};
@@ -77,23 +76,16 @@ impl Embedded {
     /// # Errors
     ///
     /// [`OpenError`] if the directory cannot be used, is in use, or does not hold what was stored there last.
-    pub fn open(
-        dir: &Path,
-        options: Options,
-        limits: HistoryLimits,
-        storage: StorageLimits,
-        publisher: Publisher,
-    ) -> Result<Self, OpenError> {
+    pub fn open(dir: &Path, options: Options, admission: Admission, publisher: Publisher) -> Result<Self, OpenError> {
         let look = |dir: PathBuf| -> Look { Box::new(move || free_space::of(&dir)) };
-        Self::open_looking(dir, options, limits, storage, publisher, look)
+        Self::open_looking(dir, options, admission, publisher, look)
     }
 
     /// As [`Embedded::open`], with another way to look at the free space of a directory.
     fn open_looking(
         dir: &Path,
         options: Options,
-        limits: HistoryLimits,
-        storage: StorageLimits,
+        admission: Admission,
         publisher: Publisher,
         look: impl FnOnce(PathBuf) -> Look,
     ) -> Result<Self, OpenError> {
@@ -102,9 +94,9 @@ impl Embedded {
         let Opened { epoch, readers, .. } = &opened;
         // It only changes while the store is closed.
         let (epoch, readers) = (watch::channel(*epoch).1, Arc::clone(readers));
-        let space = FreeSpace::new(look(opened.files.dir().to_owned()), storage);
+        let space = FreeSpace::new(look(opened.files.dir().to_owned()), admission.storage);
         let serving = Arc::new(AtomicBool::new(true));
-        let (queue, queued) = Queue::new(limits);
+        let (queue, queued) = Queue::new(admission);
         let (health, healthy) = watch::channel(true);
         let (closing, closed) = watch::channel(());
         let writer = Writer::new(options.durability, opened, space, queued, publisher, Arc::clone(&serving), health);

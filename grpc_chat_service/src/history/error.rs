@@ -4,12 +4,15 @@ use std::error::Error;
 use std::fmt;
 
 use crate::model::Seq;
+use crate::rates::Limited;
 
 /// Why a draft is not stored, or may not be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppendError {
     /// Too many appends are waiting: not stored.
     Overloaded,
+    /// The room does not exist, and the account has created as many as it may: not stored.
+    NewRooms(Limited),
     /// The store cannot be written at present: not stored.
     Unavailable,
     /// The store failed during the commit, so the draft may or may not be stored. A repeat finds out.
@@ -53,6 +56,7 @@ impl AppendError {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Overloaded => "overloaded",
+            Self::NewRooms(_) => "new_rooms",
             Self::Unavailable => "unavailable",
             Self::Unknown => "unknown",
             Self::Conflict => "conflict",
@@ -70,6 +74,7 @@ impl fmt::Display for AppendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Overloaded => "not stored: too many appends are waiting",
+            Self::NewRooms(_) => "not stored: the room is new, and too many new rooms were created lately",
             Self::Unavailable => "not stored: the history cannot be written at present",
             Self::Unknown => "it is not known whether it was stored: the history failed during the commit",
             Self::Conflict => "not stored: the client_msg_id was used before with other content",

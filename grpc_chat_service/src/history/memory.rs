@@ -14,12 +14,12 @@ use tokio::time::Instant;
 
 use super::queue::{Batch, Queue, Queued, ReadMark, Reply, Request};
 use super::{
-    Appending, Expected, Feed, Following, History, Marking, Page, Position, Publisher, ReadError, RoomHead, RoomQuery,
-    RoomState, new_epoch, now,
+    Admission, Appending, Expected, Feed, Following, History, Marking, Page, Position, Publisher, ReadError, RoomHead,
+    RoomQuery, RoomState, new_epoch, now,
 };
-use crate::limits::{HistoryLimits, StorageLimits};
 use crate::metrics::HistoryMetrics;
 use crate::model::{Account, Draft, Durability, Epoch, Event, RoomId, Seq, UnixMillis, UserId};
+use crate::rates::Rates;
 use outlet::Outlet;
 use tables::Tables;
 
@@ -94,15 +94,15 @@ impl MemoryStore {
         Self { shared: Arc::new(Shared { state: Mutex::new(state), epoch, skip_share, max_backlog }) }
     }
 
-    /// Opens a handle that publishes to `publisher`. Must be called within a tokio runtime. The bound in `storage` holds for
+    /// Opens a handle that publishes to `publisher`. Must be called within a tokio runtime. The bound on its bytes holds for
     /// the store from now on.
     #[must_use]
-    pub fn open(&self, limits: HistoryLimits, storage: StorageLimits, publisher: Publisher) -> Memory {
+    pub fn open(&self, admission: Admission, publisher: Publisher) -> Memory {
         let shared = Arc::clone(&self.shared);
-        shared.lock().tables.set_max_bytes(storage.memory_bytes);
+        shared.lock().tables.set_max_bytes(admission.storage.memory_bytes);
         let outlet = Arc::new(Outlet::new(publisher, shared.max_backlog));
         shared.lock().outlets.push(Arc::clone(&outlet));
-        let (queue, queued) = Queue::new(limits);
+        let (queue, queued) = Queue::new(admission);
         let (health, healthy) = watch::channel(true);
         tokio::spawn(write(Arc::clone(&shared), Arc::clone(&outlet), queued, health));
         Memory { shared, outlet, queue, healthy }
@@ -212,7 +212,7 @@ async fn write(shared: Arc<Shared>, outlet: Arc<Outlet>, mut queued: Queued, hea
                     break;
                 }
                 let started = Instant::now();
-                let replies = shared.apply(&outlet, &mut batch, clock.now());
+                let replies = shared.apply(&outlet, &mut batch, &queued.rates, clock.now());
                 shared.show_health(&health);
                 outlet.flush().await;
                 queued.metrics().committed(replies.len(), started.elapsed());
@@ -232,7 +232,7 @@ async fn write(shared: Arc<Shared>, outlet: Arc<Outlet>, mut queued: Queued, hea
 
 impl Shared {
     /// Applies requests and queues what they have changed for all handles.
-    fn apply(&self, own: &Arc<Outlet>, batch: &mut Batch, now: UnixMillis) -> Vec<Reply> {
+    fn apply(&self, own: &Arc<Outlet>, batch: &mut Batch, rates: &Rates, now: UnixMillis) -> Vec<Reply> {
         let epoch = *self.epoch.borrow();
         let mut stored = Vec::new();
         let mut marks = Vec::new();
@@ -242,7 +242,7 @@ impl Shared {
         for request in batch.drain() {
             replies.push(match request {
                 Request::Append(append, sender) => {
-                    Reply::Append(sender, state.tables.append(epoch, append, now, &mut stored))
+                    Reply::Append(sender, state.tables.append(epoch, append, rates, now, &mut stored))
                 }
                 Request::MarkRead(mark, sender) => {
                     let marked = state.tables.mark_read(&mark);

@@ -11,10 +11,11 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{AppendError, Appended, Appending, Expected, Marking};
+use super::{Admission, AppendError, Appended, Appending, Expected, Marking};
 use crate::limits::HistoryLimits;
 use crate::metrics::{HistoryMetrics, QueueSize};
-use crate::model::{Account, Change, Draft, RoomId, Seq, UserId};
+use crate::model::{Account, Draft, RoomId, Seq, UserId};
+use crate::rates::Rates;
 
 /// The most requests that a writer stores and syncs together, and about the most bytes: enough for so many short messages. A
 /// batch of any size delays whoever comes after it.
@@ -41,6 +42,8 @@ pub(super) struct Queue {
 #[derive(Debug)]
 pub(super) struct Queued {
     shared: Arc<Shared>,
+    /// What is taken is subject to these.
+    pub(super) rates: Arc<Rates>,
     woken: mpsc::Receiver<()>,
     metrics: HistoryMetrics,
 }
@@ -64,6 +67,7 @@ pub(super) enum Request {
 /// A draft to store.
 #[derive(Debug)]
 pub(super) struct Append {
+    pub(super) account: Account,
     pub(super) draft: Draft,
     /// See [`super::History::append`].
     pub(super) expected: Expected,
@@ -111,19 +115,19 @@ struct Waiting {
 }
 
 impl Queue {
-    pub(super) fn new(limits: HistoryLimits) -> (Self, Queued) {
+    pub(super) fn new(Admission { limits, rates, .. }: Admission) -> (Self, Queued) {
         let (wake, woken) = mpsc::channel(1);
         let shared = Arc::<Shared>::default();
         let metrics = HistoryMetrics::new(Arc::clone(&shared) as Arc<dyn QueueSize>);
         (
             Self { shared: Arc::clone(&shared), limits, metrics: metrics.clone(), wake },
-            Queued { shared, woken, metrics },
+            Queued { shared, rates, woken, metrics },
         )
     }
 
     pub(super) fn append(&self, account: &Account, draft: Draft, expected: Expected) -> Appending {
         let (sender, appending) = Appending::new();
-        self.push(account, Request::Append(Append { draft, expected }, sender));
+        self.push(account, Request::Append(Append { account: account.clone(), draft, expected }, sender));
         appending
     }
 
@@ -345,11 +349,7 @@ impl Request {
     /// What the request is counted as, in bytes.
     fn bytes(&self) -> usize {
         let text = match self {
-            Self::Append(Append { draft, .. }, _) => match &draft.change {
-                Change::Post { text, .. } | Change::Edit { text, .. } => text.len(),
-                Change::React { reaction, .. } => reaction.len(),
-                Change::Delete { .. } => 0,
-            },
+            Self::Append(Append { draft, .. }, _) => draft.change.text_bytes(),
             Self::MarkRead(..) => 0,
         };
         REQUEST_BYTES + text
@@ -396,12 +396,16 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::model::ClientMsgId;
+    use crate::model::{Change, ClientMsgId};
 
     const LIMITS: HistoryLimits = HistoryLimits { queue_bytes: 1_200_000, queue_bytes_per_account: 400_000 };
 
+    fn queue(limits: HistoryLimits) -> (Queue, Queued) {
+        Queue::new(Admission { limits, ..Admission::default() })
+    }
+
     fn account(name: &str) -> Account {
-        Account::User(UserId::new(name).unwrap())
+        Account { user: Some(UserId::new(name).unwrap()), network: [127, 0, 0, 1].into() }
     }
 
     fn push(queue: &Queue, sender: &str, n: u8, text_bytes: usize) -> Appending {
@@ -425,7 +429,7 @@ mod tests {
 
     #[test]
     fn each_account_has_its_turn_and_keeps_its_order() {
-        let (queue, queued) = Queue::new(LIMITS);
+        let (queue, queued) = queue(LIMITS);
         let mut results: Vec<_> = (0..40).map(|n| push(&queue, "greedy", n, 8_000)).collect();
         results.extend((0..3).map(|n| push(&queue, "ann", n, 10)));
         let taken = take(&queued);
@@ -441,7 +445,7 @@ mod tests {
 
     #[test]
     fn a_long_request_is_taken_and_paid_for_later() {
-        let (queue, queued) = Queue::new(LIMITS);
+        let (queue, queued) = queue(LIMITS);
         let _results: Vec<_> = (0..4).map(|n| push(&queue, "long", n, 90_000)).collect();
         let _results: Vec<_> = (0..12).map(|n| push(&queue, "short", n, 10_000)).collect();
         let taken = take(&queued);
@@ -454,7 +458,7 @@ mod tests {
     #[test]
     fn a_batch_is_bounded_and_the_rest_comes_later() {
         let limits = HistoryLimits { queue_bytes: usize::MAX, queue_bytes_per_account: usize::MAX };
-        let (queue, queued) = Queue::new(limits);
+        let (queue, queued) = queue(limits);
         let _results: Vec<_> = (0..90).map(|n| push(&queue, "ann", n, 60_000)).collect();
         let first = take(&queued);
         assert!((30..=40).contains(&first.len()), "{}", first.len());
@@ -464,7 +468,7 @@ mod tests {
 
     #[test]
     fn what_exceeds_a_budget_is_refused_and_there_is_room_again_later() {
-        let (queue, queued) = Queue::new(LIMITS);
+        let (queue, queued) = queue(LIMITS);
         let mut results: Vec<_> = (0..12).map(|n| push(&queue, ["a", "b", "c"][n / 4], n as u8, 100_000)).collect();
         // Three of each account fit into its budget, and the ninth does not fit into that of all.
         let refused = results.iter_mut().map(FutureExt::now_or_never);
@@ -478,7 +482,7 @@ mod tests {
 
     #[test]
     fn a_closed_queue_is_emptied_and_accepts_nothing() {
-        let (queue, queued) = Queue::new(LIMITS);
+        let (queue, queued) = queue(LIMITS);
         let _accepted = push(&queue, "ann", 1, 10);
         queue.close();
         let _refused = push(&queue, "ann", 2, 10);

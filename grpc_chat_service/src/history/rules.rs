@@ -1,7 +1,13 @@
 //! The rules that a draft must satisfy, given what is stored already: the same for every store.
 
 use super::{AppendError, Expected, MAX_EDITS};
-use crate::model::{Change, Draft, Epoch, Event};
+use crate::model::{Account, Change, Draft, Epoch, Event};
+use crate::rates::{Kind, Rates};
+
+/// Checks that an account may create a room.
+pub(super) fn check_new_room(rates: &Rates, account: &Account) -> Result<(), AppendError> {
+    rates.check(Kind::NewRooms, account).map_err(AppendError::NewRooms)
+}
 
 /// Checks that a draft whose `client_msg_id` is already stored asks for the same change, and so is a duplicate.
 pub(super) fn check_repeat(draft: &Draft, stored: &Event) -> Result<(), AppendError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use crate::history::{Appended, Expected};
-use crate::limits::SessionLimits;
+use crate::limits::{RateLimits, SessionLimits};
 use crate::model::{Change, ClientMsgId, DeviceId, Durability, Epoch, Event, RoomId, Seq, UnixMillis, UserId};
 use crate::refusal::Refusal;
 
@@ -90,6 +90,7 @@ pub(crate) struct Welcome {
     pub(crate) session_id: String,
     pub(crate) user: UserId,
     pub(crate) limits: SessionLimits,
+    pub(crate) rates: RateLimits,
     pub(crate) max_frame_bytes: usize,
     pub(crate) durability: Durability,
     pub(crate) now: UnixMillis,

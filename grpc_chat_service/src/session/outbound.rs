@@ -286,8 +286,9 @@ mod tests {
     use super::*;
     use crate::access::{Caller, Policy};
     use crate::address::{LogAddresses, Peer};
+    use crate::history::Admission;
     use crate::history::memory::MemoryStore;
-    use crate::limits::{HistoryLimits, RoomLimits, StorageLimits};
+    use crate::limits::RoomLimits;
     use crate::model::{Change, ClientMsgId, Draft, RoomId, UserId};
     use crate::peers::local::LocalNetwork;
     use crate::rooms::Rooms;
@@ -318,7 +319,7 @@ mod tests {
 
     #[tokio::test]
     async fn events_published_while_a_page_with_them_is_read_are_delivered_once() {
-        let history = MemoryStore::new().open(HistoryLimits::default(), StorageLimits::default(), mpsc::channel(1).0);
+        let history = MemoryStore::new().open(Admission::default(), mpsc::channel(1).0);
         let peers = Arc::new(LocalNetwork::default().join());
         let history = PermittedHistory::new(Arc::new(history));
         let metrics = Arc::<Metrics>::default();

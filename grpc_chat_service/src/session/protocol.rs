@@ -247,6 +247,19 @@ impl Protocol {
         self.complete(reply);
     }
 
+    /// Handles the refusal of an append or of a read mark.
+    pub(crate) fn refused(&mut self, id: u64, refusal: Refusal) {
+        self.complete(Some(error(id, refusal)));
+    }
+
+    /// Handles the refusal of a Join.
+    pub(crate) fn join_refused(&mut self, id: u64, room: &RoomId, refusal: Refusal) {
+        if self.rooms.get(room).is_some_and(|join| join.id == id && !join.seated) {
+            self.rooms.remove(room);
+        }
+        self.refused(id, refusal);
+    }
+
     /// Handles the start of a new epoch of the history.
     pub(crate) fn epoch_ended(&mut self) {
         match self.phase {

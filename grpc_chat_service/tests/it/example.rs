@@ -166,7 +166,7 @@ async fn a_connection_carries_a_hundred_calls_at_once() {
 async fn a_thousand_connections_are_served_at_once() {
     const CALLERS: usize = 1_000;
     rlimit::increase_nofile_limit(4_096).unwrap();
-    let server = Binary::start(&[]).await;
+    let server = Binary::start(&["--no-rates"]).await;
     let all_answered = Arc::new(Barrier::new(CALLERS));
     let mut callers = JoinSet::new();
     for n in 0..CALLERS {

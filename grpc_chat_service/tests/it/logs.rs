@@ -193,7 +193,7 @@ async fn nobody_can_flood_the_log() {
     const SESSIONS: usize = 600;
     // No other test uses this address, so a port that was free a moment ago still is.
     let admin = std::net::TcpListener::bind("127.77.77.78:0").unwrap().local_addr().unwrap();
-    let server = start_logging("info", &["--admin", &admin.to_string()]).await;
+    let server = start_logging("info", &["--admin", &admin.to_string(), "--no-rates"]).await;
     let started = Instant::now();
     let mut client = Http2Client::connect(server.addr).await;
     for session in 0..SESSIONS {

@@ -23,6 +23,7 @@ mod metrics;
 mod nodes;
 mod pages;
 mod presence;
+mod rates;
 mod requests;
 mod restored;
 mod resume;

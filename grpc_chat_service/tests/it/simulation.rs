@@ -13,6 +13,7 @@ use bytes::Bytes;
 use grpc_chat_service::cluster::MemoryCluster;
 use grpc_chat_service::config::Config;
 use grpc_chat_service::history::memory::MemoryStore;
+use grpc_chat_service::limits::RateLimits;
 use grpc_chat_service::model::RoomId;
 use grpc_chat_service::server;
 use hyper_util::rt::TokioIo;
@@ -211,6 +212,7 @@ async fn serve(cluster: MemoryCluster) -> turmoil::Result {
     config.limits.session.heartbeat = SILENCE;
     // Small, so that a reader that reconnects finds its cursor before the beginning of the tail.
     config.limits.room.tail_bytes = 600;
+    config.limits.rates = RateLimits::none();
     let listener = turmoil::net::TcpListener::bind((IpAddr::from(Ipv4Addr::UNSPECIFIED), PORT)).await?;
     server::simulate(cluster, config, async || listener.accept().await.unwrap()).await;
     Ok(())

@@ -90,7 +90,7 @@ async fn a_busy_room_does_not_starve_a_quiet_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stalled_readers_of_a_busy_room_use_bounded_memory() {
     const READERS: u64 = 40;
-    let server = Binary::start(&[]).await;
+    let server = Binary::start(&["--no-rates"]).await;
     let mut sender = Session::open(server.addr, "ann").await;
     let mut reader = Session::open(server.addr, "bob").await;
     wait_until_present(&mut reader, "busy", "bob").await;

@@ -186,7 +186,7 @@ pub struct Limits {
     /// Changes accepted at once after a pause.
     #[prost(uint32, tag = "6")]
     pub change_burst: u32,
-    /// Bytes of the frames of changes.
+    /// Bytes of the texts of changes.
     #[prost(uint32, tag = "7")]
     pub bytes_per_second: u32,
     /// Bytes accepted at once after a pause.

@@ -24,7 +24,7 @@ const LAYERS: [&[&str]; 11] = [
     &["access"],
     &["refusal"],
     &["history", "peers"],
-    &["address", "drain", "limits", "metrics", "model", "turns"],
+    &["address", "counts", "drain", "limits", "metrics", "model", "rates", "turns"],
     &["units"],
 ];
 

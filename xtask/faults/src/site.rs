@@ -66,7 +66,13 @@ impl Site {
         let program = service::program("grpc_chat_service")?;
         let mut words = runner.iter().copied().chain([program.as_os_str()]);
         let mut command = Command::new(words.next().unwrap_or_default());
-        command.args(words).args(FREE_PORT).current_dir(&self.folder).env("RUST_LOG", "warn").env("NO_COLOR", "1");
+        command
+            .args(words)
+            .args(FREE_PORT)
+            .arg("--no-rates")
+            .current_dir(&self.folder)
+            .env("RUST_LOG", "warn")
+            .env("NO_COLOR", "1");
         match store {
             Store::Memory => {
                 command.arg("--memory");

@@ -188,7 +188,7 @@ impl Server {
         command.args(["--pdeathsig", "KILL"]).arg(&self.program).current_dir(data);
         match self.kind {
             Kind::Ours { store, .. } => {
-                command.args(["--listen", &address.to_string(), "--admin", "off"]);
+                command.args(["--listen", &address.to_string(), "--admin", "off", "--no-rates"]);
                 match store {
                     // Room for everything that is measured.
                     Store::Memory => command.arg("--memory").env("CHAT_LIMITS_STORAGE_MEMORY_BYTES", "1 TiB"),

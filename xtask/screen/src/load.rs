@@ -36,7 +36,7 @@ pub(super) fn run() -> Outcome {
     let folder = site.path("home");
     fs::create_dir_all(&folder)?;
     let mut serve = Command::new(released("grpc_chat_service")?);
-    serve.args(service::FREE_PORT).arg("--memory").stderr(Stdio::null());
+    serve.args(service::FREE_PORT).args(["--memory", "--no-rates"]).stderr(Stdio::null());
     let Start::Listening(service) = service::start_as(&mut serve)? else {
         return Err("the service does not start".into());
     };

@@ -187,7 +187,7 @@ async fn a_history_in_memory_that_is_full_stores_nothing_new_and_all_else_goes_o
     let storage = StorageLimits { memory_bytes: 100_000, ..StorageLimits::default() };
     let handle = || {
         let (publisher, published) = mpsc::channel(4_096);
-        Store::new(store.open(queue_limits(WIDE), storage, publisher), published, None)
+        Store::new(store.open(Admission { storage, ..admission(WIDE) }, publisher), published, None)
     };
     let (here, there) = (handle(), handle());
     let long = "x".repeat(8_000);

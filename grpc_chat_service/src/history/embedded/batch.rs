@@ -11,6 +11,7 @@ use super::schema;
 use crate::history::queue::{Append, ReadMark, Reply, Request};
 use crate::history::{AppendError, Appended, MAX_EDITS, rules};
 use crate::model::{Change, DeviceId, Draft, Event, RoomId, Seq, UnixMillis};
+use crate::rates::Rates;
 
 /// Edits of a message that are read together to be erased. An earlier version may have stored any number of them.
 const EDITS_AT_ONCE: usize = 64;
@@ -31,6 +32,7 @@ pub(super) struct Batch<'a> {
     conn: &'a Connection,
     insert: CachedStatement<'a>,
     heads: &'a mut Heads,
+    rates: &'a Rates,
     stored: HighWaterMark,
     marks_before: u64,
     now: UnixMillis,
@@ -54,6 +56,7 @@ impl<'a> Batch<'a> {
     pub(super) fn new(
         conn: &'a Connection,
         heads: &'a mut Heads,
+        rates: &'a Rates,
         stored: HighWaterMark,
         now: UnixMillis,
         full: bool,
@@ -68,6 +71,7 @@ impl<'a> Batch<'a> {
             conn,
             insert,
             heads,
+            rates,
             stored,
             marks_before: stored.marks,
             now,
@@ -96,7 +100,7 @@ impl<'a> Batch<'a> {
         failed
     }
 
-    fn append(&mut self, Append { draft, expected }: Append) -> Result<Appended, RecordError> {
+    fn append(&mut self, Append { account, draft, expected }: Append) -> Result<Appended, RecordError> {
         let mut known = self.head(&draft.room)?;
         if let Some(target_seq) = draft.change.target() {
             let mut target = None;
@@ -128,7 +132,10 @@ impl<'a> Batch<'a> {
         }
         let head = match known.take() {
             Some(head) => head,
-            None => self.create_room(&draft.room)?,
+            None => {
+                rules::check_new_room(self.rates, &account)?;
+                self.create_room(&draft.room)?
+            }
         };
 
         let event =

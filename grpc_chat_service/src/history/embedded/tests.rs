@@ -16,8 +16,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::{Embedded, OpenError, Options, files, record};
-use crate::history::{AppendError, Expected, History, Page, Published, ReadError, RoomQuery};
-use crate::limits::{HistoryLimits, StorageLimits};
+use crate::history::{Admission, AppendError, Expected, History, Page, Published, ReadError, RoomQuery};
 use crate::model::{Account, Change, ClientMsgId, DeviceId, Draft, Durability, Epoch, Event, RoomId, Seq, UserId};
 
 /// Not synced, for speed: these tests do not cut the power.
@@ -27,8 +26,7 @@ const WHOLE: Page = Page { events: usize::MAX, bytes: usize::MAX };
 
 fn open_with(dir: &Path, options: Options) -> Result<(Embedded, mpsc::Receiver<Published>), OpenError> {
     let (publisher, committed) = mpsc::channel(4_096);
-    Embedded::open(dir, options, HistoryLimits::default(), StorageLimits::default(), publisher)
-        .map(|history| (history, committed))
+    Embedded::open(dir, options, Admission::default(), publisher).map(|history| (history, committed))
 }
 
 fn open(dir: &Path) -> Embedded {
@@ -54,7 +52,7 @@ fn marks_of_ann() -> RoomQuery {
 }
 
 fn account() -> Account {
-    Account::User(ann())
+    Account { user: Some(ann()), network: [127, 0, 0, 1].into() }
 }
 
 fn ann() -> UserId {

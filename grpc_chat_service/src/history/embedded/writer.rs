@@ -219,7 +219,8 @@ impl Writer {
             return Err(Failure::RolledBack(error));
         }
         let mut erases = false;
-        let filled = Batch::new(conn, &mut self.heads, self.stored, now(), full).and_then(|mut batch| {
+        let rates = &self.queued.rates;
+        let filled = Batch::new(conn, &mut self.heads, rates, self.stored, now(), full).and_then(|mut batch| {
             for request in &mut requests {
                 erases |= is_delete(&request);
                 batch.apply(request, replies)?;

@@ -10,6 +10,7 @@ use crate::history::{
     AppendError, Appended, Expected, Feed, Position, ReadError, RoomHead, RoomQuery, RoomState, rules,
 };
 use crate::model::{Change, ClientMsgId, Draft, Epoch, Event, RoomId, Seq, UnixMillis, UserId};
+use crate::rates::Rates;
 
 /// What an event is counted as besides its text: about what it and its entries in all maps occupy.
 const EVENT_BYTES: usize = 512;
@@ -55,12 +56,16 @@ impl Tables {
     pub(super) fn append(
         &mut self,
         epoch: Epoch,
-        Append { draft, expected }: Append,
+        Append { account, draft, expected }: Append,
+        rates: &Rates,
         now: UnixMillis,
         stored: &mut Vec<Event>,
     ) -> Result<Appended, AppendError> {
-        if draft.change.target().is_some() && !self.rooms.contains_key(&draft.room) {
-            rules::check_target(&draft, expected, epoch, None)?;
+        if !self.rooms.contains_key(&draft.room) {
+            if draft.change.target().is_some() {
+                rules::check_target(&draft, expected, epoch, None)?;
+            }
+            rules::check_new_room(rates, &account)?;
         }
         let full = self.is_full() && rules::needs_room(&draft);
         if full && !self.rooms.contains_key(&draft.room) {

@@ -29,8 +29,14 @@ pub(crate) async fn start_with_limits(set: impl FnOnce(&mut Limits)) -> TestServ
     start_with(config).await
 }
 
-/// Starts a server.
-pub(crate) async fn start_with(config: Config) -> TestServer {
+/// Starts a server without rates, which are tested where they are the subject.
+pub(crate) async fn start_with(mut config: Config) -> TestServer {
+    config.rates = false;
+    start_with_rates(config).await
+}
+
+/// Starts a server with the rates of the configuration.
+pub(crate) async fn start_with_rates(config: Config) -> TestServer {
     let server = server::bind(config).await.unwrap();
     let (addr, admin) = (server.local_addr(), server.admin_addr());
     let (stop, stopping) = oneshot::channel();

@@ -14,8 +14,7 @@ fn open_on_disk(dir: &Path, free: &Arc<AtomicU64>) -> Embedded {
     let look = move |_| -> super::super::free_space::Look {
         Box::new(move || Ok(Space { free: free.load(Ordering::Relaxed), size: 1 << 40 }))
     };
-    let (limits, storage) = (HistoryLimits::default(), StorageLimits::default());
-    Embedded::open_looking(dir, STRICT, limits, storage, mpsc::channel(4_096).0, look).unwrap()
+    Embedded::open_looking(dir, STRICT, Admission::default(), mpsc::channel(4_096).0, look).unwrap()
 }
 
 async fn becomes(history: &Embedded, healthy: bool) {
