@@ -92,7 +92,7 @@ impl Metrics {
         };
         // There from the start, so that the first time is an increase.
         for limit in ["listener.connections", "system.descriptors_or_memory"] {
-            metrics.limits.get_or_create(&Limit { limit }).inc_by(0);
+            let _ = metrics.limits.get_or_create(&Limit { limit }).inc_by(0);
         }
         metrics
     }

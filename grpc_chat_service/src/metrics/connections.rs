@@ -36,7 +36,7 @@ impl ConnectionMetrics {
             ),
         };
         for reason in REASONS {
-            metrics.refused.get_or_create(&Refused { reason }).inc_by(0);
+            let _ = metrics.refused.get_or_create(&Refused { reason }).inc_by(0);
         }
         metrics
     }
