@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use peers::process::Cores;
 
-use crate::attacks::{self, ATTACKS, Attack};
+use crate::attacks::{self, ATTACKS, Attack, Kind};
 
 /// The name of the overload, which is not an attack.
 pub(crate) const OVERLOAD: &str = "overload";
@@ -41,9 +41,9 @@ pub(crate) struct Plan {
 
 const FULL: Plan = Plan {
     is_quick: false,
-    rounds: 2,
-    attack: Duration::from_millis(3_500),
-    control: Duration::from_millis(2_500),
+    rounds: 3,
+    attack: Duration::from_millis(2_500),
+    control: Duration::from_millis(2_000),
     cores: None,
 };
 
@@ -57,8 +57,8 @@ pub(crate) struct Args {
     pub(crate) service: Option<PathBuf>,
     /// How many connections attack.
     pub(crate) connections: Vec<usize>,
-    /// Whether the service has its rates, for the attacks that are run with and without.
-    pub(crate) rates: Vec<bool>,
+    /// Whether only attacks are run that are run with rates off, too, and only so.
+    no_rates: bool,
     pub(crate) attacks: Vec<&'static Attack>,
     pub(crate) overload: bool,
 }
@@ -67,7 +67,7 @@ impl Args {
     /// Returns `None` if help was asked for.
     pub(crate) fn parse(words: &[&str]) -> Result<Option<Self>, String> {
         let (mut plan, mut service, mut connections) = (FULL, None, None);
-        let (mut rates, mut names) = (None, Vec::new());
+        let (mut no_rates, mut names) = (false, Vec::new());
         let mut words = words.iter().copied();
         while let Some(word) = words.next() {
             match word {
@@ -78,14 +78,13 @@ impl Args {
                     let given = words.next().and_then(|number| number.parse().ok()).filter(|&number| number > 0);
                     connections = Some(given.ok_or("--connections takes a number from 1 on")?);
                 }
-                "--no-rates" => rates = Some(false),
+                "--no-rates" => no_rates = true,
                 "--only" => names.push(words.next().ok_or("--only takes the name of an attack")?),
                 name => names.push(name),
             }
         }
         let default = if plan.is_quick { vec![8] } else { vec![1, 8] };
         let connections = connections.map_or(default, |number| vec![number]);
-        let rates = rates.map_or(vec![true, false], |has_rates| vec![has_rates]);
         // The overload takes longer than all short attacks together.
         let overload = (names.is_empty() && !plan.is_quick) || names.contains(&OVERLOAD);
         let mut chosen = Vec::new();
@@ -95,7 +94,20 @@ impl Args {
         if names.is_empty() {
             chosen = ATTACKS.iter().collect();
         }
-        Ok(Some(Self { plan, service, connections, rates, attacks: chosen, overload }))
+        if no_rates {
+            chosen.retain(|attack| attack.kind == Kind::Budget);
+        }
+        Ok(Some(Self { plan, service, connections, no_rates, attacks: chosen, overload }))
+    }
+
+    /// Returns whether the service has its rates in the runs of an attack of this kind, if they can be switched off.
+    pub(crate) fn rates(&self, kind: Kind, can_be_off: bool) -> Vec<bool> {
+        match kind {
+            // What budgets bear alone, they bear with rates.
+            Kind::Budget if can_be_off && (self.no_rates || self.plan.is_quick) => vec![false],
+            Kind::Budget if can_be_off => vec![true, false],
+            _ => vec![true],
+        }
     }
 }
 
@@ -118,7 +130,18 @@ mod tests {
     fn without_arguments_everything_is_done() {
         let args = parse(&[]);
         assert_eq!((args.attacks.len(), args.overload), (ATTACKS.len(), true));
-        assert_eq!((args.connections, args.rates), (vec![1, 8], vec![true, false]));
+        assert_eq!(args.connections, [1, 8]);
+        assert_eq!(args.rates(Kind::Budget, true), [true, false]);
+        assert_eq!(args.rates(Kind::Plain, true), [true]);
+    }
+
+    #[test]
+    fn rates_are_off_only_where_budgets_are_attacked() {
+        let args = parse(&["--no-rates"]);
+        assert!(args.attacks.iter().all(|attack| attack.kind == Kind::Budget));
+        assert_eq!(args.rates(Kind::Budget, true), [false]);
+        assert_eq!(args.rates(Kind::Budget, false), [true]);
+        assert_eq!(parse(&["--quick"]).rates(Kind::Budget, true), [false]);
     }
 
     #[test]

@@ -31,8 +31,8 @@ use peers::process::Cores;
 use xtask::{Outcome, service as build};
 
 use args::Args;
-use attacks::Kind;
 use measure::Case;
+use service::{NO_RATES, has_flag};
 
 /// Runs the command with these arguments.
 ///
@@ -79,7 +79,7 @@ async fn attack(program: &Path, args: &Args) -> Outcome {
     let mut missed = Vec::new();
     println!("{}", report::head());
     for &attack in &args.attacks {
-        for &has_rates in args.rates.iter().filter(|&&has_rates| has_rates || attack.kind == Kind::Budget) {
+        for has_rates in args.rates(attack.kind, has_flag(program, NO_RATES)?) {
             for &connections in &args.connections {
                 let case = Case { attack, connections, has_rates };
                 let outcome = measure::run(program, history.path(), case, args.plan).await?;
@@ -90,7 +90,7 @@ async fn attack(program: &Path, args: &Args) -> Outcome {
             }
         }
     }
-    if args.overload && !overload::run(program, history.path(), args.plan, &args.rates).await? {
+    if args.overload && !overload::run(program, history.path(), args.plan).await? {
         missed.push(args::OVERLOAD);
     }
     println!("{} s", started.elapsed().as_secs());

@@ -1,6 +1,7 @@
 //! The requests of `chat.v1` and of the example, encoded and with gRPC's prefix.
 
 use prost::Message;
+use stubs::ChatMessage;
 use stubs::chat::v1 as pb;
 use stubs::chat::v1::client_frame::Body;
 
@@ -8,6 +9,7 @@ use crate::frames::prefixed;
 
 pub(crate) const EXAMPLE: &str = "/Chat/chat";
 pub(crate) const SESSION: &str = "/chat.v1.ChatService/Session";
+pub(crate) const SEND_MESSAGE: &str = "/chat.v1.ChatService/SendMessage";
 pub(crate) const LIST_MESSAGES: &str = "/chat.v1.ChatService/ListMessages";
 
 /// The longest text of a message.
@@ -54,6 +56,17 @@ pub(crate) fn react(room: &str, seq: u64, remove: bool) -> Vec<u8> {
 
 pub(crate) fn typing(room: &str) -> Vec<u8> {
     frame(Body::Typing(pb::Typing { room: room.to_owned() }))
+}
+
+/// Sends a text of so many bytes without a session.
+pub(crate) fn post(user: &str, room: &str, bytes: usize) -> Vec<u8> {
+    let (user, room, text) = (user.to_owned(), room.to_owned(), "x".repeat(bytes));
+    prefixed(&pb::SendMessageRequest { user, room, text, ..Default::default() }.encode_to_vec())
+}
+
+/// A text of so many bytes for the example.
+pub(crate) fn line(name: &str, bytes: usize) -> Vec<u8> {
+    prefixed(&ChatMessage { name: name.to_owned(), message: "x".repeat(bytes) }.encode_to_vec())
 }
 
 /// Asks for the largest page of a room's newest messages.

@@ -35,16 +35,11 @@ const RECOVERY: Duration = Duration::from_secs(5);
 const WATCHED: Duration = Duration::from_secs(4);
 
 /// Overloads the service, with and without rates, and prints what happened. Returns whether all targets were met.
-pub(crate) async fn run(
-    program: &Path,
-    history: &Path,
-    plan: Plan,
-    rates: &[bool],
-) -> Result<bool, Box<dyn std::error::Error>> {
+pub(crate) async fn run(program: &Path, history: &Path, plan: Plan) -> Result<bool, Box<dyn std::error::Error>> {
     let capacity = capacity(program, history, plan).await?;
     println!("overload: {capacity:.0} messages of 1 KiB can be stored in a second");
     let mut all_met = true;
-    for &has_rates in rates {
+    for has_rates in [true, false] {
         let missed = overload(program, history, plan, has_rates, capacity).await?;
         if !missed.is_empty() {
             println!("          missed: {}", missed.join("; "));

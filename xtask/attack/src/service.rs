@@ -19,6 +19,12 @@ use xtask::service::{self, FREE_PORT, Start};
 /// group it needs no rights. At the limit an allocation fails, and the process aborts.
 pub(crate) const MEMORY: u64 = 1 << 30;
 
+/// The flag for the address of figures and probes.
+const ADMIN: &str = "--admin";
+
+/// The flag that switches rates off.
+pub(crate) const NO_RATES: &str = "--no-rates";
+
 /// The history's folder in the service's folder.
 pub(crate) const DATA: &str = "data";
 
@@ -56,14 +62,12 @@ impl Service {
         command.args(["-c", &format!("{limits} && exec \"$@\""), "sh"]).arg(program).args(FREE_PORT);
         command.arg("--data").arg(folder.join(DATA)).stderr(File::create(&log)?).env("NO_COLOR", "1");
         command.env_remove("RUST_LOG");
-        let optional = [("--admin", &["--admin", "off"][..], true), ("--no-rates", &["--no-rates"], !setup.has_rates)];
-        let help = Command::new(program).arg("--help").output()?;
-        let help = String::from_utf8_lossy(&help.stdout);
-        for (flag, words, is_wanted) in optional {
-            // Older builds do not have them.
-            if is_wanted && help.contains(flag) {
-                command.args(words);
-            }
+        // Older builds do not have these flags.
+        if has_flag(program, ADMIN)? {
+            command.args([ADMIN, "off"]);
+        }
+        if !setup.has_rates && has_flag(program, NO_RATES)? {
+            command.arg(NO_RATES);
         }
         // A child inherits the cores of the thread that starts it.
         let started = match setup.cores {
@@ -128,4 +132,10 @@ impl Service {
         let status = self.process.stop()?;
         if status.success() { Ok(()) } else { Err(format!("the service ended with {status}").into()) }
     }
+}
+
+/// Returns whether a build of the service has this flag.
+pub(crate) fn has_flag(program: &Path, flag: &str) -> io::Result<bool> {
+    let help = Command::new(program).arg("--help").output()?;
+    Ok(String::from_utf8_lossy(&help.stdout).contains(flag))
 }

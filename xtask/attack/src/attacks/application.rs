@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::calls::{CALLS, Sessions};
 use crate::attacker::Attacker;
 use crate::link::{Link, Reading};
-use crate::messages::{self, LONGEST_TEXT};
+use crate::messages::{self, EXAMPLE, LONGEST_TEXT, SEND_MESSAGE};
 use crate::seed::BUSY_ROOM;
 
 /// Sessions of one user: the most that a rate on sessions would allow.
@@ -59,6 +59,54 @@ pub(super) fn edits(attacker: Attacker) -> io::Result<()> {
 pub(super) fn sends(attacker: Attacker) -> io::Result<()> {
     let send = messages::send(&attacker.name(0), LONGEST_TEXT);
     repeat(attacker, |_| &send)
+}
+
+/// Sends the shortest texts, each to a room that did not exist.
+pub(super) fn rooms(attacker: Attacker) -> io::Result<()> {
+    let mut link = Link::open(attacker.target, Reading::Fast)?;
+    let mut sessions = Sessions::default();
+    for nth in 0.. {
+        sessions.open(&mut link, CALLS, |nth| attacker.name(nth / SESSIONS_PER_USER))?;
+        let send = messages::send(&attacker.name(nth), 1);
+        if !sessions.send_on_any(&mut link, nth, &send)? {
+            link.rest()?;
+        }
+    }
+    Ok(())
+}
+
+/// Sends the longest texts without sessions.
+pub(super) fn posts(attacker: Attacker) -> io::Result<()> {
+    let mut link = Link::open(attacker.target, Reading::Fast)?;
+    let name = attacker.name(0);
+    let post = messages::post(&name, &name, LONGEST_TEXT);
+    loop {
+        while link.calls() < CALLS {
+            link.ask(SEND_MESSAGE, &post)?;
+        }
+        link.rest()?;
+    }
+}
+
+/// Sends the longest texts with calls of the example that are in a room.
+pub(super) fn lines(attacker: Attacker) -> io::Result<()> {
+    let mut link = Link::open(attacker.target, Reading::Fast)?;
+    let (room, mut calls) = (attacker.name(0), Vec::new());
+    let lines: Vec<Vec<u8>> =
+        (0..CALLS / SESSIONS_PER_USER).map(|nth| messages::line(&attacker.name(nth), LONGEST_TEXT)).collect();
+    loop {
+        calls.retain(|&call| link.is_open(call));
+        while calls.len() < CALLS && link.calls() < CALLS {
+            calls.push(link.call(EXAMPLE, &[("chat-room", &room)])?);
+        }
+        let mut is_sent = false;
+        for (nth, &call) in calls.iter().enumerate() {
+            is_sent |= link.data(call, &lines[nth % lines.len()])?;
+        }
+        if !is_sent {
+            link.rest()?;
+        }
+    }
 }
 
 /// Adds and removes reactions on all sessions.

@@ -97,6 +97,15 @@ impl Sessions {
         Ok(is_sent)
     }
 
+    /// Sends a message on the nth session, counted from the first again behind the last, if its window allows it. Returns
+    /// whether it did.
+    pub(super) fn send_on_any(&self, link: &mut Link, nth: usize, message: &[u8]) -> io::Result<bool> {
+        match self.streams.get(nth % self.streams.len().max(1)) {
+            Some(&stream) => link.data(stream, message),
+            None => Ok(false),
+        }
+    }
+
     /// Sends a message on one session, waiting for its window. Fails if the session has ended.
     pub(super) fn send_on(&self, link: &mut Link, nth: usize, message: &[u8]) -> io::Result<()> {
         let stream = self.streams.get(nth).copied().unwrap_or_default();
