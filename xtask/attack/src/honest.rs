@@ -203,19 +203,24 @@ async fn act(shared: Arc<Shared>, number: usize, first: Instant) {
 /// Connects again and again.
 async fn arrive(shared: Arc<Shared>) {
     let mut ticks = time::interval(NEWCOMERS);
-    for nth in 0_u64.. {
+    loop {
         let due = ticks.tick().await;
-        let arrive = async {
-            let channel = session::connect(shared.target, sources::NEWCOMERS).await?;
-            Session::open(channel, &format!("newcomer-{nth}")).await
-        };
-        let is_served = time::timeout(NEWCOMERS_PATIENCE, arrive).await.is_ok_and(|outcome| outcome.is_ok());
+        let is_served = is_newcomer_served(shared.target).await;
         let mut state = shared.lock();
         if state.phase(due).1 == Phase::Attack {
             state.experience.newcomers += 1;
             state.experience.rejected += usize::from(!is_served);
         }
     }
+}
+
+/// Connects, opens a session, and returns whether that worked in time.
+pub(crate) async fn is_newcomer_served(target: SocketAddr) -> bool {
+    let arrive = async {
+        let channel = session::connect(target, sources::NEWCOMERS).await?;
+        Session::open(channel, "newcomer").await
+    };
+    time::timeout(NEWCOMERS_PATIENCE, arrive).await.is_ok_and(|outcome| outcome.is_ok())
 }
 
 /// A user's connection and session.

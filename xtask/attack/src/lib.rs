@@ -82,9 +82,17 @@ async fn attack(program: &Path, args: &Args) -> Outcome {
         for has_rates in args.rates(attack.kind, has_flag(program, NO_RATES)?) {
             for &connections in &args.connections {
                 let case = Case { attack, connections, has_rates };
-                let outcome = measure::run(program, history.path(), case, args.plan).await?;
-                println!("{}", report::row(case, &outcome));
-                if !report::missed(&outcome).is_empty() {
+                let is_missed = match measure::run(program, history.path(), case, args.plan).await {
+                    Ok(outcome) => {
+                        println!("{}", report::row(case, &outcome));
+                        !report::missed(&outcome).is_empty()
+                    }
+                    Err(error) => {
+                        println!("{}: not measured: {error}", attack.name);
+                        true
+                    }
+                };
+                if is_missed {
                     missed.push(attack.name);
                 }
             }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use crate::args::Plan;
 use crate::attacks::presence::CROWD;
 use crate::attacks::{Attack, Kind};
-use crate::honest::{Experience, Honest, Phase};
+use crate::honest::{Experience, Honest, Phase, is_newcomer_served};
 use crate::offender::{Offence, Offender};
 use crate::progress::Progress;
 use crate::seed;
@@ -39,8 +39,10 @@ pub(crate) struct Case {
 
 /// What happened.
 pub(crate) struct Outcome {
-    /// If the service ended, its last words.
+    /// If the service ended, or serves nobody any more, why.
     pub(crate) death: Option<String>,
+    /// Whether somebody was not served who came at the end of the attack.
+    pub(crate) is_closed: bool,
     /// The most resident memory, in bytes.
     pub(crate) peak: u64,
     /// Resident memory after the attack.
@@ -75,7 +77,7 @@ pub(crate) async fn run(
     };
     let honest = if plan.is_quick { None } else { Some(Honest::start(service.address()).await?) };
     let attack = Offence::Attack(case.attack.name, case.connections);
-    let (mut progress, mut peak, logged) = (Progress::default(), 0, service.logged()?);
+    let (mut progress, mut peak, mut is_closed, logged) = (Progress::default(), 0, false, service.logged()?);
     for _ in 0..plan.rounds {
         if let Some(honest) = &honest {
             let control = Offender::start(Offence::Spin, service.address())?;
@@ -96,6 +98,7 @@ pub(crate) async fn run(
         if let Some(honest) = &honest {
             honest.begin(Phase::Other);
         }
+        is_closed |= service.memory().is_some() && !is_newcomer_served(service.address()).await;
         progress.add(attackers.progress());
         drop(attackers);
         if service.memory().is_none() {
@@ -112,11 +115,12 @@ pub(crate) async fn run(
     let logged = (service.logged()? - logged) / u64::from(plan.rounds);
     let after = service.memory();
     let death = match after {
-        Some(_) => None,
+        Some(_) if is_newcomer_served(service.address()).await => None,
+        Some(_) => Some("it serves nobody".to_owned()),
         None => Some(service.last_words()),
     };
     let peak = peak.max(service.peak().unwrap_or_default());
-    Ok(Outcome { death, peak, after: after.unwrap_or_default(), cpu, idle, logged, progress, honest })
+    Ok(Outcome { death, is_closed, peak, after: after.unwrap_or_default(), cpu, idle, logged, progress, honest })
 }
 
 /// Brings a crowd into a room.

@@ -82,6 +82,9 @@ pub(crate) fn missed(outcome: &Outcome) -> Vec<String> {
     if outcome.death.is_none() && outcome.idle.is_none() {
         missed.push("idle".to_owned());
     }
+    if outcome.is_closed && outcome.death.is_none() {
+        missed.push("newcomer".to_owned());
+    }
     if outcome.logged > LOGGED {
         missed.push("log".to_owned());
     }

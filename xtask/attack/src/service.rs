@@ -120,11 +120,12 @@ impl Service {
         Ok(fs::metadata(&self.log)?.len())
     }
 
-    /// Returns the end of its log.
+    /// Returns the line of its log that says why it has ended.
     pub(crate) fn last_words(&self) -> String {
         let log = fs::read(&self.log).unwrap_or_default();
-        let end = String::from_utf8_lossy(&log[log.len().saturating_sub(300)..]).into_owned();
-        end.lines().next_back().unwrap_or_default().to_owned()
+        let log = String::from_utf8_lossy(&log);
+        let of_allocator = log.lines().rev().find(|line| line.contains("allocat"));
+        of_allocator.or(log.lines().next_back()).unwrap_or_default().to_owned()
     }
 
     /// Stops it in order.
