@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -105,6 +105,7 @@ impl Tls {
     /// Finds what is wrong with the files that people name. tonic does not say which one it is, and takes a file without
     /// certificates for one that trusts nobody.
     fn check(&self) -> Result<(), TlsError> {
+        check_clock(SystemTime::now())?;
         if let Some(pem) = &self.ca_certificates {
             let certificates = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok);
             let (usable, _) = RootCertStore::empty().add_parsable_certificates(certificates);
@@ -127,6 +128,14 @@ impl Tls {
             _ => Ok(()),
         }
     }
+}
+
+/// rustls panics where it would have to compare a time before 1970 with those in a certificate.
+fn check_clock(now: SystemTime) -> Result<(), TlsError> {
+    if now >= SystemTime::UNIX_EPOCH {
+        return Ok(());
+    }
+    Err(TlsError("the clock of this machine is before 1970, so that no certificate can be checked; set it".to_owned()))
 }
 
 /// Returns the error for a file that does not contain what it should.
@@ -277,6 +286,13 @@ mod tests {
         ] {
             text.parse::<ServerUrl>().unwrap_err();
         }
+    }
+
+    #[test]
+    fn a_clock_that_no_certificate_can_be_compared_with_is_an_error() {
+        check_clock(SystemTime::UNIX_EPOCH).unwrap();
+        let error = check_clock(SystemTime::UNIX_EPOCH - Duration::from_secs(1)).unwrap_err().to_string();
+        assert!(error.ends_with("set it"), "{error}");
     }
 
     #[test]

@@ -271,9 +271,14 @@ fn may_have_controls(text: &str) -> bool {
     text.bytes().fold(false, |any, byte| any | matches!(byte, ..b'\t' | 0x0b..0x20 | 0x7f | 0xc2))
 }
 
-/// Returns a new UUIDv7. A clock before 1970, for which there is none, counts as 1970.
+/// Returns a new UUIDv7.
 pub(crate) fn new_uuid() -> Uuid {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    uuid_at(SystemTime::now())
+}
+
+/// A clock before 1970, for which there is no UUIDv7, counts as 1970.
+fn uuid_at(now: SystemTime) -> Uuid {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Uuid::new_v7(Timestamp::from_unix(NoContext, since.as_secs(), since.subsec_nanos()))
 }
 
@@ -347,6 +352,13 @@ mod tests {
         for bad in ["", "\u{1b}[2J", "a\r", "\u{0}", "\u{7f}", "\u{9b}", &"x".repeat(8193)] {
             check_text(bad, 8192).unwrap_err();
         }
+    }
+
+    #[test]
+    fn there_are_ids_whatever_the_clock_says() {
+        let before = SystemTime::UNIX_EPOCH - std::time::Duration::from_secs(1);
+        assert_ne!(uuid_at(before), uuid_at(before));
+        assert!(uuid_at(before) < new_uuid());
     }
 
     #[test]

@@ -6,8 +6,9 @@ use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::error::ParseError;
 
@@ -217,7 +218,14 @@ impl MsgId {
     /// Returns a new id, a UUIDv7.
     #[must_use]
     pub fn new() -> Self {
-        Self(Uuid::now_v7().into_bytes())
+        Self::at(SystemTime::now())
+    }
+
+    /// A clock before 1970, for which there is no UUIDv7, counts as 1970.
+    fn at(now: SystemTime) -> Self {
+        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let time = Timestamp::from_unix(NoContext, since.as_secs(), since.subsec_nanos());
+        Self(Uuid::new_v7(time).into_bytes())
     }
 
     /// Returns the id, if it is one.
@@ -255,7 +263,19 @@ impl fmt::Debug for MsgId {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn there_are_ids_whatever_the_clock_says() {
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        for time in [before, SystemTime::UNIX_EPOCH, SystemTime::now()] {
+            assert_ne!(MsgId::at(time), MsgId::at(time));
+            assert!(MsgId::at(time).known().is_some());
+        }
+        assert!(MsgId::at(before) < MsgId::new());
+    }
 
     #[test]
     fn ids_follow_the_rules_of_the_service() {

@@ -1,6 +1,7 @@
 //! The frames of `chat.v1`: the requests that tests send, and what they look for among the frames they receive.
 
 use bytes::Bytes;
+use grpc_chat_service::model::ClientMsgId;
 pub(crate) use stubs::chat::v1 as pb;
 pub(crate) use stubs::chat::v1::client_frame::Body as ClientBody;
 pub(crate) use stubs::chat::v1::event::Body as EventBody;
@@ -29,7 +30,7 @@ pub(crate) fn leave(room: &str) -> ClientBody {
 }
 
 pub(crate) fn new_msg_id() -> Bytes {
-    Bytes::copy_from_slice(uuid::Uuid::now_v7().as_bytes())
+    Bytes::copy_from_slice(&ClientMsgId::random().0)
 }
 
 pub(crate) fn send(room: &str, text: &str) -> ClientBody {

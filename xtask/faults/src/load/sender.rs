@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use grpc_chat_client::MsgId;
 use stubs::chat::v1::{self as pb, client_frame, server_frame};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::Code;
-use uuid::Uuid;
 
 use super::Counters;
 use super::counters::micros;
@@ -175,7 +175,7 @@ impl Sender {
         while text.len() < self.plan.workload.text_bytes {
             text.push(self.random.alphanumeric());
         }
-        self.unacked.insert(self.drafts, Draft { id: Uuid::now_v7().into_bytes(), room, text });
+        self.unacked.insert(self.drafts, Draft { id: MsgId::new().0, room, text });
         self.drafts
     }
 
