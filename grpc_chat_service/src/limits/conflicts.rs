@@ -18,7 +18,7 @@ impl Limits {
     /// Returns the limits that are too small for others.
     #[must_use]
     pub fn conflicts(&self) -> Vec<Conflict> {
-        let Self { connection, session, history, .. } = self;
+        let Self { connection, session, history, storage, .. } = self;
         let text = ("limits.session.text-bytes", session.text_bytes.saturating_add(FRAME_BYTES), "1 KiB more than ");
         let account = ("limits.history.queue-bytes-per-account", history.queue_bytes_per_account);
         let rules = [
@@ -28,6 +28,7 @@ impl Limits {
                 "a frame with such a text can be received",
             ),
             (account, text, "such a text can be stored"),
+            (("limits.storage.memory-bytes", storage.memory_bytes), text, "such a text can be stored in memory"),
             (
                 ("limits.history.queue-bytes", history.queue_bytes),
                 (account.0, account.1, ""),
@@ -80,6 +81,6 @@ mod tests {
             assert_eq!((found.len(), found[0].keys), (1, keys));
             assert!(keys.iter().all(|key| found[0].sentence.contains(key)));
         }
-        assert_eq!(with(base.connection, text(usize::MAX), base.history).conflicts().len(), 2);
+        assert_eq!(with(base.connection, text(usize::MAX), base.history).conflicts().len(), 3);
     }
 }

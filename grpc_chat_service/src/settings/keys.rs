@@ -15,8 +15,9 @@ const COUNTS: (u64, u64) = (1, u32::MAX as u64);
 const SIZES: (u64, u64) = (1, 1 << 40);
 const MILLISECONDS: (u64, u64) = (1, 10 * 365 * 24 * 60 * 60 * 1000);
 
-/// The keys with other bounds, in the same units: counts, bytes and milliseconds. A name with a dot at its end is of a group.
-const BOUNDS: [(&str, u64, u64); 8] = [
+/// The keys with other bounds, in the same units: counts, bytes and milliseconds. A name with a dot at its end is of the
+/// rest of a group.
+const BOUNDS: [(&str, u64, u64); 9] = [
     ("grace", 0, MILLISECONDS.1),
     // A request has some hundred bytes of headers, before any that its library or a proxy adds.
     ("limits.connection.header-bytes", 1 << 10, GIB),
@@ -26,6 +27,7 @@ const BOUNDS: [(&str, u64, u64); 8] = [
     // 0: the disk may be filled.
     ("limits.storage.free-floor-bytes", 0, SIZES.1),
     ("limits.storage.free-floor-percent", 0, 100),
+    ("limits.rates.network-share", 1, 1 << 20),
     // 0 is no limit.
     ("limits.rates.", 0, GIB),
 ];
