@@ -20,9 +20,9 @@ use crate::metrics::Metrics;
 use crate::model::{Epoch, Event, RoomId};
 use crate::peers::{NodeId, Peers, Signal};
 
-pub(crate) use ephemeral::Delta;
+pub(crate) use ephemeral::{Personal, Presence};
 use room::Changed;
-pub(crate) use room::Room;
+pub(crate) use room::{Delta, Room};
 pub(crate) use seat::{Seat, Subscriber};
 pub(crate) use tail::Taken;
 

@@ -13,6 +13,10 @@ use crate::wire::convert;
 /// once, these could fill the mailbox of a slow application again and again, before any event.
 const AT_ONCE: usize = 32;
 
+/// The most users present in a room whose names are kept. The service names 256, and a service that names users without end must
+/// not fill the memory.
+const MAX_PRESENT: usize = 1_024;
+
 /// The reply to a caller that waits for a room to be joined.
 pub(super) type JoinReply = Reply<Result<Joined, JoinError>>;
 
@@ -161,7 +165,7 @@ impl Rooms {
         }
         room.phase = Phase::CatchingUp;
         room.cursor = Some(joined.cursor());
-        room.present = present.into_iter().collect();
+        room.present = present.into_iter().take(MAX_PRESENT).collect();
         let users = room.present.iter().cloned().collect();
         Some((room.reply.take(), Update::Present { room: joined.room.clone(), users, count }))
     }
@@ -219,7 +223,8 @@ impl Rooms {
         for user in &left {
             room.present.remove(user);
         }
-        room.present.extend(came);
+        let room_for = MAX_PRESENT.saturating_sub(room.present.len());
+        room.present.extend(came.into_iter().take(room_for));
         let users = room.present.iter().cloned().collect();
         Some(Update::Present { room: room.id.clone(), users, count: present_count })
     }

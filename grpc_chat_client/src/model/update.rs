@@ -89,7 +89,7 @@ pub enum Update {
     Present {
         /// The room's id.
         room: RoomId,
-        /// The users, in a large room not all of them.
+        /// The users. Empty in a room with so many that the service names nobody and only counts them.
         users: Vec<String>,
         /// How many there are in all.
         count: u32,

@@ -11,8 +11,19 @@ use crate::peers::{NodeId, Signal};
 /// How long a user is shown as typing after the last Typing frame.
 const TYPING: Duration = Duration::from_secs(6);
 
-/// The most users that Joined or a snapshot lists.
+/// The most users present whose names readers are sent. In a room with more, each would be sent thousands of names that nobody
+/// reads, again and again, so only their number is sent.
 const MAX_LISTED: usize = 256;
+
+/// Names are sent again when no more users than this are present. Fewer than [`MAX_LISTED`], so that a few users who come and go
+/// do not have all names sent to all readers each time.
+const LISTED_AGAIN: usize = 192;
+
+/// A number of users is sent at once if it has changed by one part in so many, or by more.
+const NOTICEABLE: usize = 8;
+
+/// How often a number is sent that has changed by less.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
 
 /// The most users shown as typing.
 const MAX_TYPING: usize = 16;
@@ -31,12 +42,25 @@ pub(super) struct Ephemeral {
     people: HashMap<UserId, Person>,
     /// How many of them are present.
     present: usize,
+    /// The version in which what readers are sent of who is present last changed.
+    presence_version: u64,
+    /// Set while there are too many users to name.
+    crowd: Option<Crowd>,
     typing: HashMap<UserId, Instant>,
     /// The version in which `typing` last changed.
     typing_version: u64,
     own: Own,
     /// Who is present through other nodes.
     nodes: HashMap<NodeId, Node>,
+}
+
+/// A room with so many users present that only their number is sent.
+#[derive(Debug)]
+struct Crowd {
+    /// The number that was sent last.
+    count: usize,
+    /// When that was; `None` until the time is known.
+    sent: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -71,19 +95,32 @@ struct Node {
     users: HashSet<UserId>,
 }
 
-/// What has changed between two versions.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Delta {
+/// What has changed between two versions in who is present. The same for all readers that have seen the first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Presence {
     pub(crate) came: Vec<UserId>,
     pub(crate) left: Vec<UserId>,
-    /// `came` lists everyone present and replaces what the reader knew.
+    /// `came` lists everyone present, or nobody if there are too many, and replaces what the reader knew.
     pub(crate) snapshot: bool,
     /// How many users are present.
     pub(crate) count: usize,
-    /// Who is typing, if that has changed.
+}
+
+/// What else has changed between two versions, for one reader.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Personal {
+    /// Which other users are typing, if that has changed.
     pub(crate) typing: Option<Vec<UserId>>,
     /// How far the reader's own user has read, if that has changed.
     pub(crate) read: Option<Seq>,
+}
+
+/// Names a [`Presence`]: two with the same key are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PresenceKey {
+    /// The version that the readers have seen; `None` for a snapshot, which is the same for all.
+    seen: Option<u64>,
+    version: u64,
 }
 
 impl Ephemeral {
@@ -111,8 +148,11 @@ impl Ephemeral {
         }
     }
 
-    /// Shows a user of this node as typing.
+    /// Shows a user of this node as typing, unless the room is so full that nobody is shown.
     pub(super) fn typing(&mut self, user: &UserId, now: Instant) {
+        if self.crowd.is_some() {
+            return;
+        }
         self.own.typed.insert(user.clone());
         self.show_typing(user, now);
     }
@@ -208,24 +248,70 @@ impl Ephemeral {
         if person.is_present() == before {
             return;
         }
-        self.version += 1;
-        person.changed = self.version;
-        if !before {
-            self.present += 1;
-            return;
+        if self.crowd.is_none() {
+            self.version += 1;
+            self.presence_version = self.version;
         }
-        self.present -= 1;
-        if self.typing.remove(user).is_some() {
-            self.typing_version = self.version;
+        person.changed = self.version;
+        if before {
+            self.present -= 1;
+            if self.typing.remove(user).is_some() {
+                self.typing_version = self.version;
+            }
+        } else {
+            self.present += 1;
         }
         if self.people.len() - self.present > MAX_GONE + self.present {
             self.people.retain(|_, person| person.is_present());
             self.removed_before = self.version;
         }
+        match &self.crowd {
+            None if self.present > MAX_LISTED => self.begin_counting(),
+            Some(_) if self.present <= LISTED_AGAIN => self.end_counting(),
+            _ => {}
+        }
+    }
+
+    /// There are too many users to name.
+    fn begin_counting(&mut self) {
+        self.version += 1;
+        self.presence_version = self.version;
+        self.crowd = Some(Crowd { count: self.present, sent: None });
+        self.own.typed.clear();
+        if !self.typing.is_empty() {
+            self.typing.clear();
+            self.typing_version = self.version;
+        }
+    }
+
+    /// Users are named again. No reader knows who they are.
+    fn end_counting(&mut self) {
+        self.version += 1;
+        self.presence_version = self.version;
+        self.removed_before = self.version;
+        self.crowd = None;
+    }
+
+    /// Decides whether readers are sent the number of users in a large room. Returns whether this has to be asked again: the
+    /// number has changed, by too little to be sent so soon.
+    pub(super) fn count(&mut self, now: Instant) -> bool {
+        let Some(crowd) = &mut self.crowd else { return false };
+        let sent = *crowd.sent.get_or_insert(now);
+        let by = self.present.abs_diff(crowd.count);
+        if by == 0 {
+            return false;
+        }
+        if now < sent + COUNT_EVERY && by < crowd.count / NOTICEABLE {
+            return true;
+        }
+        *crowd = Crowd { count: self.present, sent: Some(now) };
+        self.version += 1;
+        self.presence_version = self.version;
+        false
     }
 
     fn show_typing(&mut self, user: &UserId, now: Instant) {
-        if self.typing.insert(user.clone(), now + TYPING).is_none() {
+        if self.crowd.is_none() && self.typing.insert(user.clone(), now + TYPING).is_none() {
             self.version += 1;
             self.typing_version = self.version;
         }
@@ -247,45 +333,53 @@ impl Ephemeral {
         !self.typing.is_empty()
     }
 
-    /// Returns the users present, by id and at most 256, and how many there are in total.
+    /// Returns the users present, by id, or nobody if there are too many to name; and how many there are.
     pub(super) fn present(&self) -> (Vec<UserId>, usize) {
+        if self.crowd.is_some() {
+            return (Vec::new(), self.present);
+        }
         let mut present: Vec<_> =
             self.people.iter().filter(|(_, person)| person.is_present()).map(|(user, _)| user.clone()).collect();
         present.sort_unstable();
-        present.truncate(MAX_LISTED);
         (present, self.present)
     }
 
-    /// Returns what has changed since version `seen`, for a reader that belongs to user `me`.
-    pub(super) fn since(&self, seen: u64, me: &UserId) -> Delta {
-        let mut delta = Delta { count: self.present, ..Delta::default() };
-        if seen < self.removed_before {
-            delta.snapshot = true;
-            delta.came = self.present().0;
-        } else {
-            for (user, person) in self.people.iter().filter(|(_, person)| person.changed > seen) {
-                if person.is_present() {
-                    delta.came.push(user.clone());
-                } else {
-                    delta.left.push(user.clone());
-                }
-            }
-            delta.came.sort_unstable();
-            delta.left.sort_unstable();
-            if delta.came.len() + delta.left.len() > MAX_LISTED {
-                delta.snapshot = true;
-                delta.came = self.present().0;
-                delta.left = Vec::new();
-            }
+    /// Returns the key of what [`Ephemeral::presence_since`] returns; `None` if nothing has changed.
+    pub(super) fn presence_key(&self, seen: u64) -> Option<PresenceKey> {
+        let is_snapshot = self.crowd.is_some() || seen < self.removed_before;
+        let key = PresenceKey { seen: (!is_snapshot).then_some(seen), version: self.presence_version };
+        (self.presence_version > seen).then_some(key)
+    }
+
+    /// Returns what has changed since version `seen` in who is present.
+    pub(super) fn presence_since(&self, seen: u64) -> Presence {
+        let snapshot = |(came, count)| Presence { came, left: Vec::new(), snapshot: true, count };
+        if self.crowd.is_some() || seen < self.removed_before {
+            return snapshot(self.present());
         }
-        if self.typing_version > seen {
+        let changed = self.people.iter().filter(|(_, person)| person.changed > seen);
+        let (mut came, mut left): (Vec<_>, Vec<_>) = changed.partition(|(_, person)| person.is_present());
+        if came.len() + left.len() > MAX_LISTED {
+            return snapshot(self.present());
+        }
+        let names = |people: &mut Vec<(&UserId, &Person)>| {
+            let mut names: Vec<_> = people.drain(..).map(|(user, _)| user.clone()).collect();
+            names.sort_unstable();
+            names
+        };
+        Presence { came: names(&mut came), left: names(&mut left), snapshot: false, count: self.present }
+    }
+
+    /// Returns what else has changed since version `seen`, for a reader that belongs to user `me`.
+    pub(super) fn personal_since(&self, seen: u64, me: &UserId) -> Personal {
+        let typing = (self.typing_version > seen).then(|| {
             let mut typing: Vec<_> = self.typing.keys().filter(|user| *user != me).cloned().collect();
             typing.sort_unstable();
             typing.truncate(MAX_TYPING);
-            delta.typing = Some(typing);
-        }
-        delta.read = self.people.get(me).filter(|person| person.read_version > seen).map(|person| person.read);
-        delta
+            typing
+        });
+        let read = self.people.get(me).filter(|person| person.read_version > seen).map(|person| person.read);
+        Personal { typing, read }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-use super::ephemeral::{Delta, Ephemeral};
+use super::ephemeral::{Ephemeral, Personal, Presence, PresenceKey};
 use super::seat::{Seat, Subscriber};
 use super::tail::{Tail, Taken};
 use crate::history::Following;
@@ -29,9 +29,19 @@ impl Changed {
     }
 }
 
+/// What has changed in a room's ephemeral state since a reader was last sent it.
+#[derive(Debug)]
+pub(crate) struct Delta {
+    /// Who is present, encoded, if that has changed.
+    pub(crate) presence: Option<Bytes>,
+    pub(crate) personal: Personal,
+    /// The version that the reader has seen then.
+    pub(crate) version: u64,
+}
+
 /// One room, for as long as it has readers. Its history is stored elsewhere.
 ///
-/// Three short locks, never held across an await; the session's outbox documents the order in which locks may nest.
+/// Short locks, never held across an await; the session's outbox documents the order in which locks may nest.
 #[derive(Debug)]
 pub(crate) struct Room {
     id: RoomId,
@@ -40,6 +50,9 @@ pub(crate) struct Room {
     ephemeral: Mutex<Ephemeral>,
     /// The version of `ephemeral` that readers may see: changes are announced together, a few times a second.
     announced: AtomicU64,
+    /// The presence that a reader was sent last, encoded. Others have seen the same version, and are sent the same bytes. Taken
+    /// while `ephemeral` is locked.
+    encoded: Mutex<Option<(PresenceKey, Bytes)>>,
     seats: Mutex<Vec<Arc<Seat>>>,
     /// The history publishes what is stored in the room for as long as this is held.
     _following: Following,
@@ -54,6 +67,7 @@ impl Room {
             tail: Mutex::new(Tail::new(tail_bytes)),
             ephemeral: Mutex::default(),
             announced: AtomicU64::new(0),
+            encoded: Mutex::default(),
             seats: Mutex::default(),
             _following: following,
             _open: open,
@@ -142,27 +156,35 @@ impl Room {
         lock(&self.ephemeral).present()
     }
 
-    /// Returns what has been announced since version `seen` of the ephemeral state, and the version it leads to.
-    pub(crate) fn delta(&self, seen: u64, reader: &UserId) -> Option<(Delta, u64)> {
+    /// Returns what has been announced since version `seen` of the ephemeral state.
+    pub(crate) fn delta(&self, seen: u64, reader: &UserId, encode: impl FnOnce(Presence) -> Bytes) -> Option<Delta> {
         if self.announced.load(Ordering::SeqCst) <= seen {
             return None;
         }
         let ephemeral = lock(&self.ephemeral);
-        Some((ephemeral.since(seen, reader), ephemeral.version()))
+        let presence = ephemeral.presence_key(seen).map(|key| {
+            let mut encoded = lock(&self.encoded);
+            match &*encoded {
+                Some((of, bytes)) if *of == key => bytes.clone(),
+                _ => encoded.insert((key, encode(ephemeral.presence_since(seen)))).1.clone(),
+            }
+        });
+        Some(Delta { presence, personal: ephemeral.personal_since(seen, reader), version: ephemeral.version() })
     }
 
     /// Announces the ephemeral state to readers. Returns what to tell other nodes, and whether this has to be repeated soon,
-    /// since something in the state expires.
+    /// since something in the state expires or is announced later.
     pub(super) fn announce(&self) -> (Vec<Signal>, bool) {
-        let (signals, expires, version) = {
+        let now = Instant::now();
+        let (signals, again, version) = {
             let mut ephemeral = lock(&self.ephemeral);
-            let expires = ephemeral.expire(Instant::now());
-            (ephemeral.signals(&self.id), expires, ephemeral.version())
+            let again = ephemeral.expire(now) | ephemeral.count(now);
+            (ephemeral.signals(&self.id), again, ephemeral.version())
         };
         if self.announced.swap(version, Ordering::SeqCst) < version {
             self.notify();
         }
-        (signals, expires)
+        (signals, again)
     }
 
     /// See [`Ephemeral::whole`].

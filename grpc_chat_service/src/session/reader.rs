@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use crate::access::ReadPermit;
 use crate::metrics::Counted;
 use crate::model::{RoomId, Seq, UserId};
-use crate::rooms::{Delta, Room, Seat};
+use crate::rooms::{Delta, Personal, Presence, Room, Seat};
 use crate::session::frame::{Body, Encode};
 
 /// One room as read by one session.
@@ -67,15 +67,20 @@ impl Reader {
 
     /// Puts on the stream what has changed in the room's ephemeral state.
     pub(super) fn push_delta(&mut self, encode: &Encode, parts: &mut Vec<Bytes>) {
-        let Some((delta, seen)) = self.room.delta(self.seen, &self.user) else {
+        let room = self.room_id();
+        let encoded = |Presence { came, left, snapshot, count }| {
+            let mut frame = BytesMut::new();
+            (encode.frame)(0, &Body::Presence { room, came, left, snapshot, count }, &mut frame);
+            frame.freeze()
+        };
+        let Some(Delta { presence, personal: Personal { typing, read }, version }) =
+            self.room.delta(self.seen, &self.user, encoded)
+        else {
             return;
         };
-        self.seen = seen;
-        let Delta { came, left, snapshot, count, typing, read } = delta;
+        self.seen = version;
+        parts.extend(presence);
         let mut bodies = Vec::new();
-        if snapshot || !came.is_empty() || !left.is_empty() {
-            bodies.push(Body::Presence { room: self.room_id(), came, left, snapshot, count });
-        }
         bodies.extend(typing.map(|users| Body::Typing { room: self.room_id(), users }));
         bodies.extend(read.filter(|seq| *seq > self.read).map(|seq| Body::Read { room: self.room_id(), seq }));
         self.read = self.read.max(read.unwrap_or_default());

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use stubs::chat::v1 as pb;
+
 use crate::support::channel;
 use crate::support::frames::{ServerBody, leave, presence_changed, send, typing};
 use crate::support::server::{TestServer, start};
@@ -140,18 +142,29 @@ async fn joins_close_together_are_coalesced() {
 }
 
 #[tokio::test]
-async fn at_most_256_users_are_listed_and_all_are_counted() {
+async fn at_most_256_users_are_listed_and_more_are_counted() {
     let server = start().await;
     let mut others = Vec::new();
+    let mut channels = Vec::new();
     for hundred in 0..3 {
-        let channel = channel(server.addr).await;
+        channels.push(channel(server.addr).await);
         for n in 0..100 {
-            let mut session = Session::open_on(&channel, &format!("u{hundred}{n:02}")).await;
-            session.join_live("r").await;
+            let mut session = Session::open_on(&channels[hundred], &format!("u{hundred}{n:02}")).await;
+            let joined = session.join_live("r").await;
+            let present = hundred * 100 + n + 1;
+            let listed = if present <= 256 { present } else { 0 };
+            assert_eq!((joined.present.len(), joined.present_count), (listed, present as u32));
             others.push(session);
         }
     }
-    let joined = Session::open(server.addr, "zoe").await.join_live("r").await;
-    assert_eq!((joined.present.len(), joined.present_count), (256, 301));
-    assert_eq!(joined.present[0], "u000");
+    // The first, who was sent names, is sent a number.
+    let mut first = others.remove(0);
+    let counted = first.wait_for(|frame| presence_changed(frame).filter(|changed| changed.present_count > 256)).await;
+    assert_eq!((counted.came, counted.left, counted.snapshot), (vec![], vec![], true));
+    // Names again, once there are clearly fewer.
+    others.truncate(150);
+    let is_named = |changed: &pb::PresenceChanged| changed.snapshot && !changed.came.is_empty();
+    let named = first.wait_for(|frame| presence_changed(frame).filter(is_named)).await;
+    assert_eq!(named.came.len(), named.present_count as usize);
+    assert!(named.came.len() <= 192, "{named:?}");
 }

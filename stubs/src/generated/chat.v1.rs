@@ -92,7 +92,7 @@ pub mod server_frame {
         /// All missed events of a room have been sent; from here on they are live.
         #[prost(message, tag = "7")]
         CaughtUp(super::CaughtUp),
-        /// Users have entered or left a room. Not stored; changes are coalesced.
+        /// Users have entered or left a room, or how many are there has changed. Not stored; changes are coalesced.
         #[prost(message, tag = "8")]
         PresenceChanged(super::PresenceChanged),
         /// The users who are typing have changed. Not stored; changes are coalesced.
@@ -264,7 +264,7 @@ pub struct Joined {
     /// The sequence number up to which this user has read.
     #[prost(uint64, tag = "8")]
     pub read_seq: u64,
-    /// Users who are present, by id; at most 256.
+    /// Users who are present, by id, if they are at most 256. In a room with more nobody is named: only `present_count` is set.
     #[prost(string, repeated, tag = "9")]
     pub present: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// How many users are present.
@@ -532,7 +532,9 @@ pub struct Reacted {
     #[prost(bool, tag = "3")]
     pub removed: bool,
 }
-/// Users have entered or left a room.
+/// Users have entered or left a room. In a room with more than 256 users nobody is named: `snapshot` is set and `came` is empty,
+/// and the number is sent at once when it has changed by an eighth, and otherwise every 5 seconds. When there are clearly fewer
+/// again (192), a snapshot names everyone.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PresenceChanged {
     /// The room's id.
@@ -544,14 +546,15 @@ pub struct PresenceChanged {
     /// Users who are no longer present.
     #[prost(string, repeated, tag = "3")]
     pub left: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// `came` lists everyone present (at most 256) and replaces what the client knew.
+    /// `came` lists everyone present, or nobody in a room with more than 256 users, and replaces what the client knew.
     #[prost(bool, tag = "4")]
     pub snapshot: bool,
     /// How many users are present.
     #[prost(uint32, tag = "5")]
     pub present_count: u32,
 }
-/// The users who are typing in a room, except this user. Replaces what the client knew.
+/// The users who are typing in a room, except this user. Replaces what the client knew. In a room with more than 256 users nobody
+/// is shown.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TypingChanged {
     /// The room's id.

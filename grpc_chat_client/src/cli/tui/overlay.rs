@@ -146,7 +146,10 @@ fn people(room: Option<&Room>) -> Vec<Line> {
     let mut lines: Vec<Line> = room.present.iter().cloned().map(Line::Person).collect();
     let unlisted = usize::try_from(room.present_count).unwrap_or_default().saturating_sub(room.present.len());
     if unlisted > 0 {
-        lines.push(Line::Note(format!("and {unlisted} more")));
+        lines.push(Line::Note(match room.present.is_empty() {
+            true => format!("{unlisted} are here, too many to list"),
+            false => format!("and {unlisted} more"),
+        }));
     }
     if lines.is_empty() {
         lines.push(Line::Note("it is not known who is here".to_owned()));

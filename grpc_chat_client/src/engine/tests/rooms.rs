@@ -222,3 +222,41 @@ fn a_cursor_names_the_event_it_stands_on() {
     assert_eq!(rejoin(&mut engine, pb::Verdict::Reset), (after(6, true), None));
     assert_eq!(rejoin(&mut engine, pb::Verdict::Recovered), (after(6, false), None));
 }
+
+#[test]
+fn when_a_room_grows_large_its_users_become_a_number_and_their_names_come_back() {
+    let (mut engine, now) = online();
+    let _joined = join(&mut engine, "north", Start::Live);
+    let [id] = ids(&mut engine);
+    let joined = pb::Joined {
+        room: "north".to_owned(),
+        present: vec!["ann".to_owned(), "sam".to_owned()],
+        present_count: 2,
+        ..pb::Joined::default()
+    };
+    engine.frame_received(frame(id, server_frame::Body::Joined(joined)), now);
+    engine.actions.clear();
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let mut changed = |came: &[&str], snapshot, present_count| {
+        let changed = pb::PresenceChanged {
+            room: "north".to_owned(),
+            came: names(came),
+            left: Vec::new(),
+            snapshot,
+            present_count,
+        };
+        engine.frame_received(frame(0, server_frame::Body::PresenceChanged(changed)), now);
+        match engine.actions.pop() {
+            Some(Action::Deliver(Update::Present { users, count, .. })) => (users, count),
+            action => panic!("{action:?}"),
+        }
+    };
+    assert_eq!(changed(&["bob"], false, 3), (names(&["ann", "bob", "sam"]), 3));
+    assert_eq!(changed(&[], true, 257), (names(&[]), 257));
+    assert_eq!(changed(&[], true, 312), (names(&[]), 312));
+    assert_eq!(changed(&["ann", "kim"], true, 2), (names(&["ann", "kim"]), 2));
+    // However many a service names.
+    let many: Vec<String> = (0..5_000).map(|n| format!("user-{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(changed(&many, false, 5_002).0.len(), 1_024);
+}

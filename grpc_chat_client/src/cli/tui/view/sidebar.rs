@@ -62,7 +62,8 @@ pub(super) fn people(app: &App, area: Rect, theme: Theme, buffer: &mut Buffer) {
     if more > 0
         && let Some(row) = area.rows().nth(listed)
     {
-        put_text(&format!(" and {more} more"), theme.faint(), row, buffer);
+        let text = if room.present.is_empty() { " too many to list".to_owned() } else { format!(" and {more} more") };
+        put_text(&text, theme.faint(), row, buffer);
     }
 }
 

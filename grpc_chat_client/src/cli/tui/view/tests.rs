@@ -231,6 +231,19 @@ fn a_row_stands_for_rooms_that_do_not_fit() {
 }
 
 #[test]
+fn of_a_very_large_room_only_the_number_of_people_is_shown() {
+    let mut app = app(&["general"], 140, 12);
+    app.update(Update::Present { room: id("general"), users: Vec::new(), count: 312 }, Instant::now());
+    let screen = text(&drawn(&mut app, 140, 12));
+    assert!(screen.contains("312 here") && screen.contains("too many to list"), "{screen}");
+    assert!(!screen.contains("more"), "{screen}");
+    type_text(&mut app, "/who");
+    press(&mut app, KeyCode::Enter, KeyModifiers::NONE);
+    let screen = text(&drawn(&mut app, 140, 12));
+    assert!(screen.contains("312 are here, too many to list"), "{screen}");
+}
+
+#[test]
 fn the_chosen_candidate_is_always_visible() {
     let mut app = app(&["general"], 60, 10);
     let users: Vec<String> = (0..31).map(|n| format!("user-{n}")).collect();
