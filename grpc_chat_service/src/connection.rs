@@ -5,21 +5,24 @@ mod call;
 mod driver;
 mod keep_alive;
 mod opening;
+mod pressure;
 mod socket;
 mod tasks;
 
 use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use futures_util::future::OptionFuture;
 use http::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::address::Peer;
+use crate::budgets::Budget;
 use crate::drain::Drain;
 use crate::limits::ConnectionLimits;
-use crate::metrics::ConnectionMetrics;
+use crate::metrics::Metrics;
 pub(crate) use body::{AnyBody, Part, RequestBody, ResponseBody};
 use driver::Driver;
 use opening::Opening;
@@ -27,24 +30,30 @@ use socket::CorkedSocket;
 pub(crate) use tasks::Calls;
 use tasks::{Ending, Tasks};
 
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) limits: ConnectionLimits,
+    pub(crate) drain: Drain,
+    /// For what is received for calls whose responses are not read.
+    pub(crate) budget: Budget,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
 /// Serves one connection until the peer closes it, or until the server shuts down and the open calls have ended, or until
 /// the server gives up on them.
 ///
 /// `service` is given the [`Calls`] of the connection, with which a call starts what has to run beside its response, and
 /// returns the function that handles requests.
-pub(crate) async fn serve<T, H, F, B>(
-    mut socket: T,
-    peer: Peer,
-    service: impl FnOnce(Calls) -> H,
-    limits: &ConnectionLimits,
-    drain: &Drain,
-    metrics: &ConnectionMetrics,
-) where
+pub(crate) async fn serve<T, H, F, B>(mut socket: T, peer: Peer, service: impl FnOnce(Calls) -> H, shared: &Shared)
+where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Request<RequestBody>) -> F + Unpin,
     F: Future<Output = Response<B>> + Send + Unpin + 'static,
     B: ResponseBody + Unpin + 'static,
 {
+    let Shared { limits, drain, metrics, .. } = shared;
+    let metrics = &metrics.connections;
     let opening = tokio::select! {
         opening = tokio::time::timeout(limits.handshake, opening::read(&mut socket)) => opening,
         () = drain.begun() => return,
@@ -76,7 +85,7 @@ pub(crate) async fn serve<T, H, F, B>(
     }
 
     // In a box of its own, because the task is as large as the largest of its steps, for as long as it lives.
-    let served = match Box::pin(open_http2(socket, service, limits, drain)).await {
+    let served = match Box::pin(open_http2(socket, service, shared)).await {
         Ok(driver) => driver.await,
         Err(error) => Err(error),
     };
@@ -89,8 +98,7 @@ pub(crate) async fn serve<T, H, F, B>(
 async fn open_http2<T, H, F, B>(
     socket: T,
     service: impl FnOnce(Calls) -> H,
-    limits: &ConnectionLimits,
-    drain: &Drain,
+    Shared { limits, drain, budget, .. }: &Shared,
 ) -> Result<Pin<Box<Driver<T, H>>>, h2::Error>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -110,10 +118,13 @@ where
         .handshake(socket)
         .await?;
 
-    let tasks = Tasks::default();
-    let begun = drain.begun();
+    let tasks = Tasks::new();
+    let (begun, idle) = (drain.begun(), keep_alive::idle(tasks.calls(), *limits));
     tasks.start_ending(async {
-        begun.await;
+        tokio::select! {
+            () = begun => {}
+            () = idle => tracing::debug!("the connection has had no calls for long"),
+        }
         Ending::Graceful
     });
     let given_up = drain.given_up();
@@ -125,5 +136,5 @@ where
         }
         Ending::AtOnce
     });
-    Ok(Box::pin(Driver::new(http2, cork, service(tasks.calls()), tasks, limits.stream_window_bytes)))
+    Ok(Box::pin(Driver::new(http2, cork, service(tasks.calls()), tasks, limits.stream_window_bytes, budget.clone())))
 }

@@ -10,6 +10,7 @@ mod lines;
 mod messages;
 mod reply;
 mod responses;
+mod routed;
 mod sessions;
 mod status;
 mod unary;
@@ -34,6 +35,7 @@ use crate::session::Context;
 use self::calls::Call;
 pub(crate) use encode::ENCODE;
 use reply::Body;
+use routed::Routed;
 
 /// The name under which `grpc.health.v1` reports on the whole server.
 const WHOLE_SERVER: &str = "";
@@ -121,8 +123,9 @@ impl Service {
         peer: Peer,
         calls: Calls,
     ) -> impl Fn(Request<RequestBody>) -> BoxFuture<'static, Response<Body>> + Unpin + use<> {
-        let (context, routes, caller) = (Arc::clone(&self.context), self.routes.clone(), Caller::at(peer));
-        move |mut request| {
+        let (context, caller) = (Arc::clone(&self.context), Caller::at(peer));
+        let routed = Routed::new(self.routes.clone(), &context.limits.connection);
+        move |request| {
             if let Err(status) = check_is_grpc(request.method(), request.headers()) {
                 let mut refusal = Response::new(Box::new(AnyBody(tonic::body::Body::empty())) as Body);
                 *refusal.status_mut() = status;
@@ -138,17 +141,7 @@ impl Service {
                     let response = example::call(Arc::clone(&context), caller.clone(), calls.clone(), request);
                     Box::pin(async { call.respond(response.await) })
                 }
-                _ => {
-                    request.extensions_mut().insert(caller.clone());
-                    // The router is always ready, and a clone of it is one more reference.
-                    let response = tonic::codegen::Service::call(&mut routes.clone(), request);
-                    Box::pin(async {
-                        match response.await {
-                            Ok(response) => call.respond(Ok(response.map(AnyBody))),
-                            Err(never) => match never {},
-                        }
-                    })
-                }
+                _ => Box::pin(routed.clone().call(request, caller.clone(), call)),
             }
         }
     }

@@ -34,6 +34,7 @@ pub mod units;
 
 mod access;
 mod admin;
+mod budgets;
 mod connection;
 mod counts;
 mod drain;

@@ -28,6 +28,8 @@ pub struct Limits {
     pub storage: StorageLimits,
     /// How much users and networks may do in the time.
     pub rates: RateLimits,
+    /// What all peers together may have the service hold in memory.
+    pub memory: MemoryLimits,
 }
 
 /// Limits on all connections together.
@@ -69,6 +71,17 @@ pub struct ConnectionLimits {
     /// Bytes of one request's header block.
     #[serde(with = "units::size")]
     pub header_bytes: u32,
+
+    /// Unary calls carried out at once on one connection. Further ones wait.
+    pub unary_calls: usize,
+
+    /// How long the caller of a unary call may take nothing of the response before the call is reset.
+    #[serde(with = "units::duration")]
+    pub stall: Duration,
+
+    /// How long a connection may have no calls before it is closed, in order.
+    #[serde(with = "units::duration")]
+    pub idle: Duration,
 
     /// How many stream resets a peer may provoke from *us* before the connection is closed (CVE-2025-8671,
     /// "MadeYouReset"). tonic's own server disables this limit; a much lower one would hit honest peers whose calls
@@ -125,6 +138,10 @@ pub struct RoomLimits {
     /// Bytes of the newest events kept in memory for the room's readers. A reader further behind reads the history.
     #[serde(with = "units::size")]
     pub tail_bytes: usize,
+
+    /// Bytes of the texts on a page of messages. With the names and numbers around them a page is about twice as large.
+    #[serde(with = "units::size")]
+    pub page_bytes: usize,
 }
 
 /// Limits on what waits to be stored. A request counts as its text and 256 bytes.
@@ -174,6 +191,9 @@ impl Default for ConnectionLimits {
             stream_window_bytes: 16 * 1024,
             send_buffer_bytes: 64 * 1024,
             header_bytes: 16 * 1024,
+            unary_calls: 4,
+            stall: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
             local_resets: 1024,
             ping_after: Duration::from_secs(10),
             ping_timeout: Duration::from_secs(10),
@@ -197,8 +217,33 @@ impl Default for SessionLimits {
 
 impl Default for RoomLimits {
     fn default() -> Self {
-        Self { tail_bytes: 1024 * 1024 }
+        Self { tail_bytes: 1024 * 1024, page_bytes: 256 * 1024 }
     }
+}
+
+/// What all peers together may have the service hold in memory, besides what each connection and session may by itself. The sum
+/// of these, of `history.queue-bytes`, and of what the connections of a network may hold, is below 512 MiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MemoryLimits {
+    /// Bytes of pages of messages and rooms that are being read, or that their callers have not read yet. Beyond it, and beyond
+    /// an eighth of it for one network, further pages are refused.
+    #[serde(with = "units::size")]
+    pub page_bytes: usize,
+
+    /// Bytes of the tails of all rooms. Beyond it those that have been used least lately are emptied, and their readers read
+    /// the history.
+    #[serde(with = "units::size")]
+    pub tail_bytes: usize,
+
+    /// Bytes of replies that sessions have not read, of those with more than 16 KiB. Beyond it such a session ends.
+    #[serde(with = "units::size")]
+    pub reply_bytes: usize,
+
+    /// Bytes of calls of the example whose callers do not read: what they have sent, and the responses. Beyond it such a call is
+    /// reset.
+    #[serde(with = "units::size")]
+    pub request_bytes: usize,
 }
 
 /// How much users and networks may do in the time. After a pause, a burst is accepted at once. A network is an IPv4 address, or the
@@ -253,7 +298,7 @@ pub struct RateLimits {
     /// Sessions of a user at once: a few devices, bots, and connections that are lost and not noticed yet.
     pub sessions: usize,
 
-    /// Sessions of a network at once: two for each of its connections.
+    /// Sessions of a network at once: one for each of its connections.
     pub sessions_per_network: usize,
 
     /// Connections that a network opens, per second.
@@ -282,6 +327,17 @@ impl Default for StorageLimits {
     }
 }
 
+impl Default for MemoryLimits {
+    fn default() -> Self {
+        Self {
+            page_bytes: 64 * 1024 * 1024,
+            tail_bytes: 64 * 1024 * 1024,
+            reply_bytes: 64 * 1024 * 1024,
+            request_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
 impl Default for RateLimits {
     fn default() -> Self {
         Self {
@@ -300,7 +356,7 @@ impl Default for RateLimits {
             hellos_per_second: 2,
             hello_burst: 32,
             sessions: 16,
-            sessions_per_network: 512,
+            sessions_per_network: 256,
             connections_per_second: 50,
             connection_burst: 256,
             connections_per_network: 256,

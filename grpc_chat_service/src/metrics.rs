@@ -19,9 +19,13 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, prometheus_text};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
+
+use crate::budgets::Budgets;
+#[cfg(test)]
+use crate::limits::MemoryLimits;
 
 pub(crate) use calls::{CallMetrics, Method};
 pub(crate) use connections::ConnectionMetrics;
@@ -64,14 +68,21 @@ struct Build {
 
 impl Metrics {
     /// Creates the metrics of a server. `history` is what its history counts, `healthy` whether that can store messages, and
-    /// `suppressed` the number of log lines that were not written.
-    pub(crate) fn new(history: &HistoryMetrics, healthy: watch::Receiver<bool>, suppressed: Arc<AtomicU64>) -> Self {
+    /// `suppressed` the number of log lines that were not written, and `budgets`
+    /// what peers have the service hold.
+    pub(crate) fn new(
+        history: &HistoryMetrics,
+        healthy: watch::Receiver<bool>,
+        suppressed: Arc<AtomicU64>,
+        budgets: Budgets,
+    ) -> Self {
         let mut registry = Registry::default();
         let build: Family<Build, Gauge> =
             registered(&mut registry, "chat_build_info", "The version of the service, as a label of the value 1");
         build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
         history.register(&mut registry, healthy);
         registry.register_collector(Box::new(Suppressed(suppressed)));
+        registry.register_collector(Box::new(Held(budgets)));
         process::register(&mut registry);
         let metrics = Self {
             calls: CallMetrics::register(&mut registry),
@@ -92,7 +103,7 @@ impl Metrics {
         };
         // There from the start, so that the first time is an increase.
         for limit in ["listener.connections", "system.descriptors_or_memory"] {
-            let _ = metrics.limits.get_or_create(&Limit { limit }).inc_by(0);
+            metrics.limits.get_or_create(&Limit { limit }).inc_by(0);
         }
         metrics
     }
@@ -121,7 +132,12 @@ impl Metrics {
 impl Default for Metrics {
     /// The metrics of a server without a history.
     fn default() -> Self {
-        Self::new(&HistoryMetrics::default(), watch::channel(true).1, Arc::default())
+        Self::new(
+            &HistoryMetrics::default(),
+            watch::channel(true).1,
+            Arc::default(),
+            Budgets::new(&MemoryLimits::default()),
+        )
     }
 }
 
@@ -137,6 +153,25 @@ impl Collector for Suppressed {
             "Log lines that were not written, because there were too many in their second",
             &ConstCounter::new(self.0.load(Ordering::Relaxed)),
         )
+    }
+}
+
+/// The bytes that peers have the service hold.
+#[derive(Debug)]
+struct Held(Budgets);
+
+impl Collector for Held {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Budgets { pages, tails, replies, requests } = &self.0;
+        for (name, help, budget) in [
+            ("chat_page_bytes", "Bytes of pages that are read, or not sent completely yet", pages),
+            ("chat_tail_bytes", "Bytes of the newest events of rooms that are kept for their readers", tails),
+            ("chat_unread_reply_bytes", "Bytes of replies that sessions do not read, of those with many", replies),
+            ("chat_unread_request_bytes", "Bytes received for calls whose responses are not read", requests),
+        ] {
+            show(&mut encoder, name, help, &ConstGauge::new(budget.used() as u64))?;
+        }
+        Ok(())
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) enum Refusal {
     IdReused,
     /// More than the user, or its network, may do in the time.
     RateLimited(Limited),
+    /// Too many pages are being read, or have not been read by their callers.
+    PagesUnread,
     /// Too many requests are waiting for the store.
     Overloaded,
     /// The store cannot be read or written at present.

@@ -6,6 +6,7 @@ mod seat;
 mod tail;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::access::{PermittedHistory, ReadPermit, WritePermit};
+use crate::budgets::Budget;
 use crate::history::Published;
 use crate::limits::RoomLimits;
 use crate::metrics::Metrics;
@@ -24,6 +26,7 @@ pub(crate) use ephemeral::{Personal, Presence};
 use room::Changed;
 pub(crate) use room::{Delta, Room};
 pub(crate) use seat::{Seat, Subscriber};
+use tail::Tail;
 pub(crate) use tail::Taken;
 
 /// How often presence, typing and read marks are announced. Changes in between are sent once.
@@ -45,6 +48,10 @@ pub(crate) struct Rooms {
     peers: Arc<dyn Peers>,
     encode: fn(&Event, &mut BytesMut),
     limits: RoomLimits,
+    /// Of all tails.
+    budget: Budget,
+    /// How often events have been published.
+    published: AtomicU64,
     metrics: Arc<Metrics>,
 }
 
@@ -61,11 +68,24 @@ impl Rooms {
         peers: Arc<dyn Peers>,
         encode: fn(&Event, &mut BytesMut),
         limits: RoomLimits,
+        budget: Budget,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         let epoch = history.epoch();
+        let published = AtomicU64::new(0);
         let open = Mutex::new(Open { epoch: *epoch.borrow(), rooms: HashMap::new() });
-        Arc::new(Self { open, epoch, changed: Changed::default(), history, peers, encode, limits, metrics })
+        Arc::new(Self {
+            open,
+            epoch,
+            changed: Changed::default(),
+            history,
+            peers,
+            encode,
+            limits,
+            budget,
+            published,
+            metrics,
+        })
     }
 
     /// Opens a room. Events committed after this call are in its tail, so open a room before reading its head.
@@ -79,7 +99,7 @@ impl Rooms {
         let room = Arc::new(Room::new(
             id.clone(),
             self.changed.clone(),
-            self.limits.tail_bytes,
+            Tail::new(self.limits.tail_bytes, self.budget.lease()),
             following,
             self.metrics.rooms.open(),
         ));
@@ -106,7 +126,7 @@ impl Rooms {
                 }
                 Published::Erased { room } => {
                     if let Some(room) = self.find(&room) {
-                        room.erased();
+                        room.clear_tail();
                     }
                 }
                 Published::Read { room, user, seq } => {
@@ -119,6 +139,7 @@ impl Rooms {
     }
 
     fn stored(&self, events: Vec<Event>) {
+        let now = self.published.fetch_add(1, Ordering::Relaxed);
         let mut events = events.into_iter().peekable();
         while let Some(event) = events.next() {
             let room = self.find(&event.draft.room);
@@ -128,8 +149,25 @@ impl Rooms {
                 run.push(next);
             }
             if let Some(room) = room {
-                room.publish(run, self.encode);
+                room.publish(run, self.encode, now);
             }
+        }
+        if self.budget.is_overdrawn() {
+            self.evict();
+        }
+    }
+
+    /// Empties the tails to which nothing has been added for longest, until a quarter of the budget is free.
+    fn evict(&self) {
+        let mut rooms: Vec<_> =
+            self.open_rooms().into_iter().filter_map(|room| Some((room.last_published()?, room))).collect();
+        rooms.sort_unstable_by_key(|(published, _)| *published);
+        for (_, room) in rooms {
+            if self.budget.used() <= self.budget.max() / 4 * 3 {
+                break;
+            }
+            room.clear_tail();
+            self.metrics.limit_reached("memory.tail-bytes");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -12,12 +13,13 @@ use tokio_util::task::TaskTracker;
 use crate::access::{PermittedHistory, Policy};
 use crate::address::Peer;
 use crate::admin::{self, Shown};
+use crate::budgets::Budgets;
 use crate::cluster::MemoryCluster;
 use crate::config::{Admin, Config, Store};
 use crate::drain::Drain;
 use crate::history::embedded::{Embedded, OpenError};
 use crate::history::{Admission, History, Published};
-use crate::limits::{ConnectionLimits, RateLimits};
+use crate::limits::RateLimits;
 use crate::listener::{Accepted, Listener};
 use crate::metrics::Metrics;
 use crate::peers::Peers;
@@ -125,8 +127,14 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         log_start(&self.config, self.local_addr(), self.admin_addr(), &*self.history);
         let Self { listener, admin, config, history, published, rates } = self;
-        let metrics = Metrics::new(&history.metrics(), history.healthy(), Arc::clone(&config.suppressed_log_lines));
-        let shared = SharedParts { rates, metrics: Arc::new(metrics) };
+        let budgets = Budgets::new(&config.limits.memory);
+        let metrics = Metrics::new(
+            &history.metrics(),
+            history.healthy(),
+            Arc::clone(&config.suppressed_log_lines),
+            budgets.clone(),
+        );
+        let shared = SharedParts { rates, budgets, metrics: Arc::new(metrics) };
         let connections = TaskTracker::new();
         let network = match &config.store {
             Store::Memory(cluster) => cluster.network.clone(),
@@ -141,12 +149,14 @@ impl Server {
             admin_task.spawn(admin.serve(Shown { metrics: Arc::clone(&metrics), ready: health.ready() }));
         }
 
+        let limits = config.limits.connection;
         let accepting = async {
             loop {
                 let Accepted { socket, peer, slot } = listener.accept(&metrics).await;
                 // Replies are small and waited for, so they are sent at once. If this fails, the connection is already
                 // closed.
                 let _ = socket.set_nodelay(true);
+                set_user_timeout(&socket, limits.ping_after + limits.ping_timeout);
                 let served = chat.serve(socket, peer);
                 connections.spawn(async move {
                     served.await;
@@ -164,11 +174,11 @@ impl Server {
         tracing::info!(connections = connections.len(), "shutting down");
         drop(listener);
         health.shut_down().await;
-        chat.drain.begin();
+        chat.connections.drain.begin();
         connections.close();
         if tokio::time::timeout(config.grace, connections.wait()).await.is_err() {
             tracing::warn!(connections = connections.len(), "the grace period is over: closing what is still open");
-            chat.drain.give_up();
+            chat.connections.drain.give_up();
             connections.wait().await;
         }
         // Nobody appends any more. What was accepted is stored before the process ends.
@@ -196,15 +206,14 @@ fn log_start(config: &Config, address: SocketAddr, admin: Option<SocketAddr>, hi
 /// What all parts of a server share.
 struct SharedParts {
     rates: Arc<Rates>,
+    budgets: Budgets,
     metrics: Arc<Metrics>,
 }
 
 /// Serves connections, wherever they come from.
 struct Chat {
     service: Arc<grpc::Service>,
-    limits: Arc<ConnectionLimits>,
-    drain: Drain,
-    metrics: Arc<Metrics>,
+    connections: Arc<connection::Shared>,
     publishing: JoinHandle<()>,
     announcing: JoinHandle<()>,
     forgetting: JoinHandle<()>,
@@ -216,11 +225,18 @@ impl Chat {
         history: Arc<dyn History>,
         published: mpsc::Receiver<Published>,
         peers: Arc<dyn Peers>,
-        SharedParts { rates, metrics }: SharedParts,
+        SharedParts { rates, budgets, metrics }: SharedParts,
     ) -> (Self, grpc::Health) {
         let drain = Drain::default();
         let history = PermittedHistory::new(history);
-        let rooms = Rooms::new(history.clone(), peers, grpc::ENCODE.event, config.limits.room, Arc::clone(&metrics));
+        let rooms = Rooms::new(
+            history.clone(),
+            peers,
+            grpc::ENCODE.event,
+            config.limits.room,
+            budgets.tails.clone(),
+            Arc::clone(&metrics),
+        );
         let publishing = tokio::spawn(Arc::clone(&rooms).publish(published));
         let announcing = tokio::spawn(Arc::clone(&rooms).announce());
         let forgetting = tokio::spawn(forget(Arc::clone(&rates)));
@@ -229,6 +245,7 @@ impl Chat {
             history,
             rates,
             sessions: Sessions::default(),
+            budgets: budgets.clone(),
             policy: Policy,
             limits: config.limits,
             encode: grpc::ENCODE,
@@ -237,20 +254,20 @@ impl Chat {
             metrics: Arc::clone(&metrics),
         };
         let (service, health) = grpc::service(Arc::new(context)).await;
-        let limits = Arc::new(config.limits.connection);
-        (Self { service: Arc::new(service), limits, drain, metrics, publishing, announcing, forgetting }, health)
+        let limits = config.limits.connection;
+        let connections = Arc::new(connection::Shared { limits, drain, budget: budgets.requests, metrics });
+        (Self { service: Arc::new(service), connections, publishing, announcing, forgetting }, health)
     }
 
     fn serve<S>(&self, socket: S, peer: Peer) -> impl Future<Output = ()> + Send + use<S>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (service, limits, drain) = (Arc::clone(&self.service), Arc::clone(&self.limits), self.drain.clone());
-        let metrics = Arc::clone(&self.metrics);
+        let (service, shared) = (Arc::clone(&self.service), Arc::clone(&self.connections));
         async move {
-            let _open = metrics.connections.open();
+            let _open = shared.metrics.connections.open();
             let service = |calls| service.for_connection(peer, calls);
-            connection::serve(socket, peer, service, &limits, &drain, &metrics.connections).await;
+            connection::serve(socket, peer, service, &shared).await;
         }
     }
 
@@ -261,6 +278,17 @@ impl Chat {
         drop(self.service);
         let _ended = self.publishing.await;
     }
+}
+
+/// Has the operating system close a connection whose peer acknowledges nothing for so long, which may be far less than it would
+/// wait by itself.
+fn set_user_timeout(socket: &tokio::net::TcpStream, timeout: Duration) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = socket2::SockRef::from(socket).set_tcp_user_timeout(Some(timeout)) {
+        tracing::debug!(%error, "no timeout for what is not acknowledged");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (socket, timeout);
 }
 
 /// Forgets, now and then, those who may do as much as anybody. Runs for ever.
@@ -283,8 +311,10 @@ where
     let admission =
         Admission { limits: config.limits.history, storage: config.limits.storage, rates: Arc::clone(&rates) };
     let history = Arc::new(cluster.store.open(admission, publisher));
-    let metrics = Metrics::new(&history.metrics(), history.healthy(), Arc::clone(&config.suppressed_log_lines));
-    let shared = SharedParts { rates, metrics: Arc::new(metrics) };
+    let budgets = Budgets::new(&config.limits.memory);
+    let metrics =
+        Metrics::new(&history.metrics(), history.healthy(), Arc::clone(&config.suppressed_log_lines), budgets.clone());
+    let shared = SharedParts { rates, budgets, metrics: Arc::new(metrics) };
     let peers = Arc::new(cluster.network.join());
     let (chat, _health) = Chat::start(&config, history, published, peers, shared).await;
     loop {

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use tokio_stream::Stream;
 
 use crate::access::{Caller, PermittedHistory, Policy};
+use crate::budgets::Budgets;
 use crate::drain::Drain;
 use crate::history::now;
 use crate::limits::Limits;
@@ -49,6 +50,7 @@ pub(crate) struct Context {
     pub(crate) history: PermittedHistory,
     pub(crate) rates: Arc<Rates>,
     pub(crate) sessions: Sessions,
+    pub(crate) budgets: Budgets,
     pub(crate) policy: Policy,
     pub(crate) limits: Limits,
     pub(crate) encode: Encode,
@@ -119,7 +121,7 @@ pub(crate) type Received = Result<Inbound, End>;
 /// Creates a session for `caller`, and the stream of what it sends.
 pub(crate) fn open(context: &Arc<Context>, caller: Caller, kind: ClientKind) -> (Session, Outbound) {
     let mut epoch = context.history.epoch();
-    let outbox = Outbox::new(context.encode, context.limits.session.unread_reply_bytes);
+    let outbox = Outbox::new(context.encode, context.limits.session.unread_reply_bytes, &context.budgets.replies);
     let outbound = Outbound::new(Arc::clone(&outbox), context.history.clone(), Arc::clone(&context.metrics));
     let settings = Settings {
         caller: caller.clone(),

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,8 +11,16 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::Response;
+use tokio::time::Sleep;
 
-use super::body::{Part, ResetWatch, ResponseBody};
+use super::body::{Incoming, Part, ResponseBody};
+use super::pressure::Pressure;
+
+/// A part up to this size is handed over at once; h2 holds it for a stream whose window has a single byte left.
+const MAX_BYTES: usize = 32 * 1024;
+
+/// A larger one is handed over in pieces, so that it is noticed whether the peer reads it.
+const PIECE_BYTES: usize = 16 * 1024;
 
 /// Why a response was not sent completely.
 #[derive(Debug)]
@@ -24,19 +33,35 @@ enum Unsent {
     Http2(h2::Error),
     /// The body failed.
     Body(Box<dyn Error + Send + Sync>),
+    /// The peer has taken nothing for too long.
+    Stalled,
+    /// The peer sends and does not read, and there is no room for what it sends.
+    Unread,
 }
 
 /// Waits for the response to a request and sends it.
-pub(super) async fn respond<F, B>(response: F, mut sender: SendResponse<Bytes>, watch: Arc<ResetWatch>)
-where
+pub(super) async fn respond<F, B>(
+    response: F,
+    mut sender: SendResponse<Bytes>,
+    incoming: Arc<Incoming>,
+    pressure: Arc<Pressure>,
+) where
     F: Future<Output = Response<B>> + Unpin,
     B: ResponseBody + Unpin,
 {
-    match send(response, &mut sender, watch).await {
+    match send(response, &mut sender, incoming, pressure).await {
         Ok(()) => {}
         Err(Unsent::Reset(reason)) => tracing::debug!(%reason, "the peer reset a call"),
         Err(Unsent::Closed) => tracing::debug!("a call was closed before its response was complete"),
         Err(Unsent::Http2(error)) => tracing::debug!(%error, "a response could not be sent"),
+        Err(Unsent::Stalled) => {
+            tracing::debug!("a call is reset: its caller does not read the response");
+            sender.send_reset(Reason::CANCEL);
+        }
+        Err(Unsent::Unread) => {
+            tracing::debug!("a call is reset: its caller sends and does not read, and others do so, too");
+            sender.send_reset(Reason::ENHANCE_YOUR_CALM);
+        }
         Err(Unsent::Body(error)) => {
             tracing::warn!(error, "a response failed");
             sender.send_reset(Reason::INTERNAL_ERROR);
@@ -44,7 +69,12 @@ where
     }
 }
 
-async fn send<F, B>(mut response: F, sender: &mut SendResponse<Bytes>, watch: Arc<ResetWatch>) -> Result<(), Unsent>
+async fn send<F, B>(
+    mut response: F,
+    sender: &mut SendResponse<Bytes>,
+    incoming: Arc<Incoming>,
+    pressure: Arc<Pressure>,
+) -> Result<(), Unsent>
 where
     F: Future<Output = Response<B>> + Unpin,
     B: ResponseBody + Unpin,
@@ -59,16 +89,19 @@ where
     if is_empty {
         return Ok(());
     }
-    SendBody { body, stream, watch, unsent: None }.await
+    SendBody { body, stream, incoming, pressure, unsent: None, stalled: None }.await
 }
 
 /// Sends a body.
 struct SendBody<B> {
     body: B,
     stream: SendStream<Bytes>,
-    watch: Arc<ResetWatch>,
+    incoming: Arc<Incoming>,
+    pressure: Arc<Pressure>,
     /// Waits until the stream may send.
     unsent: Option<Bytes>,
+    /// Completes when the peer has taken nothing for too long.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B: ResponseBody + Unpin> Future for SendBody<B> {
@@ -77,7 +110,9 @@ impl<B: ResponseBody + Unpin> Future for SendBody<B> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if let Some(bytes) = this.unsent.take() {
-            ready!(this.poll_send(bytes, cx))?;
+            if this.poll_send(bytes, cx)?.is_pending() {
+                return this.poll_blocked(cx);
+            }
             this.body.set_blocked(false);
         }
         while let Poll::Ready(part) = this.body.poll_part(cx) {
@@ -85,7 +120,7 @@ impl<B: ResponseBody + Unpin> Future for SendBody<B> {
                 Some(Part::Data { bytes, is_all }) => {
                     if this.poll_send(bytes, cx)?.is_pending() {
                         this.body.set_blocked(true);
-                        return Poll::Pending;
+                        return this.poll_blocked(cx);
                     }
                     if is_all {
                         break;
@@ -95,24 +130,43 @@ impl<B: ResponseBody + Unpin> Future for SendBody<B> {
                 None => return Poll::Ready(Ok(this.stream.send_data(Bytes::new(), true)?)),
             }
         }
-        if this.watch.has_request_ended() {
+        if this.incoming.has_request_ended() {
             return this.stream.poll_reset(cx).map(|reset| Err(reset.into()));
         }
         Poll::Pending
     }
 }
 
-impl<B> SendBody<B> {
-    /// Sends `bytes`, or keeps them until the stream may send.
-    fn poll_send(&mut self, bytes: Bytes, cx: &mut Context<'_>) -> Poll<Result<(), Unsent>> {
-        // Capacity is claimed when there is data, and only as much as shows that the peer reads: what is claimed for a stream
-        // that has nothing to send is missing elsewhere on the connection.
-        self.stream.reserve_capacity(1);
-        if poll_capacity(&mut self.stream, cx)?.is_pending() {
-            self.unsent = Some(bytes);
-            return Poll::Pending;
+impl<B: ResponseBody> SendBody<B> {
+    /// Sends `bytes`, or keeps what is left of them until the stream may send.
+    fn poll_send(&mut self, mut bytes: Bytes, cx: &mut Context<'_>) -> Poll<Result<(), Unsent>> {
+        loop {
+            // Capacity is claimed when there is data, and only as much as shows that the peer reads: what is claimed for a
+            // stream that has nothing to send is missing elsewhere on the connection.
+            self.stream.reserve_capacity(1);
+            if !self.pressure.admits() || poll_capacity(&mut self.stream, cx)?.is_pending() {
+                self.unsent = Some(bytes);
+                return Poll::Pending;
+            }
+            self.stalled = None;
+            let piece = if bytes.len() > MAX_BYTES { bytes.split_to(PIECE_BYTES) } else { mem::take(&mut bytes) };
+            self.pressure.add(piece.len());
+            self.stream.send_data(piece, false)?;
+            if bytes.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
         }
-        Poll::Ready(Ok(self.stream.send_data(bytes, false)?))
+    }
+
+    /// Waits for a peer that does not read, as long as it may take.
+    fn poll_blocked(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unsent>> {
+        let unsent = self.unsent.as_ref().map_or(0, Bytes::len);
+        if self.body.reads_request() && !self.incoming.gather(unsent, cx) {
+            return Poll::Ready(Err(Unsent::Unread));
+        }
+        let Some(limit) = self.body.stall() else { return Poll::Pending };
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        stalled.as_mut().poll(cx).map(|()| Err(Unsent::Stalled))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -12,8 +13,10 @@ use tokio::task::coop;
 
 use super::body::{RequestBody, ResponseBody};
 use super::call;
+use super::pressure::Pressure;
 use super::socket::{Cork, CorkedSocket};
 use super::tasks::{Calls, Ending, Tasks};
+use crate::budgets::Budget;
 
 /// A future that serves a connection until it is closed: reads everything that there is, runs every call that is ready,
 /// then sends once.
@@ -23,6 +26,9 @@ pub(super) struct Driver<T, H> {
     handle: H,
     tasks: Tasks,
     calls: Calls,
+    pressure: Arc<Pressure>,
+    /// For what is received and not read, see [`RequestBody`].
+    budget: Budget,
     /// Given to HTTP/2 and to the socket.
     http2_waker: Waker,
     /// Bytes; `None` once the peer has acknowledged our settings.
@@ -38,10 +44,22 @@ impl<T, H> Driver<T, H> {
         handle: H,
         tasks: Tasks,
         window: u32,
+        budget: Budget,
     ) -> Self {
         let (calls, http2_waker) = (tasks.calls(), tasks.http2_waker());
         http2_waker.wake_by_ref();
-        Self { http2, cork, handle, tasks, calls, http2_waker, unacknowledged_window: Some(window), closed: false }
+        Self {
+            http2,
+            cork,
+            handle,
+            tasks,
+            calls,
+            pressure: Arc::default(),
+            budget,
+            http2_waker,
+            unacknowledged_window: Some(window),
+            closed: false,
+        }
     }
 }
 
@@ -67,10 +85,10 @@ where
                 // Reads what has arrived, and puts what the calls have sent under the cork.
                 while let Poll::Ready(accepted) = this.http2.poll_accept(cx) {
                     let Some((request, sender)) = accepted.transpose()? else { return Poll::Ready(Ok(())) };
-                    let request = request.map(RequestBody::new);
-                    let watch = request.body().watch();
+                    let request = request.map(|stream| RequestBody::new(stream, &this.budget));
+                    let incoming = request.body().incoming();
                     let response = (this.handle)(request);
-                    this.calls.start(call::respond(response, sender, watch));
+                    this.calls.start(call::respond(response, sender, incoming, Arc::clone(&this.pressure)));
                 }
                 this.note_acknowledgement();
             }
@@ -79,7 +97,10 @@ where
                 continue;
             }
             // If it fails, HTTP/2 meets the same error when it writes or reads next.
-            let _ = this.cork.poll_send(&mut Context::from_waker(&this.http2_waker));
+            let sent = this.cork.poll_send(&mut Context::from_waker(&this.http2_waker));
+            if sent.is_ready() && this.pressure.release() {
+                this.tasks.wake_all();
+            }
             if turn_is_over {
                 // Other connections come first.
                 owner.waker().wake_by_ref();

@@ -44,6 +44,8 @@ struct State<T> {
     unread: &'static [u8],
     /// When the peer last gave a sign of life: bytes of its own, or room for more of ours after there was none.
     last_heard: Instant,
+    /// Since when the peer has taken nothing of what waits for it, if something does.
+    stuck_since: Option<Instant>,
     /// What has been written and not sent yet: at most [`SEND_BYTES`] and one frame.
     unsent: Vec<u8>,
     /// How much of it has been sent nevertheless, because the socket took only a part.
@@ -54,7 +56,15 @@ struct State<T> {
 
 impl<T: AsyncRead + AsyncWrite> CorkedSocket<T> {
     pub(super) fn new(unread: &'static [u8], socket: T) -> (Self, Cork<T>) {
-        let state = State { socket, unread, last_heard: Instant::now(), unsent: Vec::new(), sent: 0, blocked: false };
+        let state = State {
+            socket,
+            unread,
+            last_heard: Instant::now(),
+            stuck_since: None,
+            unsent: Vec::new(),
+            sent: 0,
+            blocked: false,
+        };
         let shared = Arc::new(Shared(Mutex::new(state)));
         (Self { shared: Arc::clone(&shared) }, Cork { shared })
     }
@@ -120,9 +130,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Cork<T> {
         self.shared.lock().poll_send(cx)
     }
 
-    /// Returns when the peer last gave a sign of life: bytes of its own, or room for more of ours after there was none.
-    pub(super) fn last_heard(&self) -> Instant {
-        self.shared.lock().last_heard
+    /// Returns since when the peer has given no sign of life, or since when it has read nothing although something waits for
+    /// it: sending does not make up for that.
+    pub(super) fn silent_since(&self) -> Instant {
+        let state = self.shared.lock();
+        state.stuck_since.map_or(state.last_heard, |stuck| stuck.min(state.last_heard))
     }
 }
 
@@ -145,10 +157,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> State<T> {
         }
         let was_blocked = mem::replace(&mut self.blocked, true);
         while self.sent < self.unsent.len() {
-            match ready!(Pin::new(&mut self.socket).poll_write(cx, &self.unsent[self.sent..]))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                sent => self.sent += sent,
+            match Pin::new(&mut self.socket).poll_write(cx, &self.unsent[self.sent..])? {
+                Poll::Pending => {
+                    self.stuck_since.get_or_insert_with(Instant::now);
+                    return Poll::Pending;
+                }
+                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(sent) => self.sent += sent,
             }
+            self.stuck_since = None;
             if was_blocked {
                 self.last_heard = Instant::now();
             }

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
+use tokio::time::Instant;
+
 /// How a connection is to end. The later ones prevail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ending {
@@ -40,6 +42,8 @@ pub(super) struct Tasks {
     shared: Arc<Shared>,
     /// The tasks being polled; kept for its allocation.
     woken: Vec<usize>,
+    /// How many tasks are calls.
+    open_calls: usize,
 }
 
 /// A task, or nothing.
@@ -60,6 +64,8 @@ struct Shared(Mutex<State>);
 struct State {
     started: Vec<Task>,
     woken: Vec<usize>,
+    /// Since when there is no call, if there is none.
+    idle_since: Option<Instant>,
     /// HTTP/2 has been woken: by the socket, or by a call that gave it something to send.
     http2_woken: bool,
     /// Wakes the owner. `None` while the owner runs: it looks here before it goes to sleep. Without this, each call that
@@ -84,9 +90,20 @@ impl Calls {
         let call = Task::Call(Box::pin(call));
         self.shared.note(|state| state.started.push(call));
     }
+
+    /// Returns since when there is no call, if there is none.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.shared.lock().idle_since
+    }
 }
 
 impl Tasks {
+    pub(super) fn new() -> Self {
+        let tasks = Self::default();
+        tasks.shared.lock().idle_since = Some(Instant::now());
+        tasks
+    }
+
     /// Returns a handle that starts tasks.
     pub(super) fn calls(&self) -> Calls {
         Calls { shared: Arc::clone(&self.shared) }
@@ -148,6 +165,12 @@ impl Tasks {
     }
 
     fn add(&mut self, task: Task) -> usize {
+        if let Task::Call(_) = task {
+            self.open_calls += 1;
+            if self.open_calls == 1 {
+                self.shared.lock().idle_since = None;
+            }
+        }
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -172,6 +195,12 @@ impl Tasks {
         match ended {
             Poll::Pending => None,
             Poll::Ready(ending) => {
+                if let Task::Call(_) = task {
+                    self.open_calls -= 1;
+                    if self.open_calls == 0 {
+                        self.shared.lock().idle_since = Some(Instant::now());
+                    }
+                }
                 self.slots[index] = None;
                 self.free.push(index);
                 ending

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Response};
 use stubs::chat::v1::Reason;
@@ -58,6 +58,11 @@ impl Call {
         let &(_, method, is_unary) = known.unwrap_or(&("", UNKNOWN, false));
         metrics.calls.started(method);
         Self { metrics: Arc::clone(metrics), method, began: is_unary.then(Instant::now), ended: false }
+    }
+
+    /// Whether the call has one request and one response.
+    pub(super) fn is_unary(&self) -> bool {
+        self.began.is_some()
     }
 
     /// Returns the response to the call, which counts how the call ends.
@@ -117,6 +122,14 @@ impl<B: ResponseBody> ResponseBody for CountedBody<B> {
 
     fn set_blocked(&mut self, blocked: bool) {
         self.body.set_blocked(blocked);
+    }
+
+    fn reads_request(&self) -> bool {
+        self.body.reads_request()
+    }
+
+    fn stall(&self) -> Option<Duration> {
+        self.body.stall()
     }
 
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, Box<dyn Error + Send + Sync>>>> {

@@ -51,5 +51,5 @@ pub(super) async fn call(
         decode::chat_message(&message).map_err(|error| status::undecodable(&error))
     });
     let responses = drain.end(chat(messages), || Err(status::shutting_down()));
-    Ok(reply::response(Box::new(Reply::new(Responses::new(responses, caller.peer))) as Body))
+    Ok(reply::response(Box::new(Reply::mapped(Responses::new(responses, caller.peer))) as Body))
 }

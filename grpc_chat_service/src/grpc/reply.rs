@@ -48,11 +48,18 @@ pub(super) struct Reply<S> {
     status: Option<Status>,
     /// The size of the last part, which the next one will resemble.
     last_bytes: usize,
+    /// The messages are those of the request, and taken from it when they are asked for.
+    reads_request: bool,
 }
 
 impl<S> Reply<S> {
     pub(super) fn new(messages: S) -> Self {
-        Self { messages, status: None, last_bytes: 0 }
+        Self { messages, status: None, last_bytes: 0, reads_request: false }
+    }
+
+    /// Returns the body of a response whose messages are made from those of the request when they are asked for.
+    pub(super) fn mapped(messages: S) -> Self {
+        Self { reads_request: true, ..Self::new(messages) }
     }
 
     fn data(&mut self, bytes: BytesMut, is_all: bool) -> Poll<Option<Result<Part, Box<dyn Error + Send + Sync>>>> {
@@ -66,6 +73,10 @@ where
     S: Stream<Item = Result<M, Status>> + Send + Unpin,
     M: Message,
 {
+    fn reads_request(&self) -> bool {
+        self.reads_request
+    }
+
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, Box<dyn Error + Send + Sync>>>> {
         let mut bytes = BytesMut::new();
         while self.status.is_none() && bytes.len() < SEND_BYTES {

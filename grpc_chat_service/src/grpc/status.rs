@@ -138,6 +138,13 @@ fn problem(refusal: &Refusal) -> Problem {
         .quota("user or network", kind.plural())
         .metadata("rate", kind.name())
         .retry_after(*retry_after),
+        Refusal::PagesUnread => Problem::new(
+            Code::ResourceExhausted,
+            Reason::Overloaded,
+            "too many pages have not been read by their callers yet; read what was sent, and try again",
+        )
+        .quota("server or network", "bytes of unread pages")
+        .retry_after(SOON),
         Refusal::Overloaded => Problem::new(
             Code::ResourceExhausted,
             Reason::Overloaded,
@@ -267,6 +274,11 @@ pub(super) fn end_of_broken(broken: &Broken) -> End {
         Broken::Compressed | Broken::Flag(_) | Broken::CutOff => End::NotFrames,
         Broken::Disconnected => End::Disconnected,
     }
+}
+
+/// Returns the status for a unary call that is not done when its caller stops waiting.
+pub(super) fn too_late() -> Status {
+    Status::deadline_exceeded("the time that the caller has set is over; a message may have been stored nevertheless")
 }
 
 /// Returns the status for a message that cannot be decoded. `INTERNAL` is what gRPC's own libraries use.

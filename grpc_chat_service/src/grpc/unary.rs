@@ -10,14 +10,20 @@ use tonic::{Request, Response, Status};
 use super::{caller, convert, status};
 use crate::history::{Expected, RoomHead};
 use crate::model::{Draft, Invalid, RoomId};
-use crate::pages::{MessagesPage, Pages, Range, RoomsPage};
+use crate::pages::{MessagesPage, PageLease, Pages, Range, RoomsPage};
 use crate::posting::{Posting, Sent};
 use crate::refusal::Refusal;
 use crate::session::Context;
 use crate::session::frame::ChangeRequest;
 
 pub(super) fn server(context: &Arc<Context>) -> ChatServiceServer<Unary> {
-    let pages = Pages::new(context.history.clone(), context.policy, Arc::clone(&context.rates));
+    let pages = Pages::new(
+        context.history.clone(),
+        context.policy,
+        Arc::clone(&context.rates),
+        context.limits.room.page_bytes,
+        context.budgets.pages.clone(),
+    );
     let posting =
         Posting::new(context.history.clone(), context.policy, context.drain.clone(), Arc::clone(&context.rates));
     let max_text_bytes = context.limits.session.text_bytes;
@@ -43,9 +49,10 @@ impl ChatService for Unary {
         let room = convert::room_from_wire(&room).map_err(|refusal| status::from_refusal(&refusal))?;
         let range = Range { after: after_seq, before: before_seq, length: page_size };
         let page = self.pages.messages(&caller, room, range).await;
-        let MessagesPage { events, epoch, head, more } = page.map_err(|refusal| status::from_refusal(&refusal))?;
+        let MessagesPage { events, epoch, head, lease, more } =
+            page.map_err(|refusal| status::from_refusal(&refusal))?;
         let events = events.iter().map(convert::event_to_wire).collect();
-        Ok(Response::new(pb::ListMessagesResponse { events, epoch, head_seq: head, more }))
+        Ok(page_response(pb::ListMessagesResponse { events, epoch, head_seq: head, more }, lease))
     }
 
     async fn list_rooms(
@@ -56,11 +63,11 @@ impl ChatService for Unary {
         let pb::ListRoomsRequest { page_size, page_token } = request.into_inner();
         let after = token_from_wire(&page_token).map_err(|refusal| status::from_refusal(&refusal))?;
         let page = self.pages.rooms(&caller, after, page_size).await;
-        let RoomsPage { rooms, more } = page.map_err(|refusal| status::from_refusal(&refusal))?;
+        let RoomsPage { rooms, lease, more } = page.map_err(|refusal| status::from_refusal(&refusal))?;
         // The token of the next page is the last room of this one.
         let next_page_token = rooms.last().filter(|_| more).map(|last| last.room.to_string()).unwrap_or_default();
         let rooms = rooms.into_iter().map(room_to_wire).collect();
-        Ok(Response::new(pb::ListRoomsResponse { rooms, next_page_token }))
+        Ok(page_response(pb::ListRoomsResponse { rooms, next_page_token }, lease))
     }
 
     async fn send_message(
@@ -82,6 +89,13 @@ impl ChatService for Unary {
             epoch,
         }))
     }
+}
+
+/// Returns the response with a page, which holds the lease until it has been sent.
+fn page_response<T>(page: T, lease: PageLease) -> Response<T> {
+    let mut response = Response::new(page);
+    response.extensions_mut().insert(Arc::new(lease));
+    response
 }
 
 fn draft_from_wire(request: pb::SendMessageRequest, max_text_bytes: usize) -> Result<(Draft, Expected), Refusal> {

@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 use super::register::{Counted, registered};
 
 /// The usual reasons. They are there from the start, so that the first refusal is an increase.
-const REASONS: [&str; 5] = ["too_many_of_address", "handshake_timeout", "http1", "not_http2", "tls"];
+const REASONS: [&str; 5] = ["too_many_of_network", "handshake_timeout", "http1", "not_http2", "tls"];
 
 /// What is counted of connections.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl ConnectionMetrics {
             ),
         };
         for reason in REASONS {
-            let _ = metrics.refused.get_or_create(&Refused { reason }).inc_by(0);
+            metrics.refused.get_or_create(&Refused { reason }).inc_by(0);
         }
         metrics
     }

@@ -54,21 +54,24 @@ pub(crate) struct Room {
     /// while `ephemeral` is locked.
     encoded: Mutex<Option<(PresenceKey, Bytes)>>,
     seats: Mutex<Vec<Arc<Seat>>>,
+    /// See [`Room::last_published`].
+    published: AtomicU64,
     /// The history publishes what is stored in the room for as long as this is held.
     _following: Following,
     _open: Counted,
 }
 
 impl Room {
-    pub(super) fn new(id: RoomId, changed: Changed, tail_bytes: usize, following: Following, open: Counted) -> Self {
+    pub(super) fn new(id: RoomId, changed: Changed, tail: Tail, following: Following, open: Counted) -> Self {
         Self {
             id,
             changed,
-            tail: Mutex::new(Tail::new(tail_bytes)),
+            tail: Mutex::new(tail),
             ephemeral: Mutex::default(),
             announced: AtomicU64::new(0),
             encoded: Mutex::default(),
             seats: Mutex::default(),
+            published: AtomicU64::new(0),
             _following: following,
             _open: open,
         }
@@ -78,8 +81,9 @@ impl Room {
         &self.id
     }
 
-    /// Adds stored events to the tail and notifies every reader that is not due already.
-    pub(crate) fn publish(&self, events: Vec<Event>, encode: fn(&Event, &mut BytesMut)) {
+    /// Adds stored events to the tail and notifies every reader that is not due already. `now` is a number that rises.
+    pub(crate) fn publish(&self, events: Vec<Event>, encode: fn(&Event, &mut BytesMut), now: u64) {
+        self.published.store(now, Ordering::Relaxed);
         {
             let mut ephemeral = lock(&self.ephemeral);
             for event in &events {
@@ -98,9 +102,14 @@ impl Room {
         self.notify();
     }
 
-    /// Forgets the events in the tail, since some of them may have been erased.
-    pub(super) fn erased(&self) {
+    /// Forgets the events in the tail. Readers get them from the history.
+    pub(super) fn clear_tail(&self) {
         lock(&self.tail).clear();
+    }
+
+    /// Returns when events were last added to the tail, in the numbers given to [`Room::publish`], if there are any in it.
+    pub(super) fn last_published(&self) -> Option<u64> {
+        (!lock(&self.tail).is_empty()).then(|| self.published.load(Ordering::Relaxed))
     }
 
     /// See [`Tail::take`].

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::budgets::Lease;
 use crate::model::{Change, Event, Seq};
 
 /// The approximate size of a batch. Whoever holds a part of a batch, such as the stream of a client that does not read,
@@ -24,6 +25,8 @@ pub(super) struct Tail {
     /// The size of all batches.
     bytes: usize,
     max_bytes: usize,
+    /// What the batches occupy.
+    lease: Lease,
 }
 
 #[derive(Debug)]
@@ -32,6 +35,8 @@ struct Batch {
     /// The sequence number of each event, and where its bytes end.
     ends: Vec<(Seq, usize)>,
     last: Seq,
+    /// What this occupies, in bytes.
+    occupied: usize,
 }
 
 /// The result of taking what follows a cursor.
@@ -46,8 +51,13 @@ pub(crate) enum Taken {
 }
 
 impl Tail {
-    pub(super) fn new(max_bytes: usize) -> Self {
-        Self { batches: VecDeque::new(), start: 0, head: 0, bytes: 0, max_bytes }
+    pub(super) fn new(max_bytes: usize, lease: Lease) -> Self {
+        Self { batches: VecDeque::new(), start: 0, head: 0, bytes: 0, max_bytes, lease }
+    }
+
+    /// Whether there is nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
     }
 
     /// Adds stored events, in order. Events that a delete among them erases lose their text, and nothing from before a
@@ -81,7 +91,9 @@ impl Tail {
                 }
             }
             self.bytes += wire.len();
-            self.batches.push_back(Batch { wire: wire.freeze(), ends, last: self.head });
+            let occupied = wire.capacity() + ends.capacity() * size_of::<(Seq, usize)>();
+            self.lease.overdraw(self.lease.bytes() + occupied);
+            self.batches.push_back(Batch { wire: wire.freeze(), ends, last: self.head, occupied });
         }
         while self.bytes > self.max_bytes && self.batches.len() > 1 {
             self.drop_oldest();
@@ -92,6 +104,7 @@ impl Tail {
     pub(super) fn clear(&mut self) {
         self.batches.clear();
         self.bytes = 0;
+        self.lease.overdraw(0);
         self.start = self.head;
     }
 
@@ -135,6 +148,7 @@ impl Tail {
     fn drop_oldest(&mut self) {
         if let Some(oldest) = self.batches.pop_front() {
             self.bytes -= oldest.wire.len();
+            self.lease.overdraw(self.lease.bytes() - oldest.occupied);
             self.start = oldest.last;
         }
     }
@@ -170,7 +184,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::budgets::Budget;
     use crate::model::{ClientMsgId, Draft, RoomId, UserId};
+
+    fn tail_of(max_bytes: usize) -> Tail {
+        Tail::new(max_bytes, Budget::new(0).lease())
+    }
 
     fn event(seq: Seq, change: Change) -> Event {
         let draft = Draft {
@@ -207,7 +226,7 @@ mod tests {
 
     #[test]
     fn an_empty_tail_is_level_with_every_cursor() {
-        let tail = Tail::new(100);
+        let tail = tail_of(100);
         for cursor in [0, 1, 99] {
             assert_eq!(tail.take(cursor, 100, &mut Vec::new()), Taken::Level);
         }
@@ -215,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_reader_from_before_the_tail_is_behind_one_inside_gets_the_rest() {
-        let mut tail = Tail::new(1000);
+        let mut tail = tail_of(1000);
         tail.extend(posts(10..=12), encode);
         tail.extend(posts(13..=13), encode);
         assert_eq!(tail.take(8, 1000, &mut Vec::new()), Taken::Behind);
@@ -230,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_gap_empties_the_tail_before_it() {
-        let mut tail = Tail::new(1000);
+        let mut tail = tail_of(1000);
         tail.extend(posts(1..=3), encode);
         tail.extend(posts(7..=8), encode);
         assert_eq!(tail.take(3, 1000, &mut Vec::new()), Taken::Behind);
@@ -241,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_delete_leaves_no_text_behind() {
-        let mut tail = Tail::new(1000);
+        let mut tail = tail_of(1000);
         let secret = |seq| event(seq, Change::Post { text: "secret".into(), reply_to: None });
         tail.extend(vec![secret(1)], encode);
         let edit = event(3, Change::Edit { seq: 2, text: "secret too".into() });
@@ -263,7 +282,7 @@ mod tests {
             start in 0u64..20,
             take in 1usize..60,
         ) {
-            let mut tail = Tail::new(max_bytes);
+            let mut tail = tail_of(max_bytes);
             let mut head = 0;
             let mut cursor = start.min(batches.iter().sum());
             let mut seen = Vec::new();

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 
 use super::outbox::{Outbox, State};
 use crate::access::{PermittedHistory, ReadPermit};
+use crate::budgets::Lease;
 use crate::history::{Page, ReadError};
 use crate::metrics::{Metrics, SessionMetrics};
 use crate::model::{Event, Seq};
@@ -37,6 +38,8 @@ pub(crate) struct Outbound {
     ready: VecDeque<Bytes>,
     /// Being collected. Empty between polls; kept for its allocation.
     parts: Vec<Bytes>,
+    /// What the replies that were taken last take of the budget of all sessions.
+    sending: Option<Lease>,
     ended: bool,
 }
 
@@ -61,7 +64,8 @@ pub(crate) enum Sent {
 
 impl Outbound {
     pub(super) fn new(outbox: Arc<Outbox>, history: PermittedHistory, metrics: Arc<Metrics>) -> Self {
-        Self { outbox, history, metrics, page: None, ready: VecDeque::new(), parts: Vec::new(), ended: false }
+        let (ready, parts) = (VecDeque::new(), Vec::new());
+        Self { outbox, history, metrics, page: None, ready, parts, sending: None, ended: false }
     }
 
     /// Notes that the client does not read what was taken last, or that it has.
@@ -75,6 +79,8 @@ impl Outbound {
             if let Some(bytes) = self.ready.pop_front() {
                 return Poll::Ready(Some(Sent::Frames { bytes, is_all: false }));
             }
+            // What was taken last has been handed over.
+            self.sending = None;
             if self.ended {
                 return Poll::Ready(None);
             }
@@ -90,7 +96,7 @@ impl Outbound {
                 self.page = None;
                 delivered += state.apply_page(reader, events, &self.outbox.encode, &mut self.parts);
             }
-            delivered += state.collect(&self.outbox.encode, &self.metrics.sessions, &mut self.parts);
+            delivered += state.collect(&self.outbox.encode, &self.metrics.sessions, &mut self.sending, &mut self.parts);
             let next = if self.page.is_none() { state.next_page() } else { None };
             let is_idle = self.parts.is_empty() && next.is_none();
             if is_idle && let Some(end) = state.ended() {
@@ -136,11 +142,17 @@ impl Drop for Outbound {
 impl State {
     /// Collects the replies, then what is new in every room that is due, each in turn, until there is a write's worth. Returns
     /// the number of events.
-    fn collect(&mut self, encode: &Encode, metrics: &SessionMetrics, parts: &mut Vec<Bytes>) -> u64 {
+    fn collect(
+        &mut self,
+        encode: &Encode,
+        metrics: &SessionMetrics,
+        sending: &mut Option<Lease>,
+        parts: &mut Vec<Bytes>,
+    ) -> u64 {
         if !self.replies.is_empty() {
-            // All of the buffer: an idle session keeps none.
-            self.last_replies_bytes = self.replies.len();
-            parts.push(std::mem::take(&mut self.replies).freeze());
+            let (replies, lease) = self.take_replies();
+            parts.push(replies.freeze());
+            *sending = lease;
         }
         if self.end.is_some() {
             return 0;
@@ -286,6 +298,7 @@ mod tests {
     use super::*;
     use crate::access::{Caller, Policy};
     use crate::address::{LogAddresses, Peer};
+    use crate::budgets::Budget;
     use crate::history::Admission;
     use crate::history::memory::MemoryStore;
     use crate::limits::RoomLimits;
@@ -323,26 +336,27 @@ mod tests {
         let peers = Arc::new(LocalNetwork::default().join());
         let history = PermittedHistory::new(Arc::new(history));
         let metrics = Arc::<Metrics>::default();
-        let rooms = Rooms::new(history, peers, ENCODE.event, RoomLimits { tail_bytes: 1024 }, Arc::clone(&metrics));
+        let (limits, budget) = (RoomLimits { tail_bytes: 1024, ..RoomLimits::default() }, Budget::new(1024 * 1024));
+        let rooms = Rooms::new(history, peers, ENCODE.event, limits, budget.clone(), Arc::clone(&metrics));
         let caller = Caller::at(Peer::new(([127, 0, 0, 1], 1).into(), LogAddresses::Full));
         let permit = Policy.read(&caller, RoomId::new("r").unwrap()).unwrap();
         let room = rooms.open(&permit);
-        let outbox = Outbox::new(ENCODE, 1024);
+        let outbox = Outbox::new(ENCODE, 1024, &budget);
         let start =
             ReaderStart { permit, user: UserId::new("u").unwrap(), cursor: 0, known: 2, seen: u64::MAX, read: 0 };
         // Two events are stored, and have not been published yet.
         assert!(outbox.join(1, &Body::Done, &room, start));
         let mut parts = Vec::new();
-        outbox.lock().collect(&ENCODE, &metrics.sessions, &mut parts);
+        outbox.lock().collect(&ENCODE, &metrics.sessions, &mut None, &mut parts);
         let (reader, _, after) = outbox.lock().next_page().unwrap();
         assert_eq!(after, 0);
 
         // They are published before the page arrives.
-        room.publish(vec![event(1), event(2)], ENCODE.event);
-        outbox.lock().collect(&ENCODE, &metrics.sessions, &mut parts);
+        room.publish(vec![event(1), event(2)], ENCODE.event, 1);
+        outbox.lock().collect(&ENCODE, &metrics.sessions, &mut None, &mut parts);
         outbox.lock().apply_page(reader, Ok(vec![event(1), event(2)]), &ENCODE, &mut parts);
-        room.publish(vec![event(3)], ENCODE.event);
-        outbox.lock().collect(&ENCODE, &metrics.sessions, &mut parts);
+        room.publish(vec![event(3)], ENCODE.event, 1);
+        outbox.lock().collect(&ENCODE, &metrics.sessions, &mut None, &mut parts);
         assert_eq!(parts.concat(), [1, 2, 2, b'!', 3]);
     }
 }

@@ -1,15 +1,20 @@
 //! What a session has to send until its stream takes it: replies, and the rooms that it reads by cursor.
 
 use std::collections::{HashMap, VecDeque};
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Waker};
 
 use bytes::BytesMut;
 
 use super::reader::{Reader, ReaderStart};
+use crate::budgets::{Budget, Lease};
 use crate::model::{RoomId, Seq};
 use crate::rooms::{Room, Subscriber};
 use crate::session::frame::{Body, Encode, End};
+
+/// The replies that a session may leave unread before they count towards the budget of all sessions, in bytes.
+const FREE_BYTES: usize = 16 * 1024;
 
 /// Shared by the session, which fills it, the rooms, which mark readers as due, and the stream, which empties it.
 ///
@@ -34,12 +39,14 @@ pub(super) struct Load {
     pub(super) closed: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
     /// Encoded replies.
     pub(super) replies: BytesMut,
+    /// What they take of the budget of all sessions, if they are many.
+    lease: Lease,
     /// The size of the replies that were taken last, which the next ones will resemble.
-    pub(super) last_replies_bytes: usize,
+    last_replies_bytes: usize,
     pub(super) readers: Readers,
     /// Readers whose room may have something new, in turn.
     pub(super) due: VecDeque<u64>,
@@ -63,8 +70,10 @@ pub(super) struct State {
 }
 
 impl Outbox {
-    pub(super) fn new(encode: Encode, max_reply_bytes: usize) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), encode, max_reply_bytes })
+    /// Creates an empty outbox. Beyond `max_reply_bytes` of replies the client does not read, and neither does it if there are
+    /// many and all sessions together have exhausted `budget`.
+    pub(super) fn new(encode: Encode, max_reply_bytes: usize, budget: &Budget) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(State::new(budget.lease())), encode, max_reply_bytes })
     }
 
     /// Queues a frame. Returns `false` if the client has left too many replies unread.
@@ -73,7 +82,7 @@ impl Outbox {
         state.reserve();
         (self.encode.frame)(reply_to, body, &mut state.replies);
         state.wake();
-        state.replies.len() <= self.max_reply_bytes
+        state.replies.len() <= self.max_reply_bytes && state.lease_replies()
     }
 
     /// Queues `joined` and delivers the room after it from `start`, replacing an earlier reader of the room. Returns
@@ -94,7 +103,7 @@ impl Outbox {
         state.readers.push(reader);
         state.due.push_back(id);
         state.wake();
-        let within_limit = state.replies.len() <= self.max_reply_bytes;
+        let within_limit = state.replies.len() <= self.max_reply_bytes && state.lease_replies();
         drop(state);
         // A reader leaves its room when dropped, which must happen outside of the lock.
         drop(replaced);
@@ -185,6 +194,37 @@ impl Subscriber for Outbox {
 }
 
 impl State {
+    fn new(lease: Lease) -> Self {
+        Self {
+            replies: BytesMut::new(),
+            lease,
+            last_replies_bytes: 0,
+            readers: Readers::default(),
+            due: VecDeque::new(),
+            behind: VecDeque::new(),
+            last_reader: 0,
+            finishing: false,
+            end: None,
+            blocked: false,
+            waker: None,
+            is_asleep: false,
+            closed: false,
+            session: None,
+        }
+    }
+
+    /// Takes from the budget as much as the replies are, in steps, if they are many. Returns whether there was as much.
+    fn lease_replies(&mut self) -> bool {
+        let bytes = self.replies.len();
+        bytes <= FREE_BYTES.max(self.lease.bytes()) || self.lease.resize(bytes.next_multiple_of(FREE_BYTES))
+    }
+
+    /// Takes the replies, all of the buffer, since an idle session keeps none; and what they take of the budget, if anything.
+    pub(super) fn take_replies(&mut self) -> (BytesMut, Option<Lease>) {
+        self.last_replies_bytes = self.replies.len();
+        (mem::take(&mut self.replies), (self.lease.bytes() > 0).then(|| self.lease.take()))
+    }
+
     /// Makes room for replies at once, and not bit by bit.
     fn reserve(&mut self) {
         if self.replies.capacity() == 0 {
@@ -202,7 +242,7 @@ impl State {
     }
 
     fn wake(&mut self) {
-        if std::mem::take(&mut self.is_asleep)
+        if mem::take(&mut self.is_asleep)
             && let Some(waker) = &self.waker
         {
             waker.wake_by_ref();
@@ -218,7 +258,7 @@ impl State {
 
     /// Removes all readers. They leave their rooms when dropped, which must happen outside of the lock.
     fn take_readers(&mut self) -> Readers {
-        std::mem::take(&mut self.readers)
+        mem::take(&mut self.readers)
     }
 }
 

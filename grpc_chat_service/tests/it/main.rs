@@ -6,6 +6,7 @@
 mod support;
 
 mod admin;
+mod budgets;
 mod call_errors;
 mod cli;
 mod configuration;

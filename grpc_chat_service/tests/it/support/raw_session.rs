@@ -55,6 +55,12 @@ impl RawSession {
         self.request.send_data(Bytes::new(), true).unwrap();
     }
 
+    /// Half-closes, if the stream is still open, and does what [`RawSession::read_to_end`] does.
+    pub(crate) async fn half_closed_to_end(mut self) -> (Bytes, Status) {
+        let _ = self.request.send_data(Bytes::new(), true);
+        self.read_to_end().await
+    }
+
     /// Reads the response to its end. Returns its bytes and the status in its trailers.
     pub(crate) async fn read_to_end(mut self) -> (Bytes, Status) {
         let all = read_body(&mut self.response).await.unwrap();
