@@ -1,4 +1,4 @@
-//! The figures in `/metrics`: one [`Metrics`] for each server, with a handle for everything that is counted.
+//! The figures in `/metrics`: one `Metrics` for each server, with a handle for everything that is counted.
 //!
 //! Whoever counts has its handles from the start. On the path of a message they are touched once for a batch, or for a write,
 //! and never for a message. Nothing is labelled by room, user or address, of which there may be any number.
