@@ -1,7 +1,7 @@
 //! The cost of presence in a large room: one user comes and goes several times a second among thousands who are there.
 //!
 //! `cargo bench -p grpc_chat_service --bench presence` runs the service in a process of its own (this program again, with an
-//! argument), joins a room with 250 sessions and with 5,120, each on a connection of its own, and reports the share of a core
+//! argument), joins a room with 250 sessions and with 4,000, each on a connection of its own, and reports the share of a core
 //! that the service uses while nothing happens (heartbeats), while one user comes and goes four times a second, and while one
 //! is typing; and how many frames each reader is sent.
 //!
@@ -42,7 +42,7 @@ fn main() -> io::Result<()> {
     let given: Vec<usize> = args.iter().filter_map(|arg| arg.parse().ok()).collect();
     // `cargo bench` passes `--bench`; anything else, such as `cargo test --benches`, only checks that the benchmark runs.
     let (sizes, length) = match (args.iter().any(|arg| arg == "--bench"), given.is_empty()) {
-        (true, true) => (vec![250, 5_120], Duration::from_secs(10)),
+        (true, true) => (vec![250, 4_000], Duration::from_secs(10)),
         (true, false) => (given, Duration::from_secs(10)),
         (false, _) => (vec![3], Duration::from_millis(300)),
     };
