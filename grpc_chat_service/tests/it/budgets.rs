@@ -3,17 +3,19 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use grpc_chat_service::config::{Admin, Config};
 use prost::Message;
 use stubs::chat::v1::chat_service_client::ChatServiceClient;
 use tonic::{Code, Request};
 
+use crate::support::admin::{metrics, value};
 use crate::support::frames::{last, leave, pb};
 use crate::support::http2::{
     Http2Client, Outcome, RequestBody, chat_message, length_prefixed, response_body, send_data,
 };
 use crate::support::raw_session::RawSession;
 use crate::support::refusal::Refusal;
-use crate::support::server::{TestServer, start_with_limits};
+use crate::support::server::{TestServer, start_with, start_with_limits};
 use crate::support::session::Session;
 use crate::support::tcp::{TcpClient, frame_type, http2_opening};
 use crate::support::{channel, stays_pending, with_timeout};
@@ -240,4 +242,42 @@ async fn what_is_sent_to_calls_that_are_not_read_has_a_budget() {
     assert!(reset < 6, "{reset}");
     let mut other = Http2Client::connect(server.addr).await;
     assert_eq!(other.call_example(&chat_message("Sam", "Hi")).await.replies, ["Sam: Hi"]);
+}
+
+#[tokio::test]
+async fn what_is_held_is_in_the_figures() {
+    let mut config = Config { admin: Admin::At(([127, 0, 0, 1], 0).into()), ..Config::default() };
+    config.limits.connection.stall = Duration::from_secs(2);
+    config.limits.memory.tail_bytes = 20 * 1024;
+    let server = start_with(config).await;
+    let admin = server.admin.unwrap();
+    let held = async |name: &str| value(&metrics(admin).await, name);
+    for name in ["chat_page_bytes", "chat_tail_bytes", "chat_unread_reply_bytes", "chat_unread_request_bytes"] {
+        assert_eq!(held(name).await, 0.0, "{name}");
+    }
+    let mut ann = Session::open(server.addr, "ann").await;
+    ann.join_live("a").await;
+    ann.join_live("b").await;
+    ann.post("a", &"x".repeat(8_000)).await;
+    assert!(held("chat_tail_bytes").await >= 8_000.0);
+    ann.post_all("b", std::iter::repeat_n("x".repeat(8_000), 4)).await;
+    let evictions = "chat_limits_reached_total{limit=\"memory.tail-bytes\"}";
+    assert!(held(evictions).await >= 1.0);
+
+    ann.post_all("r", std::iter::repeat_n("x".repeat(8_000), 5)).await;
+    let mut stalled = Http2Client::connect_with_window(server.addr, 0).await;
+    let (page, _request) = open_page(&mut stalled).await;
+    let mut page = response_body(page).await;
+    assert!(held("chat_page_bytes").await > 40_000.0);
+    let mut session = RawSession::open_on(&mut stalled, "bob").await;
+    for id in 2..200 {
+        session.send_frame(id, leave("r")).await;
+    }
+    let (example, mut request) = stalled.open_example().await;
+    assert!(send_data(&mut request, chat_message("Sam", &"x".repeat(8_000))).await);
+    let _example = response_body(example).await;
+    assert!(held("chat_unread_reply_bytes").await > 16_000.0);
+    assert!(held("chat_unread_request_bytes").await > 8_000.0);
+    with_timeout(page.data()).await.unwrap().unwrap_err();
+    assert_eq!(held("chat_page_bytes").await, 0.0);
 }
