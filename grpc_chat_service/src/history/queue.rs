@@ -4,6 +4,7 @@
 //! bytes from each (deficit round robin). So an account that asks for much delays itself.
 
 use std::collections::{HashMap, VecDeque};
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::thread::{self, Thread};
@@ -27,6 +28,10 @@ pub(super) const REQUEST_BYTES: usize = 256;
 
 /// What an account may have taken from its queue before it is another one's turn, in bytes.
 const TURN_BYTES: i64 = 16 * 1024;
+
+/// How many accounts with nothing queued are remembered at least, each with a queue for at most so many requests.
+const MAX_IDLE: usize = 1_024;
+const MAX_IDLE_CAPACITY: usize = 64;
 
 /// The sending end of a writer's queue.
 #[derive(Debug)]
@@ -94,20 +99,21 @@ struct Shared(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// What is queued, by account. An account without anything queued has no entry.
-    accounts: HashMap<Account, Waiting>,
-    /// The accounts with something queued, the next one first.
-    turns: VecDeque<Account>,
+    /// Where the account is among those below.
+    places: HashMap<Account, usize>,
+    /// The accounts with something queued, and others that had something before.
+    accounts: Vec<Waiting>,
+    /// Those with something queued, the next one first.
+    turns: VecDeque<usize>,
     requests: usize,
     bytes: usize,
-    /// Empty queues, kept for their allocations.
-    spare: Vec<VecDeque<Request>>,
     closed: bool,
 }
 
 /// What is queued for one account.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
+    account: Account,
     requests: VecDeque<Request>,
     bytes: usize,
     /// The bytes that may still be taken in this turn; negative if the last turn took more.
@@ -151,11 +157,14 @@ impl Queue {
     fn push(&self, account: &Account, request: Request) {
         let bytes = request.bytes();
         let mut state = self.shared.lock();
-        if let Err(error) = state.check(account, bytes, &self.limits) {
-            drop(state);
-            return request.refuse(error, &self.metrics);
-        }
-        let was_empty = state.push(account, request, bytes);
+        let waiting = match state.admit(account, bytes, &self.limits) {
+            Ok(waiting) => waiting,
+            Err(error) => {
+                drop(state);
+                return request.refuse(error, &self.metrics);
+            }
+        };
+        let was_empty = state.push(waiting, request, bytes);
         drop(state);
         if was_empty {
             self.wake();
@@ -248,33 +257,55 @@ impl Batch {
 }
 
 impl State {
-    /// Checks that there is room for so many bytes.
-    fn check(&self, account: &Account, bytes: usize, limits: &HistoryLimits) -> Result<(), AppendError> {
+    /// Checks that there is room for so many bytes. Returns the place of the account.
+    fn admit(&mut self, account: &Account, bytes: usize, limits: &HistoryLimits) -> Result<usize, AppendError> {
         if self.closed {
             return Err(AppendError::Unavailable);
         }
-        let of_account = self.accounts.get(account).map_or(0, |waiting| waiting.bytes);
-        if self.bytes + bytes > limits.queue_bytes || of_account + bytes > limits.queue_bytes_per_account {
+        if self.bytes + bytes > limits.queue_bytes {
             return Err(AppendError::Overloaded);
         }
-        Ok(())
+        let place = match self.places.get(account) {
+            Some(place) => *place,
+            None => self.add(account),
+        };
+        if self.accounts[place].bytes + bytes > limits.queue_bytes_per_account {
+            return Err(AppendError::Overloaded);
+        }
+        Ok(place)
     }
 
     /// Returns whether the queue was empty.
-    fn push(&mut self, account: &Account, request: Request, bytes: usize) -> bool {
+    fn push(&mut self, place: usize, request: Request, bytes: usize) -> bool {
         let was_empty = self.turns.is_empty();
-        if let Some(waiting) = self.accounts.get_mut(account) {
-            waiting.bytes += bytes;
-            waiting.requests.push_back(request);
-        } else {
-            let mut requests = self.spare.pop().unwrap_or_default();
-            requests.push_back(request);
-            self.accounts.insert(account.clone(), Waiting { requests, bytes, credit: 0 });
-            self.turns.push_back(account.clone());
+        let waiting = &mut self.accounts[place];
+        if waiting.requests.is_empty() {
+            self.turns.push_back(place);
         }
+        waiting.requests.push_back(request);
+        waiting.bytes += bytes;
         self.requests += 1;
         self.bytes += bytes;
         was_empty
+    }
+
+    /// Adds an account, and forgets those with nothing queued once they are many.
+    fn add(&mut self, account: &Account) -> usize {
+        if self.accounts.len() >= MAX_IDLE.max(2 * self.turns.len()) {
+            self.places.clear();
+            let mut accounts: Vec<_> = mem::take(&mut self.accounts).into_iter().map(Some).collect();
+            for turn in &mut self.turns {
+                if let Some(waiting) = accounts[*turn].take() {
+                    *turn = self.accounts.len();
+                    self.places.insert(waiting.account.clone(), *turn);
+                    self.accounts.push(waiting);
+                }
+            }
+        }
+        let place = self.accounts.len();
+        self.places.insert(account.clone(), place);
+        self.accounts.push(Waiting { account: account.clone(), requests: VecDeque::new(), bytes: 0, credit: 0 });
+        place
     }
 
     fn take(&mut self, batch: &mut Batch) -> Took {
@@ -282,9 +313,9 @@ impl State {
             return if self.closed { Took::Closed } else { Took::Nothing };
         }
         while !batch.is_full()
-            && let Some(account) = self.turns.pop_front()
+            && let Some(place) = self.turns.pop_front()
         {
-            let Some(waiting) = self.accounts.get_mut(&account) else { continue };
+            let waiting = &mut self.accounts[place];
             waiting.credit += TURN_BYTES;
             while waiting.credit > 0
                 && !batch.is_full()
@@ -298,24 +329,18 @@ impl State {
                 batch.bytes += bytes;
                 batch.requests.push(request);
             }
-            if !waiting.requests.is_empty() {
+            if waiting.requests.is_empty() {
+                waiting.credit = 0;
+                if waiting.requests.capacity() > MAX_IDLE_CAPACITY {
+                    waiting.requests = VecDeque::new();
+                }
+            } else {
                 // What is left of a turn that the end of the batch has cut short is not saved up.
                 waiting.credit = waiting.credit.min(0);
-                self.turns.push_back(account);
-            } else if let Some(Waiting { requests, .. }) = self.accounts.remove(&account) {
-                self.keep(requests);
+                self.turns.push_back(place);
             }
         }
         Took::Requests
-    }
-
-    /// Keeps an empty queue for the next account.
-    fn keep(&mut self, queue: VecDeque<Request>) {
-        const MAX_KEPT: usize = 64;
-        const MAX_CAPACITY: usize = 64;
-        if self.spare.len() < MAX_KEPT && queue.capacity() <= MAX_CAPACITY {
-            self.spare.push(queue);
-        }
     }
 }
 
@@ -392,101 +417,4 @@ impl Reply {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::FutureExt;
-
-    use super::*;
-    use crate::model::{Change, ClientMsgId};
-
-    const LIMITS: HistoryLimits = HistoryLimits { queue_bytes: 1_200_000, queue_bytes_per_account: 400_000 };
-
-    fn queue(limits: HistoryLimits) -> (Queue, Queued) {
-        Queue::new(Admission { limits, ..Admission::default() })
-    }
-
-    fn account(name: &str) -> Account {
-        Account { user: Some(UserId::new(name).unwrap()), network: [127, 0, 0, 1].into() }
-    }
-
-    fn push(queue: &Queue, sender: &str, n: u8, text_bytes: usize) -> Appending {
-        let change = Change::Post { text: "x".repeat(text_bytes).into(), reply_to: None };
-        let (room, sender_id) = (RoomId::new("r").unwrap(), UserId::new(sender).unwrap());
-        let draft = Draft { room, sender: sender_id, device: None, client_msg_id: ClientMsgId([n; 16]), change };
-        queue.append(&account(sender), draft, Expected::default())
-    }
-
-    /// Returns the senders, and the first byte of the ids, of what is taken.
-    fn take(queued: &Queued) -> Vec<(String, u8)> {
-        let mut batch = Batch::default();
-        let took = queued.try_take(&mut batch);
-        assert_eq!(took == Took::Requests, !batch.requests.is_empty());
-        let taken = batch.drain().map(|request| match request {
-            Request::Append(Append { draft, .. }, _) => (draft.sender.as_str().to_owned(), draft.client_msg_id.0[0]),
-            Request::MarkRead(..) => unreachable!("nothing was marked"),
-        });
-        taken.collect()
-    }
-
-    #[test]
-    fn each_account_has_its_turn_and_keeps_its_order() {
-        let (queue, queued) = queue(LIMITS);
-        let mut results: Vec<_> = (0..40).map(|n| push(&queue, "greedy", n, 8_000)).collect();
-        results.extend((0..3).map(|n| push(&queue, "ann", n, 10)));
-        let taken = take(&queued);
-        let ann = taken.iter().position(|(sender, _)| sender == "ann").unwrap();
-        assert!(ann <= 2, "ann waits for no more than one turn: {taken:?}");
-        for name in ["greedy", "ann"] {
-            let ids: Vec<_> = taken.iter().filter(|(sender, _)| sender == name).map(|(_, id)| *id).collect();
-            assert!(ids.is_sorted(), "{ids:?}");
-        }
-        assert_eq!(taken.len(), 43);
-        assert_eq!(take(&queued), []);
-    }
-
-    #[test]
-    fn a_long_request_is_taken_and_paid_for_later() {
-        let (queue, queued) = queue(LIMITS);
-        let _results: Vec<_> = (0..4).map(|n| push(&queue, "long", n, 90_000)).collect();
-        let _results: Vec<_> = (0..12).map(|n| push(&queue, "short", n, 10_000)).collect();
-        let taken = take(&queued);
-        let first = taken.iter().rposition(|(sender, _)| sender == "short").unwrap();
-        let long_before = taken[..first].iter().filter(|(sender, _)| sender == "long").count();
-        assert!((1..=2).contains(&long_before), "about as many bytes as the other: {taken:?}");
-        assert_eq!(taken.len(), 16);
-    }
-
-    #[test]
-    fn a_batch_is_bounded_and_the_rest_comes_later() {
-        let limits = HistoryLimits { queue_bytes: usize::MAX, queue_bytes_per_account: usize::MAX };
-        let (queue, queued) = queue(limits);
-        let _results: Vec<_> = (0..90).map(|n| push(&queue, "ann", n, 60_000)).collect();
-        let first = take(&queued);
-        assert!((30..=40).contains(&first.len()), "{}", first.len());
-        let rest: usize = std::iter::from_fn(|| Some(take(&queued).len()).filter(|taken| *taken > 0)).sum();
-        assert_eq!(first.len() + rest, 90);
-    }
-
-    #[test]
-    fn what_exceeds_a_budget_is_refused_and_there_is_room_again_later() {
-        let (queue, queued) = queue(LIMITS);
-        let mut results: Vec<_> = (0..12).map(|n| push(&queue, ["a", "b", "c"][n / 4], n as u8, 100_000)).collect();
-        // Three of each account fit into its budget, and the ninth does not fit into that of all.
-        let refused = results.iter_mut().map(FutureExt::now_or_never);
-        let refused: Vec<_> = refused.enumerate().filter_map(|(n, result)| Some((n, result?))).collect();
-        let overloaded = Err(AppendError::Overloaded);
-        assert_eq!(refused, [3, 7, 11].map(|n| (n, overloaded)));
-        assert_eq!(take(&queued).len(), 9);
-        let _accepted = push(&queue, "a", 99, 100_000);
-        assert_eq!(take(&queued), [("a".to_owned(), 99)]);
-    }
-
-    #[test]
-    fn a_closed_queue_is_emptied_and_accepts_nothing() {
-        let (queue, queued) = queue(LIMITS);
-        let _accepted = push(&queue, "ann", 1, 10);
-        queue.close();
-        let _refused = push(&queue, "ann", 2, 10);
-        assert_eq!(take(&queued), [("ann".to_owned(), 1)]);
-        assert_eq!(queued.try_take(&mut Batch::default()), Took::Closed);
-    }
-}
+mod tests;
