@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use grpc_chat_service::config::Config;
 use prost::Message;
 use stubs::chat::v1::chat_service_server::{ChatService, ChatServiceServer};
 use stubs::chat::v1::{self as pb, client_frame, server_frame};
@@ -15,7 +16,7 @@ use tonic::codegen::BoxStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::support::{Output, command, run};
+use crate::support::{self, Output, Service, command, run};
 
 /// How long the service asks to wait for anything but messages.
 const HINT: Duration = Duration::from_millis(1_200);
@@ -194,4 +195,17 @@ async fn pages_that_have_to_wait_are_asked_for_again() {
         assert_eq!(output.stderr.matches("too many pages").count(), 1, "{}", output.stderr);
         assert_eq!(limited.0.lock().unwrap().too_soon, 0);
     }
+}
+
+#[test]
+fn lines_that_come_faster_than_the_service_takes_them_are_stored_in_order() {
+    let mut config = Config::default();
+    (config.limits.rates.changes_per_second, config.limits.rates.change_burst) = (400, 200);
+    let service = Service::start_with_rates(config);
+    let lines: Vec<String> = (0..800).map(|n| n.to_string()).collect();
+    let sent = run(support::client(&service).args(["chat", "general"]), lines.join("\n").as_bytes());
+    assert_eq!((sent.code, sent.stderr.matches("too many changes").count()), (0, 1), "{}", sent.stderr);
+    let history = run(support::client(&service).args(["history", "general"]), b"");
+    let stored: Vec<&str> = history.stdout.lines().filter_map(|line| line.rsplit(' ').next()).collect();
+    assert_eq!(stored, lines);
 }

@@ -36,7 +36,11 @@ impl Service {
 
     /// Starts one without rates.
     pub(crate) fn start_with(config: Config) -> Self {
-        let config = Config { rates: false, ..config };
+        Self::start_with_rates(Config { rates: false, ..config })
+    }
+
+    /// Starts one with the rates of its configuration.
+    pub(crate) fn start_with_rates(config: Config) -> Self {
         let (stop, stopped) = oneshot::channel();
         let (bound, address) = std::sync::mpsc::channel();
         let thread = thread::spawn(move || {
