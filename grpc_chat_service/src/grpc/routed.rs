@@ -1,16 +1,19 @@
 //! The calls that go through tonic's routes: everything but the two bidirectional methods.
 
 use std::error::Error;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::OptionFuture;
 use http::{HeaderMap, Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::service::Routes;
 
 use super::calls::Call;
+use super::messages::{Broken, PREFIX_BYTES};
 use super::reply::Body;
 use super::status;
 use crate::access::Caller;
@@ -25,6 +28,16 @@ pub(super) struct Routed {
     /// Places for unary calls.
     unary: Arc<Semaphore>,
     stall: Duration,
+    max_message_bytes: usize,
+}
+
+/// The body of a request, of which a message that is too long is refused by its prefix. tonic would do so with another status
+/// than the two bidirectional methods.
+struct LimitedBody {
+    body: RequestBody,
+    max_message_bytes: usize,
+    /// The first bytes. There is one message.
+    prefix: Vec<u8>,
 }
 
 /// The body of a response, and what it occupies until it has been sent.
@@ -37,13 +50,20 @@ struct RoutedBody {
 
 impl Routed {
     pub(super) fn new(routes: Routes, limits: &ConnectionLimits) -> Self {
-        Self { routes, unary: Arc::new(Semaphore::new(limits.unary_calls)), stall: limits.stall }
+        Self {
+            routes,
+            unary: Arc::new(Semaphore::new(limits.unary_calls)),
+            stall: limits.stall,
+            max_message_bytes: limits.message_bytes,
+        }
     }
 
     /// Carries out a call, in time if its caller has set a deadline. A unary call waits for a place.
     pub(super) async fn call(self, mut request: Request<RequestBody>, caller: Caller, call: Call) -> Response<Body> {
         request.extensions_mut().insert(caller);
         let deadline = deadline(request.headers());
+        let max_message_bytes = self.max_message_bytes;
+        let request = request.map(|body| LimitedBody { body, max_message_bytes, prefix: Vec::new() });
         let handled = async {
             let place = OptionFuture::from(call.is_unary().then(|| self.unary.acquire_owned())).await;
             // The router is always ready, and a clone of it is one more reference.
@@ -83,6 +103,32 @@ fn deadline(headers: &HeaderMap) -> Option<Duration> {
         "n" => Duration::from_nanos(count),
         _ => return None,
     })
+}
+
+impl http_body::Body for LimitedBody {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        let Self { body, max_message_bytes, prefix } = &mut *self;
+        let frame = ready!(Pin::new(body).poll_frame(cx)).transpose()?;
+        if prefix.len() < PREFIX_BYTES
+            && let Some(data) = frame.as_ref().and_then(http_body::Frame::data_ref)
+        {
+            prefix.extend(data.iter().take(PREFIX_BYTES - prefix.len()));
+            if let [_, a, b, c, d] = prefix[..] {
+                let bytes = u32::from_be_bytes([a, b, c, d]) as usize;
+                if bytes > *max_message_bytes {
+                    let status = status::from_broken(&Broken::TooLong { bytes, max_bytes: *max_message_bytes });
+                    return Poll::Ready(Some(Err(status.into())));
+                }
+            }
+        }
+        Poll::Ready(frame.map(Ok))
+    }
 }
 
 impl ResponseBody for RoutedBody {

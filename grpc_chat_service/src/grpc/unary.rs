@@ -28,7 +28,8 @@ pub(super) fn server(context: &Arc<Context>) -> ChatServiceServer<Unary> {
         Posting::new(context.history.clone(), context.policy, context.drain.clone(), Arc::clone(&context.rates));
     let max_text_bytes = context.limits.session.text_bytes;
     ChatServiceServer::new(Unary { pages, posting, max_text_bytes })
-        .max_decoding_message_size(context.limits.connection.message_bytes)
+        // What is too long does not get this far, see `routed`.
+        .max_decoding_message_size(usize::MAX)
 }
 
 /// The handler of the unary methods.

@@ -34,6 +34,24 @@ async fn a_message_over_the_limit_is_resource_exhausted() {
 }
 
 #[tokio::test]
+async fn a_message_over_the_limit_has_the_same_status_in_every_method() {
+    let server = start().await;
+    let over = length_prefixed(&vec![0; 65 * 1024 + 1]);
+    for path in ["/Chat/chat", "/chat.v1.ChatService/Session", "/chat.v1.ChatService/ListMessages"] {
+        let outcome = Http2Client::connect(server.addr).await.call(path, &[], &over).await;
+        assert_eq!(outcome.code, Some(Code::ResourceExhausted), "{path}: {outcome:?}");
+        // Its prefix is enough, also if it comes byte by byte.
+        let mut client = Http2Client::connect(server.addr).await;
+        let (response, mut request) = client.open(path, &[]).await;
+        for byte in &over[..5] {
+            assert!(send_data(&mut request, Bytes::copy_from_slice(&[*byte])).await);
+        }
+        let outcome = Outcome::read(response).await;
+        assert_eq!(outcome.code, Some(Code::ResourceExhausted), "{path}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_message_at_the_limit_is_answered() {
     let server = start().await;
     let mut call = ExampleCall::open(server.addr).await;
