@@ -36,8 +36,8 @@ use tokio::sync::watch;
 
 use super::queue::{Queue, ReadMark};
 use super::{
-    Admission, Appending, Expected, Feed, Following, History, Marking, Page, Position, Publisher, ReadError, RoomHead,
-    RoomQuery, RoomState,
+    Admission, AppendError, Appending, Expected, Feed, Following, History, Marking, Page, Position, Publisher,
+    ReadError, RoomHead, RoomQuery, RoomState,
 };
 use crate::metrics::HistoryMetrics;
 use crate::model::{Account, Draft, Durability, Epoch, Event, RoomId, Seq, UserId};
@@ -131,6 +131,7 @@ impl History for Embedded {
         if self.serving.load(Ordering::Acquire) {
             self.queue.append(account, draft, expected)
         } else {
+            self.queue.metrics().append_failed(AppendError::Unavailable.name());
             Appending::unavailable()
         }
     }

@@ -83,7 +83,7 @@ impl Default for HistoryMetrics {
         let appends = Family::default();
         let outcome = |outcome| appends.get_or_create_owned(&Appended { outcome });
         // There from the start, so that the first one is an increase.
-        for failure in ["overloaded", "unavailable", "unknown"] {
+        for failure in ["overloaded", "storage_full", "unavailable", "unknown"] {
             outcome(failure);
         }
         Self {
