@@ -102,7 +102,7 @@ impl Metrics {
             registry,
         };
         // There from the start, so that the first time is an increase.
-        for limit in ["listener.connections", "system.descriptors_or_memory"] {
+        for limit in ["listener.connections", "memory.tail-bytes", "system.descriptors_or_memory"] {
             metrics.limits.get_or_create(&Limit { limit }).inc_by(0);
         }
         metrics
