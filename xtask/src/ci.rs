@@ -23,13 +23,14 @@ struct Step {
     run: fn() -> Outcome,
 }
 
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     Step { name: "format", needs: Extent::Quick, run: || shell::run(cargo().args(["fmt", "--all", "--check"])) },
     Step { name: "boundaries", needs: Extent::Quick, run: || shell::run_package("boundaries", &[]) },
     Step { name: "stubs", needs: Extent::Quick, run: || shell::run_package("codegen", &["--check"]) },
     Step { name: "lints", needs: Extent::Quick, run: lints },
     Step { name: "library alone", needs: Extent::Quick, run: library_alone },
     Step { name: "tests", needs: Extent::Quick, run: || shell::run(cargo().args(["test", "--workspace"])) },
+    Step { name: "attacks", needs: Extent::Quick, run: attacks },
     Step { name: "one build", needs: Extent::Quick, run: one_build },
     Step { name: "documentation", needs: Extent::Quick, run: documentation },
     Step { name: "tools", needs: Extent::Whole, run: tools::install },
@@ -59,6 +60,11 @@ pub(crate) fn run(extent: Extent) -> Outcome {
         println!("==> SKIPPED, not checked: {} (run `cargo xtask ci`)", names.join(", "));
     }
     Ok(())
+}
+
+/// Attacks the service. Not with reactions: without rates, the service is busy for longer than 5 s with those that wait.
+fn attacks() -> Outcome {
+    shell::run_package("attack", &["--quick", "--except", "reacts"])
 }
 
 fn lints() -> Outcome {

