@@ -153,10 +153,14 @@ impl Protocol {
                 self.last_received = now;
                 self.pinged = None;
             }
-            Phase::Open { .. } if now >= self.unresponsive_at() => self.end(End::Unresponsive),
+            Phase::Open { .. } if self.pinged.is_some() && now >= self.unresponsive_at() => self.end(End::Unresponsive),
             Phase::Open { .. } => {
-                let due = self.pinged.unwrap_or(self.last_received) + self.settings.limits.heartbeat;
-                if now >= due {
+                let heartbeat = self.settings.limits.heartbeat;
+                if now >= self.pinged.unwrap_or(self.last_received) + heartbeat {
+                    if self.pinged.is_none() {
+                        // If this server was late, because its machine was busy or asleep, the client is not gone for that.
+                        self.last_received = self.last_received.max(now - heartbeat);
+                    }
                     self.pinged = Some(now);
                     self.send(0, Body::Ping);
                 }
@@ -434,7 +438,7 @@ impl Protocol {
         }
     }
 
-    /// A client is considered gone two and a half heartbeats after it was last heard from.
+    /// A client is considered gone two and a half heartbeats after it was last heard from, if it was pinged in time.
     fn unresponsive_at(&self) -> Instant {
         self.last_received + self.settings.limits.heartbeat.mul_f64(2.5)
     }

@@ -111,7 +111,10 @@ async fn a_client_blocked_by_flow_control_is_not_considered_gone() {
         assert!(session.send_frame(2, join(room, None)).await);
         blocked.push((window, client, session));
     }
-    let mut sender = Session::open(server.addr, "bob").await;
+    // It may be slow to answer pings.
+    let mut sender = Session::before_hello(&channel(server.addr).await).await;
+    let hello = pb::Hello { user: "bob".to_owned(), no_heartbeat: true, ..pb::Hello::default() };
+    sender.request(ClientBody::Hello(hello)).await;
     let text = "x".repeat(1000);
     let until = Instant::now() + SHORT * 8;
     while Instant::now() < until {

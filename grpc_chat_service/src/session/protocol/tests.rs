@@ -172,7 +172,16 @@ fn a_silent_client_is_pinged_twice_and_then_considered_gone() {
 fn a_late_tick_pings_once() {
     let mut session = Conversation::open();
     assert_eq!(session.tick(secs(17.0), false), [Action::Send { reply_to: 0, body: Body::Ping }]);
-    assert_eq!(session.deadline(), Some(secs(25.0)));
+    assert_eq!(session.deadline(), Some(secs(27.0)));
+}
+
+#[test]
+fn a_server_that_was_asleep_pings_before_it_considers_a_client_gone() {
+    let mut session = Conversation::open();
+    assert_eq!(session.tick(secs(1000.0), false), [Action::Send { reply_to: 0, body: Body::Ping }]);
+    session.tick(secs(1010.0), false);
+    assert_eq!(session.tick(secs(1014.9), false), []);
+    assert_eq!(session.tick(secs(1015.0), false), [Action::End(End::Unresponsive)]);
 }
 
 #[test]
