@@ -9,10 +9,15 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop;
 use tokio::time::Instant;
 
 /// The size from which collected writes are sent without waiting for more.
 const SEND_BYTES: usize = 32 * 1024;
+
+/// How many bytes cost as much of a connection's turn as a read: a turn of 128 reads ends after 64 KiB at the latest. With
+/// turns of 128 full reads, one peer whose frames are expensive to decode would let all others wait for 0.2 s.
+const BYTES_PER_READ: usize = 512;
 
 /// The largest buffer kept for reuse: enough for what is collected before it is sent.
 const SPARE_BYTES: usize = 2 * SEND_BYTES;
@@ -74,8 +79,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for CorkedSocket<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut state = self.shared.lock();
         if state.unread.is_empty() {
+            let before = buf.filled().len();
             ready!(Pin::new(&mut state.socket).poll_read(cx, buf))?;
             state.last_heard = Instant::now();
+            for _ in 0..(buf.filled().len() - before) / BYTES_PER_READ {
+                let Poll::Ready(read) = coop::poll_proceed(cx) else { break };
+                read.made_progress();
+            }
             return Poll::Ready(Ok(()));
         }
         let now = state.unread.len().min(buf.remaining());
