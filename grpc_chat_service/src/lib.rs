@@ -45,6 +45,7 @@ mod peers;
 mod posting;
 mod refusal;
 mod rooms;
+mod rotation;
 mod session;
 mod turns;
 

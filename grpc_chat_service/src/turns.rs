@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use crate::model::Account;
+use crate::rotation::Rotation;
 
-/// A bounded number of places. Whoever finds none free waits; the next one goes to the account whose turn it is, and within
+/// A bounded number of places. Whoever finds none free waits; the next one goes to the account whose turn it is (see [`Rotation`]), and within
 /// an account to whoever has waited longest. So an account that asks for much delays itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Turns(Arc<Shared>);
@@ -28,14 +29,14 @@ struct State {
     free: usize,
     /// An account for which nobody waits has no entry.
     waiting: HashMap<Account, VecDeque<oneshot::Sender<Turn>>>,
-    /// The accounts for which somebody waits, the next one first.
-    order: VecDeque<Account>,
+    /// The accounts for which somebody waits.
+    order: Rotation<Account>,
 }
 
 impl Turns {
     /// Creates this many places.
     pub(crate) fn new(places: usize) -> Self {
-        let state = State { free: places, waiting: HashMap::new(), order: VecDeque::new() };
+        let state = State { free: places, waiting: HashMap::new(), order: Rotation::default() };
         Self(Arc::new(Shared(Mutex::new(state))))
     }
 
@@ -52,7 +53,7 @@ impl Turns {
                 Some(waiting) => waiting.push_back(sender),
                 None => {
                     state.waiting.insert(account.clone(), VecDeque::from([sender]));
-                    state.order.push_back(account.clone());
+                    state.order.push(account.network, account.clone());
                 }
             }
             given
@@ -68,13 +69,13 @@ impl Turns {
 impl State {
     /// Removes the next one who waits.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
-        let account = self.order.pop_front()?;
+        let account = self.order.pop()?;
         let waiting = self.waiting.get_mut(&account)?;
         let next = waiting.pop_front();
         if waiting.is_empty() {
             self.waiting.remove(&account);
         } else {
-            self.order.push_back(account);
+            self.order.push(account.network, account);
         }
         next
     }

@@ -1,7 +1,7 @@
 //! Requests on their way to a writer, and results on their way back.
 //!
-//! Whoever waits for the writer waits in a queue of its account, and the writer takes from these in turn: about as many
-//! bytes from each (deficit round robin). So an account that asks for much delays itself.
+//! Whoever waits for the writer waits in a queue of its account, and the writer takes from these in turn, as [`Rotation`]
+//! has them: about as many bytes from each (deficit round robin). So an account that asks for much delays itself.
 
 use std::collections::{HashMap, VecDeque};
 use std::mem;
@@ -17,6 +17,7 @@ use crate::limits::HistoryLimits;
 use crate::metrics::{HistoryMetrics, QueueSize};
 use crate::model::{Account, Draft, RoomId, Seq, UserId};
 use crate::rates::Rates;
+use crate::rotation::Rotation;
 
 /// The most requests that a writer stores and syncs together, and about the most bytes: enough for so many short messages. A
 /// batch of any size delays whoever comes after it.
@@ -25,6 +26,10 @@ const MAX_BATCH_BYTES: usize = 2 * 1024 * 1024;
 
 /// What a request is counted as besides its text: about what it occupies in memory.
 pub(super) const REQUEST_BYTES: usize = 256;
+
+/// The same for one that refers to a message, which the writer has to find first: that takes about as long as storing so much
+/// text.
+const LOOKUP_BYTES: usize = 2 * 1024;
 
 /// What an account may have taken from its queue before it is another one's turn, in bytes.
 const TURN_BYTES: i64 = 16 * 1024;
@@ -103,8 +108,8 @@ struct State {
     places: HashMap<Account, usize>,
     /// The accounts with something queued, and others that had something before.
     accounts: Vec<Waiting>,
-    /// Those with something queued, the next one first.
-    turns: VecDeque<usize>,
+    /// Those with something queued.
+    turns: Rotation<usize>,
     requests: usize,
     bytes: usize,
     closed: bool,
@@ -280,7 +285,7 @@ impl State {
         let was_empty = self.turns.is_empty();
         let waiting = &mut self.accounts[place];
         if waiting.requests.is_empty() {
-            self.turns.push_back(place);
+            self.turns.push(waiting.account.network, place);
         }
         waiting.requests.push_back(request);
         waiting.bytes += bytes;
@@ -294,13 +299,13 @@ impl State {
         if self.accounts.len() >= MAX_IDLE.max(2 * self.turns.len()) {
             self.places.clear();
             let mut accounts: Vec<_> = mem::take(&mut self.accounts).into_iter().map(Some).collect();
-            for turn in &mut self.turns {
+            self.turns.for_each(|turn| {
                 if let Some(waiting) = accounts[*turn].take() {
                     *turn = self.accounts.len();
                     self.places.insert(waiting.account.clone(), *turn);
                     self.accounts.push(waiting);
                 }
-            }
+            });
         }
         let place = self.accounts.len();
         self.places.insert(account.clone(), place);
@@ -313,7 +318,7 @@ impl State {
             return if self.closed { Took::Closed } else { Took::Nothing };
         }
         while !batch.is_full()
-            && let Some(place) = self.turns.pop_front()
+            && let Some(place) = self.turns.pop()
         {
             let waiting = &mut self.accounts[place];
             waiting.credit += TURN_BYTES;
@@ -337,7 +342,7 @@ impl State {
             } else {
                 // What is left of a turn that the end of the batch has cut short is not saved up.
                 waiting.credit = waiting.credit.min(0);
-                self.turns.push_back(place);
+                self.turns.push(waiting.account.network, place);
             }
         }
         Took::Requests
@@ -373,11 +378,13 @@ impl Request {
 
     /// What the request is counted as, in bytes.
     fn bytes(&self) -> usize {
-        let text = match self {
-            Self::Append(Append { draft, .. }, _) => draft.change.text_bytes(),
-            Self::MarkRead(..) => 0,
-        };
-        REQUEST_BYTES + text
+        match self {
+            Self::Append(Append { draft, .. }, _) if draft.change.target().is_some() => {
+                LOOKUP_BYTES + draft.change.text_bytes()
+            }
+            Self::Append(Append { draft, .. }, _) => REQUEST_BYTES + draft.change.text_bytes(),
+            Self::MarkRead(..) => LOOKUP_BYTES,
+        }
     }
 }
 

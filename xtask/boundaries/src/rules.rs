@@ -24,7 +24,7 @@ const LAYERS: [&[&str]; 11] = [
     &["access"],
     &["refusal"],
     &["history", "peers"],
-    &["address", "budgets", "counts", "drain", "limits", "metrics", "model", "rates", "turns"],
+    &["address", "budgets", "counts", "drain", "limits", "metrics", "model", "rates", "rotation", "turns"],
     &["units"],
 ];
 
