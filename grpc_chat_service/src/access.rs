@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::address::Peer;
 use crate::history::{
@@ -194,22 +195,39 @@ impl PermittedHistory {
 
     /// Reads the state of a room in the account's turn.
     fn state(&self, permit: &ReadPermit, query: RoomQuery) -> BoxFuture<'static, Result<RoomState, ReadError>> {
-        let (history, turns, account) = (Arc::clone(&self.history), self.states.clone(), permit.account.clone());
-        Box::pin(async move {
-            let _turn = turns.take(&account).await;
-            history.room_state(query).await
-        })
+        let history = Arc::clone(&self.history);
+        in_turn(self.states.clone(), permit.account.clone(), move || history.room_state(query))
     }
 
     /// Reads a page in the account's turn.
-    fn page<T, F>(&self, account: Account, read: impl FnOnce() -> F + Send + 'static) -> BoxFuture<'static, T>
+    fn page<T, F>(
+        &self,
+        account: Account,
+        read: impl FnOnce() -> F + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, ReadError>>
     where
-        F: Future<Output = T> + Send,
+        T: Send + 'static,
+        F: Future<Output = Result<T, ReadError>> + Send,
     {
-        let turns = self.pages.clone();
-        Box::pin(async move {
-            let _turn = turns.take(&account).await;
-            read().await
-        })
+        in_turn(self.pages.clone(), account, read)
     }
+}
+
+/// Reads in the account's turn, on a task of its own: the connection that waits for it may be busy for long, and would hold its
+/// place meanwhile.
+fn in_turn<T, F>(
+    turns: Turns,
+    account: Account,
+    read: impl FnOnce() -> F + Send + 'static,
+) -> BoxFuture<'static, Result<T, ReadError>>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, ReadError>> + Send,
+{
+    let reading = tokio::spawn(async move {
+        let _turn = turns.take(&account).await;
+        read().await
+    });
+    let reading = AbortOnDropHandle::new(reading);
+    Box::pin(async move { reading.await.unwrap_or(Err(ReadError::Unavailable)) })
 }

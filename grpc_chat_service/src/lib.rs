@@ -40,6 +40,7 @@ mod counts;
 mod drain;
 mod grpc;
 mod listener;
+mod pace;
 mod pages;
 mod peers;
 mod posting;

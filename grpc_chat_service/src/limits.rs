@@ -144,8 +144,7 @@ pub struct RoomLimits {
     pub page_bytes: usize,
 }
 
-/// Limits on what waits to be stored. A request counts as its text and 256 bytes,
-/// or 2 KiB if it refers to a message, which has to be found first.
+/// Limits on what waits to be stored. A request counts as its text and 256 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HistoryLimits {

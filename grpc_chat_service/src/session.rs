@@ -21,13 +21,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_stream::Stream;
 
-use crate::access::{Caller, PermittedHistory, Policy};
+use crate::access::{Caller, PermittedHistory, Policy, ReadPermit};
 use crate::budgets::Budgets;
 use crate::drain::Drain;
 use crate::history::now;
 use crate::limits::Limits;
 use crate::metrics::{Counted, Metrics};
 use crate::model::{Account, Epoch, UserId, new_uuid};
+use crate::pace::Pace;
 use crate::rates::{Kind, Limited, Rates};
 use crate::refusal::Refusal;
 use crate::rooms::Rooms;
@@ -42,6 +43,12 @@ use reader::ReaderStart;
 
 /// The longest time that a client is asked to wait before it reconnects.
 const RECONNECT_SPREAD: Duration = Duration::from_secs(5);
+
+/// What a Join costs, compared with a message that is passed on.
+const WORK_OF_A_JOIN: u32 = 16;
+
+/// With so many lookups of a session under way, further joins wait.
+const MAX_LOOKUPS: usize = 8;
 
 /// What every session works with.
 #[derive(Debug)]
@@ -89,12 +96,15 @@ pub(crate) struct Session {
     limited: Option<(Instant, Kind)>,
     /// What an [`ClientKind::Example`] waits with until then. Nothing overtakes it.
     held: Option<Action>,
+    pace: Pace,
     /// How the session ends, for the log.
     end: &'static str,
     /// Completed in the order in which they were requested, or held back until they are: one wake and one look for a whole
     /// batch.
     appends: VecDeque<Append>,
     lookups: FuturesUnordered<Lookup>,
+    /// States of rooms that are read when others have been: only a few at a time, however many rooms are joined at once.
+    waiting: VecDeque<WaitingJoin>,
     /// One future for what happens rarely. In a set, so that it is polled when it has been woken, and not for every frame.
     rare: FuturesUnordered<BoxFuture<'static, Rare>>,
     /// When [`Rare::Deadline`] will happen at the latest.
@@ -103,6 +113,15 @@ pub(crate) struct Session {
     draining: bool,
     /// The epoch of the history; the session ends when it changes.
     epoch: watch::Receiver<Epoch>,
+}
+
+/// See [`Action::ReadState`].
+#[derive(Debug)]
+struct WaitingJoin {
+    id: u64,
+    permit: ReadPermit,
+    user: UserId,
+    start: Start,
 }
 
 /// What happens to a session rarely.
@@ -143,9 +162,11 @@ pub(crate) fn open(context: &Arc<Context>, caller: Caller, kind: ClientKind) -> 
         place: None,
         limited: None,
         held: None,
+        pace: Pace::default(),
         end: "disconnected",
         appends: VecDeque::new(),
         lookups: FuturesUnordered::new(),
+        waiting: VecDeque::new(),
         rare: FuturesUnordered::new(),
         next_tick: None,
         half_closed: false,
@@ -179,9 +200,11 @@ impl Session {
             // starve them: a stream's window and the requests in flight are both bounded.
             if !self.half_closed
                 && self.reads_frames(backlogged, blocked)
+                && !self.pace.is_over(cx)
                 && let Poll::Ready(frame) = Pin::new(&mut *frames).poll_next(cx)
             {
                 self.half_closed = !matches!(frame, Some(Ok(_)));
+                self.pace.add(1);
                 match frame {
                     Some(Ok(frame)) => self.protocol.frame(frame, now),
                     Some(Err(end)) => self.protocol.end(end),
@@ -193,6 +216,7 @@ impl Session {
                 self.complete(done);
             } else if !backlogged && let Poll::Ready(Some(done)) = self.lookups.poll_next_unpin(cx) {
                 self.complete(done);
+                self.start_joins();
             } else if let Poll::Ready(Some(rare)) = self.rare.poll_next_unpin(cx) {
                 match rare {
                     Rare::Drained => {
@@ -290,15 +314,9 @@ impl Session {
                 if let Err(limited) = self.context.rates.check(Kind::Joins, permit.account()) {
                     return self.protocol.join_refused(id, permit.room(), limited.into());
                 }
-                // Opened before the state is read: events committed from here on will be in its tail.
-                let room = self.context.rooms.open(&permit);
-                let (last, at) = match start {
-                    Start::Last(last) => (last, 0),
-                    Start::Beginning => (0, 0),
-                    Start::After { seq, .. } => (0, seq),
-                };
-                let result = self.context.history.room_state(&permit, Some(user), last, at);
-                self.lookups.push(Lookup::State { id, room, result });
+                self.pace.add(WORK_OF_A_JOIN);
+                self.waiting.push_back(WaitingJoin { id, permit, user, start });
+                self.start_joins();
             }
             Action::Seat { reply_to, permit, user, mut joined } => {
                 let room = self.context.rooms.open(&permit);
@@ -358,6 +376,23 @@ impl Session {
                 self.end = end.name();
                 self.outbox.end(end);
             }
+        }
+    }
+
+    /// Reads the states of rooms that are to be joined, as many as may be at a time.
+    fn start_joins(&mut self) {
+        while self.lookups.len() < MAX_LOOKUPS
+            && let Some(WaitingJoin { id, permit, user, start }) = self.waiting.pop_front()
+        {
+            // Opened before the state is read: events committed from here on will be in its tail.
+            let room = self.context.rooms.open(&permit);
+            let (last, at) = match start {
+                Start::Last(last) => (last, 0),
+                Start::Beginning => (0, 0),
+                Start::After { seq, .. } => (0, seq),
+            };
+            let result = self.context.history.room_state(&permit, Some(user), last, at);
+            self.lookups.push(Lookup::State { id, room, result });
         }
     }
 

@@ -15,9 +15,9 @@ use tokio::time::Instant;
 /// The size from which collected writes are sent without waiting for more.
 const SEND_BYTES: usize = 32 * 1024;
 
-/// How many bytes cost as much of a connection's turn as a read: a turn of 128 reads ends after 64 KiB at the latest. With
+/// How many bytes cost as much of a connection's turn as a read: a turn of 128 reads ends after 128 KiB at the latest. With
 /// turns of 128 full reads, one peer whose frames are expensive to decode would let all others wait for 0.2 s.
-const BYTES_PER_READ: usize = 512;
+const BYTES_PER_READ: usize = 1024;
 
 /// The largest buffer kept for reuse: enough for what is collected before it is sent.
 const SPARE_BYTES: usize = 2 * SEND_BYTES;

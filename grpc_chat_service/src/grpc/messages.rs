@@ -9,6 +9,8 @@ use http::Request;
 use http_body::Body;
 use tokio_stream::Stream;
 
+use crate::pace::Pace;
+
 /// The length of the prefix of every message on the wire: a flag for compression, and the message's length.
 /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>, "Length-Prefixed-Message".
 pub(super) const PREFIX_BYTES: usize = 5;
@@ -23,6 +25,7 @@ pub(super) struct Messages<B> {
     /// announces.
     partial: BytesMut,
     ended: bool,
+    pace: Pace,
 }
 
 /// Why there are no more messages, although the stream has not ended.
@@ -54,7 +57,7 @@ pub(super) fn of<B>(request: Request<B>, max_bytes: usize) -> Result<Messages<B>
 
 impl<B> Messages<B> {
     fn new(body: B, max_bytes: usize) -> Self {
-        Self { body, max_bytes, received: Bytes::new(), partial: BytesMut::new(), ended: false }
+        Self { body, max_bytes, received: Bytes::new(), partial: BytesMut::new(), ended: false, pace: Pace::default() }
     }
 
     /// Returns the next message of which everything has been received.
@@ -109,6 +112,10 @@ where
         if this.ended {
             return Poll::Ready(None);
         }
+        if this.pace.is_over(cx) {
+            return Poll::Pending;
+        }
+        this.pace.add(1);
         let next = loop {
             if let Some(next) = this.split_off().transpose() {
                 break next;

@@ -19,20 +19,19 @@ use crate::model::{Account, Draft, RoomId, Seq, UserId};
 use crate::rates::Rates;
 use crate::rotation::Rotation;
 
-/// The most requests that a writer stores and syncs together, and about the most bytes: enough for so many short messages. A
-/// batch of any size delays whoever comes after it.
+/// The most requests that a writer stores and syncs together, and the most that they cost together, about: whoever
+/// comes later waits for it.
 pub(super) const MAX_BATCH: usize = 4_096;
-const MAX_BATCH_BYTES: usize = 2 * 1024 * 1024;
+const MAX_BATCH_COST: usize = 1024 * 1024;
 
 /// What a request is counted as besides its text: about what it occupies in memory.
 pub(super) const REQUEST_BYTES: usize = 256;
 
-/// The same for one that refers to a message, which the writer has to find first: that takes about as long as storing so much
-/// text.
-const LOOKUP_BYTES: usize = 2 * 1024;
+/// What finding a message costs, as that many bytes to store.
+const LOOKUP_COST: usize = 8 * 1024;
 
-/// What an account may have taken from its queue before it is another one's turn, in bytes.
-const TURN_BYTES: i64 = 16 * 1024;
+/// What an account's requests may cost before it is another one's turn.
+const TURN_COST: i64 = 16 * 1024;
 
 /// How many accounts with nothing queued are remembered at least, each with a queue for at most so many requests.
 const MAX_IDLE: usize = 1_024;
@@ -121,7 +120,7 @@ struct Waiting {
     account: Account,
     requests: VecDeque<Request>,
     bytes: usize,
-    /// The bytes that may still be taken in this turn; negative if the last turn took more.
+    /// What may still be taken in this turn; negative if the last turn took more.
     credit: i64,
 }
 
@@ -242,13 +241,13 @@ impl Wake for Unpark {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     requests: Vec<Request>,
-    bytes: usize,
+    cost: usize,
 }
 
 impl Batch {
     /// Removes all requests.
     pub(super) fn drain(&mut self) -> std::vec::Drain<'_, Request> {
-        self.bytes = 0;
+        self.cost = 0;
         self.requests.drain(..)
     }
 
@@ -257,7 +256,7 @@ impl Batch {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.requests.len() >= MAX_BATCH || self.bytes >= MAX_BATCH_BYTES
+        self.requests.len() >= MAX_BATCH || self.cost >= MAX_BATCH_COST
     }
 }
 
@@ -321,17 +320,17 @@ impl State {
             && let Some(place) = self.turns.pop()
         {
             let waiting = &mut self.accounts[place];
-            waiting.credit += TURN_BYTES;
+            waiting.credit += TURN_COST;
             while waiting.credit > 0
                 && !batch.is_full()
                 && let Some(request) = waiting.requests.pop_front()
             {
-                let bytes = request.bytes();
-                waiting.credit -= bytes.cast_signed() as i64;
+                let (bytes, cost) = (request.bytes(), request.cost());
+                waiting.credit -= cost.cast_signed() as i64;
                 waiting.bytes -= bytes;
                 self.requests -= 1;
                 self.bytes -= bytes;
-                batch.bytes += bytes;
+                batch.cost += cost;
                 batch.requests.push(request);
             }
             if waiting.requests.is_empty() {
@@ -379,12 +378,18 @@ impl Request {
     /// What the request is counted as, in bytes.
     fn bytes(&self) -> usize {
         match self {
-            Self::Append(Append { draft, .. }, _) if draft.change.target().is_some() => {
-                LOOKUP_BYTES + draft.change.text_bytes()
-            }
             Self::Append(Append { draft, .. }, _) => REQUEST_BYTES + draft.change.text_bytes(),
-            Self::MarkRead(..) => LOOKUP_BYTES,
+            Self::MarkRead(..) => REQUEST_BYTES,
         }
+    }
+
+    /// What carrying it out costs the writer: as much as storing so many bytes.
+    fn cost(&self) -> usize {
+        let looks_up = match self {
+            Self::Append(Append { draft, .. }, _) => draft.change.target().is_some(),
+            Self::MarkRead(..) => true,
+        };
+        self.bytes() + if looks_up { LOOKUP_COST } else { 0 }
     }
 }
 

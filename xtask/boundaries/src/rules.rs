@@ -24,7 +24,7 @@ const LAYERS: [&[&str]; 11] = [
     &["access"],
     &["refusal"],
     &["history", "peers"],
-    &["address", "budgets", "counts", "drain", "limits", "metrics", "model", "rates", "rotation", "turns"],
+    &["address", "budgets", "counts", "drain", "limits", "metrics", "model", "pace", "rates", "rotation", "turns"],
     &["units"],
 ];
 

@@ -86,7 +86,7 @@ fn a_batch_is_bounded_and_the_rest_comes_later() {
     let (queue, queued) = queue(limits);
     let _results: Vec<_> = (0..90).map(|n| push(&queue, "ann", n, 60_000)).collect();
     let first = take(&queued);
-    assert!((30..=40).contains(&first.len()), "{}", first.len());
+    assert!((15..=20).contains(&first.len()), "{}", first.len());
     let rest: usize = std::iter::from_fn(|| Some(take(&queued).len()).filter(|taken| *taken > 0)).sum();
     assert_eq!(first.len() + rest, 90);
 }
