@@ -14,7 +14,8 @@ use crate::readme;
 pub(crate) fn run() -> Outcome {
     let clients = root().join("grpc_chat_service/tests/foreign");
     service::build()?;
-    let service = service::start()?;
+    // The clients send more at once than a user may.
+    let service = service::start_with(&["--memory", "--no-rates"])?;
     let address = service.address();
 
     python(&clients.join("python"), address)?;
