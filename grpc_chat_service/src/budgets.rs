@@ -15,7 +15,7 @@ pub(crate) struct Budgets {
     pub(crate) tails: Budget,
     /// Replies to sessions that do not read them.
     pub(crate) replies: Budget,
-    /// Messages that were received for calls whose responses are not read.
+    /// What was received for calls that do not read it at present.
     pub(crate) requests: Budget,
 }
 

@@ -23,7 +23,7 @@ use crate::budgets::Budget;
 use crate::drain::Drain;
 use crate::limits::ConnectionLimits;
 use crate::metrics::Metrics;
-pub(crate) use body::{AnyBody, Part, RequestBody, ResponseBody};
+pub(crate) use body::{AnyBody, Incoming, Part, RequestBody, ResponseBody};
 use driver::Driver;
 use opening::Opening;
 use socket::CorkedSocket;

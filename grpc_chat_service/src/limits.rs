@@ -241,8 +241,8 @@ pub struct MemoryLimits {
     #[serde(with = "units::size")]
     pub reply_bytes: usize,
 
-    /// Bytes of calls of the example whose callers do not read: what they have sent, and the responses. Beyond it such a call is
-    /// reset.
+    /// Bytes that were received for calls and are not read at present, with the responses that callers of the example do not
+    /// read. Beyond it such a call is reset, or its session ends.
     #[serde(with = "units::size")]
     pub request_bytes: usize,
 }

@@ -167,7 +167,11 @@ impl Collector for Held {
             ("chat_page_bytes", "Bytes of pages that are read, or not sent completely yet", pages),
             ("chat_tail_bytes", "Bytes of the newest events of rooms that are kept for their readers", tails),
             ("chat_unread_reply_bytes", "Bytes of replies that sessions do not read, of those with many", replies),
-            ("chat_unread_request_bytes", "Bytes received for calls whose responses are not read", requests),
+            (
+                "chat_unread_request_bytes",
+                "Bytes received for calls that do not read them at present, with responses that wait",
+                requests,
+            ),
         ] {
             show(&mut encoder, name, help, &ConstGauge::new(budget.used() as u64))?;
         }

@@ -23,6 +23,7 @@ use tokio_stream::Stream;
 
 use crate::access::{Caller, PermittedHistory, Policy, ReadPermit};
 use crate::budgets::Budgets;
+use crate::connection::Incoming;
 use crate::drain::Drain;
 use crate::history::now;
 use crate::limits::Limits;
@@ -178,13 +179,23 @@ pub(crate) fn open(context: &Arc<Context>, caller: Caller, kind: ClientKind) -> 
 
 impl Session {
     /// Runs until the stream of what it sends has ended or been dropped. `frames` is read as fast as it comes, whether or
-    /// not the client reads what it is sent: an unread stream would block its whole connection.
-    pub(crate) fn run(mut self, mut frames: impl Stream<Item = Received> + Unpin) -> impl Future<Output = ()> {
+    /// not the client reads what it is sent: an unread stream would block its whole connection. `incoming` is the request that
+    /// they come from.
+    pub(crate) fn run(
+        mut self,
+        mut frames: impl Stream<Item = Received> + Unpin,
+        incoming: Arc<Incoming>,
+    ) -> impl Future<Output = ()> {
         // Not an async function, which would keep room for its arguments twice.
-        poll_fn(move |cx| self.poll(&mut frames, cx))
+        poll_fn(move |cx| self.poll(&mut frames, &incoming, cx))
     }
 
-    fn poll(&mut self, frames: &mut (impl Stream<Item = Received> + Unpin), cx: &mut TaskContext<'_>) -> Poll<()> {
+    fn poll(
+        &mut self,
+        frames: &mut (impl Stream<Item = Received> + Unpin),
+        incoming: &Incoming,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<()> {
         // One look at the clock for everything that has arrived.
         let now = Instant::now();
         loop {
@@ -229,6 +240,9 @@ impl Session {
                     }
                     Rare::Deadline => self.protocol.tick(Instant::now(), blocked),
                 }
+            } else if !self.half_closed && !self.reads_frames(backlogged, blocked) && !incoming.gather(0, cx) {
+                self.half_closed = true;
+                self.protocol.end(End::Refused(Refusal::Overloaded));
             } else {
                 return Poll::Pending;
             }

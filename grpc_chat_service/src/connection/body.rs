@@ -33,7 +33,7 @@ pub(crate) struct RequestBody {
 
 /// The request of a call, shared by whoever reads it and whoever sends the response. Both are polled by the connection's task.
 #[derive(Debug)]
-pub(super) struct Incoming {
+pub(crate) struct Incoming {
     received: Mutex<Received>,
     /// Who notices that the peer has reset a call: as long as there is more of the request to come, whoever reads that. Asking
     /// h2 instead costs a wake for every message, because it wakes the same task for room to send.
@@ -58,9 +58,10 @@ pub(crate) trait ResponseBody: Send {
         false
     }
 
-    /// Whether this reads the request of its call: while it is not read, nobody does.
+    /// Whether nobody reads the request of the call while this is not polled. A session reads its requests on a task of its
+    /// own.
     fn reads_request(&self) -> bool {
-        false
+        true
     }
 
     /// How long the peer may take nothing before the call is reset. For ever if it is `None`.
@@ -99,7 +100,8 @@ impl RequestBody {
         Self { incoming: Arc::new(incoming), data_ended: false, unreleased: 0 }
     }
 
-    pub(super) fn incoming(&self) -> Arc<Incoming> {
+    /// Returns a handle on what has not been read, for [`Incoming::gather`].
+    pub(crate) fn incoming(&self) -> Arc<Incoming> {
         Arc::clone(&self.incoming)
     }
 }
@@ -164,9 +166,10 @@ impl Drop for RequestBody {
 }
 
 impl Incoming {
-    /// Takes from h2 what has arrived, for a reader that does not read at present because so many bytes of its response are
-    /// unsent. Returns `false` if there is no room for all of this in the budget of all calls.
-    pub(super) fn gather(&self, unsent: usize, cx: &mut Context<'_>) -> bool {
+    /// Takes from h2 what has arrived, for a reader that does not read at present; `unsent` are the bytes of its response that
+    /// wait, if they are why. To be called whenever the reader is polled and does not read. Returns `false` if there is no room
+    /// for all of this in the budget of all calls.
+    pub(crate) fn gather(&self, unsent: usize, cx: &mut Context<'_>) -> bool {
         let Received { stream, gathered, lease, ended } = &mut *self.lock();
         while ended.is_none()
             && let Poll::Ready(data) = stream.poll_data(cx)

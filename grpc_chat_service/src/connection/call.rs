@@ -35,7 +35,7 @@ enum Unsent {
     Body(Box<dyn Error + Send + Sync>),
     /// The peer has taken nothing for too long.
     Stalled,
-    /// The peer sends and does not read, and there is no room for what it sends.
+    /// There is no room for what the peer sends while nobody reads it.
     Unread,
 }
 
@@ -59,7 +59,7 @@ pub(super) async fn respond<F, B>(
             sender.send_reset(Reason::CANCEL);
         }
         Err(Unsent::Unread) => {
-            tracing::debug!("a call is reset: its caller sends and does not read, and others do so, too");
+            tracing::debug!("a call is reset: there is no room for what its caller sends while it is not read");
             sender.send_reset(Reason::ENHANCE_YOUR_CALM);
         }
         Err(Unsent::Body(error)) => {
@@ -81,6 +81,8 @@ where
 {
     let response = poll_fn(|cx| match Pin::new(&mut response).poll(cx) {
         Poll::Ready(response) => Poll::Ready(Ok(response)),
+        // It may wait for something else than the request.
+        Poll::Pending if !incoming.gather(0, cx) => Poll::Ready(Err(Unsent::Unread)),
         Poll::Pending => sender.poll_reset(cx).map(|reset| Err(Unsent::from(reset))),
     });
     let (head, body) = response.await?.into_parts();

@@ -131,6 +131,7 @@ where
         }
         ran
     }
+
     /// Once the peer has acknowledged our settings, has every call release what it has read.
     ///
     /// Until then a peer may send 65,535 bytes on a stream, and what the calls release is announced according to that

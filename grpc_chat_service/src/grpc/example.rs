@@ -40,10 +40,11 @@ pub(super) async fn call(
 ) -> Result<Response<Body>, Status> {
     let (max_bytes, drain) = (context.limits.connection.message_bytes, context.drain.clone());
     let place = lines::place(request.headers())?;
+    let incoming = request.body().incoming();
     let messages = messages::of(request, max_bytes).map_err(|broken| status::from_broken(&broken))?;
     if let Some(place) = place {
-        let lines = lines::join(&context, caller.clone(), &calls, place, messages).await?;
-        let replies = Reply::new(Responses::new(lines, caller.peer));
+        let lines = lines::join(&context, caller.clone(), &calls, place, messages, incoming).await?;
+        let replies = Reply::of_session(Responses::new(lines, caller.peer));
         return Ok(reply::response(Box::new(replies) as Body));
     }
     let messages = messages.map(|message| {
@@ -51,5 +52,5 @@ pub(super) async fn call(
         decode::chat_message(&message).map_err(|error| status::undecodable(&error))
     });
     let responses = drain.end(chat(messages), || Err(status::shutting_down()));
-    Ok(reply::response(Box::new(Reply::mapped(Responses::new(responses, caller.peer))) as Body))
+    Ok(reply::response(Box::new(Reply::new(Responses::new(responses, caller.peer))) as Body))
 }

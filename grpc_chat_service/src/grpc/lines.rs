@@ -17,7 +17,7 @@ use tonic::Status;
 use super::messages::Messages;
 use super::{convert, decode, status};
 use crate::access::Caller;
-use crate::connection::{Calls, RequestBody};
+use crate::connection::{Calls, Incoming, RequestBody};
 use crate::history::Expected;
 use crate::model::{self, Change, ClientMsgId, Invalid, RoomId, UserId};
 use crate::refusal::Refusal;
@@ -67,6 +67,7 @@ pub(super) async fn join(
     calls: &Calls,
     Place { room, last }: Place,
     messages: Messages<RequestBody>,
+    incoming: Arc<Incoming>,
 ) -> Result<Lines, Status> {
     let permit = context.policy.read(&caller, room.clone()).map_err(|refusal| status::from_refusal(&refusal))?;
     let state = context.history.room_state(&permit, None, last, 0).await;
@@ -91,7 +92,7 @@ pub(super) async fn join(
         request.map(|request| Inbound { id: next_id, request })
     });
     let (session, outbound) = session::open(context, caller, ClientKind::Example);
-    calls.start(session.run(frames));
+    calls.start(session.run(frames, incoming));
     Ok(Lines { outbound, frames: Bytes::new(), ended: false })
 }
 

@@ -48,18 +48,18 @@ pub(super) struct Reply<S> {
     status: Option<Status>,
     /// The size of the last part, which the next one will resemble.
     last_bytes: usize,
-    /// The messages are those of the request, and taken from it when they are asked for.
+    /// See [`ResponseBody::reads_request`].
     reads_request: bool,
 }
 
 impl<S> Reply<S> {
     pub(super) fn new(messages: S) -> Self {
-        Self { messages, status: None, last_bytes: 0, reads_request: false }
+        Self { messages, status: None, last_bytes: 0, reads_request: true }
     }
 
-    /// Returns the body of a response whose messages are made from those of the request when they are asked for.
-    pub(super) fn mapped(messages: S) -> Self {
-        Self { reads_request: true, ..Self::new(messages) }
+    /// Returns the body of a response whose messages come from a session.
+    pub(super) fn of_session(messages: S) -> Self {
+        Self { reads_request: false, ..Self::new(messages) }
     }
 
     fn data(&mut self, bytes: BytesMut, is_all: bool) -> Poll<Option<Result<Part, Box<dyn Error + Send + Sync>>>> {

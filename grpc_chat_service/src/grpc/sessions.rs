@@ -28,13 +28,14 @@ pub(super) fn call(
     let limits = &context.limits;
     let mut decoder = FrameDecoder::new(limits.session.text_bytes);
     // Each message is decoded separately: one that cannot be decoded is refused, and the next one is read.
+    let incoming = request.body().incoming();
     let messages = messages::of(request, limits.connection.message_bytes);
     let frames = messages.map_err(|broken| status::from_broken(&broken))?.map(move |message| match message {
         Ok(message) => Ok(decoder.frame_from_wire(&message)),
         Err(broken) => Err(status::end_of_broken(&broken)),
     });
     let (session, outbound) = session::open(context, caller.clone(), ClientKind::Chat);
-    calls.start(session.run(frames));
+    calls.start(session.run(frames, incoming));
     Ok(reply::response(Frames { outbound, peer: caller.peer }))
 }
 
@@ -46,6 +47,10 @@ pub(super) struct Frames {
 }
 
 impl ResponseBody for Frames {
+    fn reads_request(&self) -> bool {
+        false
+    }
+
     fn set_blocked(&mut self, blocked: bool) {
         self.outbound.set_blocked(blocked);
     }

@@ -12,7 +12,11 @@ use crate::support::http2::{
 };
 use crate::support::server::{start, start_with_limits};
 #[cfg(target_os = "linux")]
-use crate::support::{example::assert_serving, process::Binary};
+use crate::support::{
+    example::assert_serving,
+    process::{Binary, binary},
+    tcp::{TcpClient, call_headers, frame_type, http2_frame, http2_opening},
+};
 use crate::support::{stays_pending, with_timeout};
 
 /// Sends `count` messages, each in one HTTP/2 frame, as fast as flow control allows, then half-closes. Returns whether
@@ -138,4 +142,64 @@ async fn callers_that_never_read_use_bounded_memory() {
     let grown = server.resident_kib().saturating_sub(before);
     assert!(grown < CALLS * 400, "{grown} KiB for {CALLS} calls");
     assert_serving(server.addr).await;
+}
+
+/// Opens calls on one connection that begin with `body`, and fills their windows with frames of one byte, of a message that is
+/// never complete: each occupies hundreds of bytes in HTTP/2's buffers for as long as it is there. Returns by how many KiB the
+/// process has grown.
+#[cfg(target_os = "linux")]
+async fn growth_by_tiny_frames(server: &Binary, path: &str, metadata: &[(&str, &str)], body: &[u8]) -> u64 {
+    const ACK: u8 = 1;
+    const CALLS: u32 = 30;
+    const WINDOW: usize = 16 * 1024;
+    let before = server.resident_kib();
+    let mut peer = TcpClient::connect(server.addr).await;
+    peer.write(&[http2_opening(), http2_frame(frame_type::SETTINGS, ACK, 0, &[])].concat()).await;
+    for stream in (0..CALLS).map(|n| 2 * n + 1) {
+        peer.write(&call_headers(stream, path, metadata)).await;
+        if !body.is_empty() {
+            peer.write(&http2_frame(frame_type::DATA, 0, stream, body)).await;
+        }
+        let unfinished = [0, 0, 0, 0xff, 0xff].into_iter().chain(std::iter::repeat(0)).take(WINDOW - body.len());
+        let frames: Vec<u8> = unfinished.flat_map(|byte| http2_frame(frame_type::DATA, 0, stream, &[byte])).collect();
+        peer.write(&frames).await;
+    }
+    // Everything before it has been received when this is acknowledged.
+    peer.write(&http2_frame(frame_type::PING, 0, 0, b"the last")).await;
+    loop {
+        let frame = peer.next_frame().await.expect("the connection was closed");
+        assert_ne!(frame.frame_type, frame_type::GOAWAY);
+        if frame.frame_type == frame_type::PING && frame.flags == ACK && frame.payload == b"the last" {
+            break;
+        }
+    }
+    let grown = server.resident_kib().saturating_sub(before);
+    assert_serving(server.addr).await;
+    grown
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unary_calls_that_wait_for_their_turn_hold_little_of_what_they_are_sent() {
+    let server = Binary::start(&[]).await;
+    assert_serving(server.addr).await;
+    let grown = growth_by_tiny_frames(&server, "/chat.v1.ChatService/ListRooms", &[], &[]).await;
+    assert!(grown < 16 * 1024, "{grown} KiB");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_in_a_room_that_wait_because_of_a_rate_hold_little_of_what_they_send() {
+    let mut command = binary();
+    command.args(["--listen", "127.0.0.1:0", "--memory"]);
+    for limit in ["CHANGES_PER_SECOND", "CHANGE_BURST", "NETWORK_SHARE"] {
+        command.env(format!("CHAT_LIMITS_RATES_{limit}"), "1");
+    }
+    command.env("CHAT_LIMITS_RATES_HELLO_BURST", "100");
+    command.env("CHAT_LIMITS_RATES_JOIN_BURST", "100");
+    let server = Binary::spawn(command).await;
+    assert_serving(server.addr).await;
+    let line = chat_message("Sam", "Hi");
+    let grown = growth_by_tiny_frames(&server, "/Chat/chat", &[("chat-room", "r")], &line.repeat(4)).await;
+    assert!(grown < 16 * 1024, "{grown} KiB");
 }

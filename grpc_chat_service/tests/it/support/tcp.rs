@@ -91,16 +91,22 @@ pub(crate) fn http2_opening() -> Vec<u8> {
 /// Encodes a HEADERS frame that opens a call of the example: literal header fields without Huffman coding (RFC 7541,
 /// section 6.2.2).
 pub(crate) fn example_headers(stream: u32) -> Vec<u8> {
+    call_headers(stream, "/Chat/chat", &[])
+}
+
+/// Does what [`example_headers`] does, for any method and with further metadata.
+pub(crate) fn call_headers(stream: u32, path: &str, metadata: &[(&str, &str)]) -> Vec<u8> {
     const END_HEADERS: u8 = 4;
-    let mut block = Vec::new();
-    for (name, value) in [
+    let usual = [
         (":method", "POST"),
         (":scheme", "http"),
-        (":path", "/Chat/chat"),
+        (":path", path),
         (":authority", "localhost"),
         ("te", "trailers"),
         ("content-type", "application/grpc"),
-    ] {
+    ];
+    let mut block = Vec::new();
+    for (name, value) in usual.iter().chain(metadata) {
         block.push(0);
         for text in [name, value] {
             block.push(u8::try_from(text.len()).unwrap());
