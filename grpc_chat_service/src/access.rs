@@ -23,8 +23,7 @@ const READS: usize = 2;
 pub(crate) struct Caller {
     /// The address at the other end of the connection.
     pub(crate) peer: Peer,
-    /// The user it is, once it is one.
-    user: Option<UserId>,
+    account: Account,
 }
 
 /// Proves that a caller may read a room.
@@ -48,17 +47,17 @@ pub(crate) struct Policy;
 impl Caller {
     /// Returns a caller that has not said who it is.
     pub(crate) fn at(peer: Peer) -> Self {
-        Self { peer, user: None }
+        Self { peer, account: Account { user: None, network: model::network(peer.ip()) } }
     }
 
     /// Returns this caller as the user that it is.
     pub(crate) fn named(&self, user: UserId) -> Self {
-        Self { peer: self.peer, user: Some(user) }
+        Self { peer: self.peer, account: Account { user: Some(user), network: self.account.network } }
     }
 
     /// Returns on whose account the caller acts.
-    pub(crate) fn account(&self) -> Account {
-        Account { user: self.user.clone(), network: model::network(self.peer.ip()) }
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
     }
 }
 
@@ -69,7 +68,7 @@ impl Policy {
     ///
     /// The refusal to send to a caller who may not.
     pub(crate) fn read(&self, caller: &Caller, room: RoomId) -> Result<ReadPermit, Refusal> {
-        Ok(ReadPermit { room, account: caller.account() })
+        Ok(ReadPermit { room, account: caller.account.clone() })
     }
 
     /// Checks that `caller` may write to `room`.
@@ -78,7 +77,7 @@ impl Policy {
     ///
     /// The refusal to send to a caller who may not.
     pub(crate) fn write(&self, caller: &Caller, room: RoomId) -> Result<WritePermit, Refusal> {
-        Ok(WritePermit { room, account: caller.account() })
+        Ok(WritePermit { room, account: caller.account.clone() })
     }
 }
 
@@ -167,7 +166,7 @@ impl PermittedHistory {
         page: Page,
     ) -> BoxFuture<'static, Result<Vec<Event>, ReadError>> {
         let (history, room) = (Arc::clone(&self.history), permit.room().clone());
-        self.page(permit.account.clone(), move || history.read_after(room, after, page))
+        in_turn(&self.pages, &permit.account, move || history.read_after(room, after, page))
     }
 
     /// See [`History::read_before`].
@@ -178,7 +177,7 @@ impl PermittedHistory {
         page: Page,
     ) -> BoxFuture<'static, Result<Vec<Event>, ReadError>> {
         let (history, room) = (Arc::clone(&self.history), permit.room().clone());
-        self.page(permit.account.clone(), move || history.read_before(room, before, page))
+        in_turn(&self.pages, &permit.account, move || history.read_before(room, before, page))
     }
 
     /// Returns at most `max` rooms that have a history and that the caller may read, by id, after `after`.
@@ -190,40 +189,28 @@ impl PermittedHistory {
         max: usize,
     ) -> BoxFuture<'static, Result<Vec<RoomHead>, ReadError>> {
         let history = Arc::clone(&self.history);
-        self.page(caller.account(), move || history.rooms(after, max))
+        in_turn(&self.pages, &caller.account, move || history.rooms(after, max))
     }
 
     /// Reads the state of a room in the account's turn.
     fn state(&self, permit: &ReadPermit, query: RoomQuery) -> BoxFuture<'static, Result<RoomState, ReadError>> {
         let history = Arc::clone(&self.history);
-        in_turn(self.states.clone(), permit.account.clone(), move || history.room_state(query))
-    }
-
-    /// Reads a page in the account's turn.
-    fn page<T, F>(
-        &self,
-        account: Account,
-        read: impl FnOnce() -> F + Send + 'static,
-    ) -> BoxFuture<'static, Result<T, ReadError>>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, ReadError>> + Send,
-    {
-        in_turn(self.pages.clone(), account, read)
+        in_turn(&self.states, &permit.account, move || history.room_state(query))
     }
 }
 
 /// Reads in the account's turn, on a task of its own: the connection that waits for it may be busy for long, and would hold its
 /// place meanwhile.
 fn in_turn<T, F>(
-    turns: Turns,
-    account: Account,
+    turns: &Turns,
+    account: &Account,
     read: impl FnOnce() -> F + Send + 'static,
 ) -> BoxFuture<'static, Result<T, ReadError>>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, ReadError>> + Send,
 {
+    let (turns, account) = (turns.clone(), account.clone());
     let reading = tokio::spawn(async move {
         let _turn = turns.take(&account).await;
         read().await

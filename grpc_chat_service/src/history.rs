@@ -56,7 +56,7 @@ use std::time::SystemTime;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::limits::{HistoryLimits, RateLimits, StorageLimits};
+use crate::limits::{HistoryLimits, Limits, RateLimits, StorageLimits};
 use crate::metrics::HistoryMetrics;
 use crate::model::{Account, ClientMsgId, Draft, Durability, Epoch, Event, RoomId, Seq, UnixMillis, UserId};
 use crate::rates::Rates;
@@ -170,14 +170,18 @@ pub trait History: Send + Sync + fmt::Debug + 'static {
     fn close(&self) -> BoxFuture<'static, ()>;
 }
 
+impl Admission {
+    /// Takes from `limits` what concerns a store.
+    #[must_use]
+    pub fn new(limits: &Limits, rates: Arc<Rates>) -> Self {
+        Self { limits: limits.history, storage: limits.storage, rates }
+    }
+}
+
 impl Default for Admission {
     /// The default limits, and as many rooms as anybody likes.
     fn default() -> Self {
-        Self {
-            limits: HistoryLimits::default(),
-            storage: StorageLimits::default(),
-            rates: Arc::new(Rates::new(&RateLimits::none())),
-        }
+        Self::new(&Limits::default(), Arc::new(Rates::new(&RateLimits::none())))
     }
 }
 

@@ -120,7 +120,7 @@ impl Pages {
     /// [`Refusal`] if the length is not valid or the history cannot be read.
     pub(crate) async fn rooms(&self, caller: &Caller, after: Option<RoomId>, asked: u32) -> Result<RoomsPage, Refusal> {
         let length = length(asked)?;
-        self.rates.check(Kind::Pages, &caller.account())?;
+        self.rates.check(Kind::Pages, caller.account())?;
         let lease = self.lease(caller, length * ITEM_BYTES)?;
         let rooms = self.history.rooms(&self.policy, caller, after, length + 1).await;
         let mut rooms = rooms.map_err(|_| Refusal::HistoryUnavailable)?;

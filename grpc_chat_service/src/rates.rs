@@ -85,15 +85,16 @@ impl Rates {
     /// Returns the rates of these limits.
     #[must_use]
     pub fn new(limits: &RateLimits) -> Self {
-        let rate = |per_second, burst| Rate::new(per_second, Duration::from_secs(1), burst, limits.network_share);
-        let new_rooms = (limits.new_rooms_per_hour, Duration::from_secs(60 * 60), limits.new_room_burst);
+        let in_seconds =
+            |period, count, burst| Rate::new(count, Duration::from_secs(period), burst, limits.network_share);
+        let rate = |per_second, burst| in_seconds(1, per_second, burst);
         Self {
             changes: rate(limits.changes_per_second, limits.change_burst),
             bytes: rate(limits.bytes_per_second, limits.burst_bytes),
             joins: rate(limits.joins_per_second, limits.join_burst),
             pages: rate(limits.pages_per_second, limits.page_burst),
             typing: rate(limits.typing_per_second, limits.typing_burst),
-            new_rooms: Rate::new(new_rooms.0, new_rooms.1, new_rooms.2, limits.network_share),
+            new_rooms: in_seconds(60 * 60, limits.new_rooms_per_hour, limits.new_room_burst),
             hellos: rate(limits.hellos_per_second, limits.hello_burst),
             connections: rate(limits.connections_per_second, limits.connection_burst),
         }

@@ -13,16 +13,13 @@ const MAX_IDLE: usize = 1_024;
 /// Those who wait, each once.
 #[derive(Debug)]
 pub(crate) struct Rotation<T> {
-    networks: HashMap<IpAddr, Members<T>>,
+    networks: HashMap<IpAddr, VecDeque<T>>,
     /// The networks with somebody waiting, the next one first.
     order: VecDeque<IpAddr>,
     /// How many of the next network have been served in its turn.
     served: u32,
     len: usize,
 }
-
-/// Those of one network who wait.
-type Members<T> = VecDeque<T>;
 
 impl<T> Rotation<T> {
     pub(crate) fn is_empty(&self) -> bool {

@@ -78,8 +78,7 @@ pub async fn bind(mut config: Config) -> Result<Server, BindError> {
         .map_err(|source| BindError::Address { address: config.listen, source })?;
     let admin = bind_admin(config.admin)?;
     let (publisher, published) = mpsc::channel(PUBLISHED_BATCHES);
-    let admission =
-        Admission { limits: config.limits.history, storage: config.limits.storage, rates: Arc::clone(&rates) };
+    let admission = Admission::new(&config.limits, Arc::clone(&rates));
     let history: Arc<dyn History> = match &config.store {
         Store::Memory(cluster) => Arc::new(cluster.store.open(admission, publisher)),
         Store::Disk { dir, options } => {
@@ -127,22 +126,14 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         log_start(&self.config, self.local_addr(), self.admin_addr(), &*self.history);
         let Self { listener, admin, config, history, published, rates } = self;
-        let budgets = Budgets::new(&config.limits.memory);
-        let metrics = Metrics::new(
-            &history.metrics(),
-            history.healthy(),
-            Arc::clone(&config.suppressed_log_lines),
-            budgets.clone(),
-        );
-        let shared = SharedParts { rates, budgets, metrics: Arc::new(metrics) };
         let connections = TaskTracker::new();
         let network = match &config.store {
             Store::Memory(cluster) => cluster.network.clone(),
             Store::Disk { .. } => LocalNetwork::default(),
         };
         let peers = Arc::new(network.join());
-        let metrics = Arc::clone(&shared.metrics);
-        let (chat, health) = Chat::start(&config, Arc::clone(&history), published, peers, shared).await;
+        let (chat, health) = Chat::start(&config, Arc::clone(&history), published, peers, rates).await;
+        let metrics = Arc::clone(&chat.connections.metrics);
         // Served to the very end, and until this future is dropped.
         let mut admin_task = JoinSet::new();
         if let Some(admin) = admin {
@@ -203,13 +194,6 @@ fn log_start(config: &Config, address: SocketAddr, admin: Option<SocketAddr>, hi
     }
 }
 
-/// What all parts of a server share.
-struct SharedParts {
-    rates: Arc<Rates>,
-    budgets: Budgets,
-    metrics: Arc<Metrics>,
-}
-
 /// Serves connections, wherever they come from.
 struct Chat {
     service: Arc<grpc::Service>,
@@ -225,9 +209,12 @@ impl Chat {
         history: Arc<dyn History>,
         published: mpsc::Receiver<Published>,
         peers: Arc<dyn Peers>,
-        SharedParts { rates, budgets, metrics }: SharedParts,
+        rates: Arc<Rates>,
     ) -> (Self, grpc::Health) {
         let drain = Drain::default();
+        let budgets = Budgets::new(&config.limits.memory);
+        let suppressed = Arc::clone(&config.suppressed_log_lines);
+        let metrics = Arc::new(Metrics::new(&history.metrics(), history.healthy(), suppressed, budgets.clone()));
         let history = PermittedHistory::new(history);
         let rooms = Rooms::new(
             history.clone(),
@@ -308,15 +295,10 @@ where
 {
     let (publisher, published) = mpsc::channel(PUBLISHED_BATCHES);
     let rates = Arc::new(Rates::new(&config.limits.rates));
-    let admission =
-        Admission { limits: config.limits.history, storage: config.limits.storage, rates: Arc::clone(&rates) };
+    let admission = Admission::new(&config.limits, Arc::clone(&rates));
     let history = Arc::new(cluster.store.open(admission, publisher));
-    let budgets = Budgets::new(&config.limits.memory);
-    let metrics =
-        Metrics::new(&history.metrics(), history.healthy(), Arc::clone(&config.suppressed_log_lines), budgets.clone());
-    let shared = SharedParts { rates, budgets, metrics: Arc::new(metrics) };
     let peers = Arc::new(cluster.network.join());
-    let (chat, _health) = Chat::start(&config, history, published, peers, shared).await;
+    let (chat, _health) = Chat::start(&config, history, published, peers, rates).await;
     loop {
         let (socket, address) = accept().await;
         tokio::spawn(chat.serve(socket, Peer::new(address, config.log_addresses)));

@@ -87,12 +87,7 @@ pub(crate) struct Session {
     protocol: Protocol,
     id: String,
     caller: Caller,
-    /// The user who was welcomed.
-    user: Option<UserId>,
-    /// Once it is welcomed.
-    open: Option<Counted>,
-    /// The place among the sessions that are open, once it is one.
-    place: Option<Place>,
+    welcomed: Option<Welcomed>,
     /// Until when no change is accepted, because there were too many, and of what.
     limited: Option<(Instant, Kind)>,
     /// What an [`ClientKind::Example`] waits with until then. Nothing overtakes it.
@@ -114,6 +109,14 @@ pub(crate) struct Session {
     draining: bool,
     /// The epoch of the history; the session ends when it changes.
     epoch: watch::Receiver<Epoch>,
+}
+
+/// What a session has once it is open.
+#[derive(Debug)]
+struct Welcomed {
+    user: UserId,
+    _counted: Counted,
+    _place: Place,
 }
 
 /// See [`Action::ReadState`].
@@ -158,9 +161,7 @@ pub(crate) fn open(context: &Arc<Context>, caller: Caller, kind: ClientKind) -> 
         protocol: Protocol::new(settings, Instant::now()),
         id: new_uuid().to_string(),
         caller,
-        user: None,
-        open: None,
-        place: None,
+        welcomed: None,
         limited: None,
         held: None,
         pace: Pace::default(),
@@ -293,13 +294,13 @@ impl Session {
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Welcome { reply_to, user, client } => {
-                match self.admit(&user) {
-                    Ok(place) => self.place = Some(place),
+                let place = match self.admit(&user) {
+                    Ok(place) => place,
                     Err(limited) => return self.protocol.end(End::Refused(limited.into())),
-                }
+                };
                 tracing::debug!(peer = %self.caller.peer, session = self.id, %user, client, "session opened");
-                self.user = Some(user.clone());
-                self.open = Some(self.context.metrics.sessions.open());
+                let counted = self.context.metrics.sessions.open();
+                self.welcomed = Some(Welcomed { user: user.clone(), _counted: counted, _place: place });
                 let welcome = Welcome {
                     session_id: self.id.clone(),
                     user,
@@ -412,12 +413,13 @@ impl Session {
 
     /// Admits the session of a user.
     fn admit(&self, user: &UserId) -> Result<Place, Limited> {
-        let account = match self.kind {
-            ClientKind::Chat => self.caller.named(user.clone()).account(),
-            ClientKind::Example => self.caller.account(),
+        let caller = match self.kind {
+            ClientKind::Chat => self.caller.named(user.clone()),
+            ClientKind::Example => self.caller.clone(),
         };
-        self.context.rates.check(Kind::Hellos, &account)?;
-        self.context.sessions.take(&account, &self.context.limits.rates)
+        let account = caller.account();
+        self.context.rates.check(Kind::Hellos, account)?;
+        self.context.sessions.take(account, &self.context.limits.rates)
     }
 
     /// Admits a change. After one that is refused, all are, until the time at which it may be sent again: otherwise a later
@@ -478,7 +480,7 @@ async fn optional<T>(future: Option<impl Future<Output = T>>) -> T {
 impl Drop for Session {
     /// Logged here, so that the end of a session is also logged when its connection is lost.
     fn drop(&mut self) {
-        if let Some(user) = &self.user {
+        if let Some(Welcomed { user, .. }) = &self.welcomed {
             tracing::info!(peer = %self.caller.peer, session = self.id, %user, reason = self.end, "session ended");
         }
     }

@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 use crate::model::Account;
 use crate::rotation::Rotation;
 
-/// A bounded number of places. Whoever finds none free waits; the next one goes to the account whose turn it is (see [`Rotation`]), and within
-/// an account to whoever has waited longest. So an account that asks for much delays itself.
+/// A bounded number of places. Whoever finds none free waits; the next one goes to the account whose turn it is (see
+/// [`Rotation`]), and within an account to whoever has waited longest. So an account that asks for much delays itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Turns(Arc<Shared>);
 

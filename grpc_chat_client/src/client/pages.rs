@@ -29,8 +29,8 @@ impl Client {
     /// # Errors
     ///
     /// [`Refused`] if the service refuses, or could not be reached within 30 s. Where the service asks to wait because the user
-    /// reads more than it may, this waits for longer ([`Update::RequestDelayed`](crate::Update::RequestDelayed)). The reason is `EXPIRED` if events right after
-    /// [`PageAt::After`] are no longer kept.
+    /// reads more than it may, this waits for longer ([`Update::RequestDelayed`](crate::Update::RequestDelayed)). The reason is
+    /// `EXPIRED` if events right after [`PageAt::After`] are no longer kept.
     ///
     /// # Example
     ///

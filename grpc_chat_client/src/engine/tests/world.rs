@@ -370,6 +370,18 @@ impl World {
         }
     }
 
+    /// Joins both rooms, goes through many steps, and checks what has come of it once nothing is left to do.
+    fn live_in_two_rooms(&mut self, seed: u64) {
+        self.join("north");
+        self.join("south");
+        self.act();
+        for _ in 0..600 {
+            self.step();
+        }
+        self.run_to_rest();
+        self.check(seed);
+    }
+
     /// Runs without disturbances until nothing is left to do.
     fn run_to_rest(&mut self) {
         // A session that is draining is ended by the service.
@@ -420,14 +432,7 @@ fn every_draft_is_stored_once_and_every_event_delivered_once_and_in_order() {
     let (mut connected, mut repeats, mut stored, mut pauses) = (0, 0, 0, 0);
     for seed in 0..500 {
         let mut world = World::new(seed, ["north", "south"].map(str::to_owned).to_vec(), 16);
-        world.join("north");
-        world.join("south");
-        world.act();
-        for _ in 0..600 {
-            world.step();
-        }
-        world.run_to_rest();
-        world.check(seed);
+        world.live_in_two_rooms(seed);
         (connected, repeats, stored, pauses) = (
             connected + world.connected,
             repeats + world.service.duplicates,
@@ -448,14 +453,7 @@ fn a_client_over_its_rates_waits_as_asked_and_its_drafts_keep_their_order() {
         world.quick = seed % 2 == 0;
         let rates = [Rate::new(Duration::from_millis(800), 3), Rate::new(Duration::from_secs(3), 2)];
         world.service.rates = Some(rates);
-        world.join("north");
-        world.join("south");
-        world.act();
-        for _ in 0..600 {
-            world.step();
-        }
-        world.run_to_rest();
-        world.check(seed);
+        world.live_in_two_rooms(seed);
         for events in world.service.rooms.values() {
             let numbers = events.iter().filter(|event| event.sender == "sam").map(|event| match &event.body {
                 Some(event::Body::Posted(posted)) => posted.text.parse().unwrap(),
